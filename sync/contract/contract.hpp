@@ -1,0 +1,122 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "firmware/core/alarm.hpp"
+#include "firmware/core/event.hpp"
+#include "firmware/core/reading.hpp"
+#include "firmware/core/result.hpp"
+
+namespace hamlet::contract {
+
+inline constexpr int kVersion = 1;
+
+/// In falling priority. Each has sequence numbers and positions of its own. The values are stored: frozen.
+enum class Lane : std::uint8_t { alarm = 0, event = 1, tele = 2, media = 3 };
+inline constexpr std::array kLanes{Lane::alarm, Lane::event, Lane::tele, Lane::media};
+inline constexpr std::size_t kLaneCount = kLanes.size();
+[[nodiscard]] std::string_view to_string(Lane lane);
+[[nodiscard]] std::optional<Lane> parse_lane(std::string_view text);
+[[nodiscard]] constexpr std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
+
+/// "hamlet/v1/{county}/{town}/{village}/{gw}", and all that hangs below it.
+class Topics {
+ public:
+  /// `division`: 12 digits, split 6/3/3. Error invalid: says what was expected.
+  [[nodiscard]] static Result<Topics> from_division(std::string_view division, std::string gw);
+  /// Any three path words ([A-Za-z0-9_-]{1,64}).
+  [[nodiscard]] static Result<Topics> from_path(std::span<const std::string> words, std::string gw);
+
+  [[nodiscard]] const std::string& base() const { return base_; }
+  [[nodiscard]] const std::string& gw() const { return gw_; }
+  /// base + "/" + below
+  [[nodiscard]] std::string at(std::string_view below) const;
+
+ private:
+  std::string base_;
+  std::string gw_;
+};
+
+/// A record's body as it is stored: JSON without the envelope, in which each point in time is a mark. Rendering replaces the
+/// marks by wall time and puts the envelope in front, so that setting the clock changes no record.
+///
+/// A mark is 0x01, then either a signed decimal (milliseconds after the record's own time) or "boot:mono" in milliseconds, then
+/// 0x02. Neither byte can occur in JSON text.
+struct Body {
+  std::string topic;  ///< below the base: "tele", "event/cam-ford/motion", "alarmlog/river-level-high"
+  std::string bytes;  ///< JSON with marks; for the media lane the JPEG's file name
+};
+
+/// All of one batch must be of this boot. `at`: the record's own time.
+[[nodiscard]] Body encode_readings(std::span<const Reading> readings, MonoTime at);
+[[nodiscard]] Body encode_event(const Event& event, MonoTime at);
+[[nodiscard]] Body encode_alarm(const Alarm& alarm, Moment at);
+
+/// A wall time with its quality.
+struct Dated {
+  WallTime wall{};
+  TimeQuality quality = TimeQuality::unsynced;
+};
+/// Maps a moment to wall time: the journal's table of boots.
+using DateFunction = std::function<Dated(Moment)>;
+
+/// What goes in front of a body when it is sent.
+struct Envelope {
+  std::string_view gw;
+  std::string_view epoch;
+  Lane lane = Lane::tele;
+  std::uint64_t seq = 0;
+  Moment at{};
+  bool hist = false;
+  std::uint64_t rev = 0;
+};
+
+/// The message's payload: envelope and body, marks replaced. `ts` and `tq` come from `date(envelope.at)`; where the quality is
+/// unsynced, `boot` and `mono` are there too. Error corrupt: a mark that is none.
+[[nodiscard]] Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date);
+
+/// The same for an alarm's retained snapshot, which is outside the lanes: no lane and no seq.
+[[nodiscard]] Result<std::string> render_snapshot(const Alarm& alarm, std::string_view gw, std::string_view epoch,
+                                                  Moment now, std::uint64_t rev, const DateFunction& date);
+
+// ---- what comes back, or is read again -----------------------------------------------------------------------------
+
+/// One message of a lane, parsed and checked by whoever receives it: the sample county of the tests, `hamlet readings`.
+struct Message {
+  std::string gw;
+  std::string epoch;
+  Lane lane = Lane::tele;
+  std::uint64_t seq = 0;
+  Dated time;
+  bool hist = false;
+  std::uint64_t rev = 0;
+};
+/// Parses a payload of the lanes alarm, event or tele. `json` receives the whole of it where it is not null. Error invalid: what
+/// is wrong, and where. Bytes from outside: bounded at 1 MiB and 32 levels.
+[[nodiscard]] Result<Message> parse_message(std::string_view payload, nlohmann::json* json = nullptr);
+
+/// The county's retained `ack`: by epoch, the contiguous prefix stored of each lane (absent lane: 0).
+struct Ack {
+  std::string epoch;
+  std::array<std::uint64_t, kLaneCount> stored{};
+};
+[[nodiscard]] Result<std::vector<Ack>> parse_ack(std::string_view payload);
+
+/// A command from the county (`cmd/{verb}`): args is the whole object.
+struct Command {
+  std::string verb;
+  std::string id;
+  std::optional<WallTime> expires;
+  nlohmann::json args;
+};
+[[nodiscard]] Result<Command> parse_command(std::string_view verb, std::string_view payload);
+
+}  // namespace hamlet::contract

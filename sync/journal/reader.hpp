@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "sync/journal/journal.hpp"
+
+namespace hamlet::journal {
+
+/// A read-only view of a journal file: of the daemon's own for its read verbs, or of a journal at rest for `hamlet` while the
+/// daemon is down (after a clean stop and after a crash alike). One thread. Never writes, never blocks the writer.
+class Reader {
+ public:
+  /// Error not_found, denied (says which group may read), corrupt.
+  [[nodiscard]] static Result<std::unique_ptr<Reader>> open(const std::filesystem::path& directory);
+  ~Reader();
+
+  /// Committed records of a lane from `from` on, in order.
+  [[nodiscard]] Result<std::vector<Record>> records(Lane lane, std::uint64_t from, std::size_t max_records,
+                                                    std::size_t max_bytes);
+
+  /// The rows below are JSON as `hamlet --json` prints them (stable), times as `ts` in UTC ms with `tq`.
+  /// Readings of one point since a wall time, oldest first, at most `limit` newest: {"t","tq","v","q","why"?}.
+  [[nodiscard]] Result<nlohmann::json> readings(std::string_view point, WallTime since, std::size_t limit);
+  /// Events, oldest first, at most `limit` newest; an empty source means all: {"epoch","seq","ts","tq","source","kind",…}.
+  [[nodiscard]] Result<nlohmann::json> events(std::string_view source, WallTime since, std::size_t limit);
+  /// The alarms as the durable state has them.
+  [[nodiscard]] Result<nlohmann::json> alarms();
+  [[nodiscard]] Result<Stat> stat();
+  [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> state(std::string_view prefix);
+  [[nodiscard]] contract::Dated date(Moment moment);
+
+ private:
+  friend class Journal;
+  struct Impl;
+  explicit Reader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hamlet::journal

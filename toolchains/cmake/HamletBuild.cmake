@@ -1,0 +1,61 @@
+# How every target of Hamlet is compiled, and the two functions that declare a room and a program.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # With a precompiled header ccache needs to be told that time macros and defines are in order.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+endif()
+
+add_library(hamlet_options INTERFACE)
+target_include_directories(hamlet_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(hamlet_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align
+  -Woverloaded-virtual -Wnull-dereference -Wformat=2 -Wimplicit-fallthrough -Wswitch-enum -Werror
+  -fstack-protector-strong)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(hamlet_options INTERFACE -Wduplicated-cond -Wlogical-op -fno-fat-lto-objects)
+  # g++ 12 reports these inside the standard library when it inlines; they say nothing about our code.
+  target_compile_options(hamlet_options INTERFACE -Wno-null-dereference -Wno-restrict -Wno-maybe-uninitialized)
+endif()
+target_compile_definitions(hamlet_options INTERFACE
+  HAMLET_VERSION="${PROJECT_VERSION}" BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_NO_TS_EXECUTORS)
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT HAMLET_SANITIZE)
+  target_compile_definitions(hamlet_options INTERFACE $<$<NOT:$<BOOL:${HAMLET_SANITIZE}>>:_FORTIFY_SOURCE=2>)
+endif()
+if(HAMLET_SANITIZE)
+  target_compile_options(hamlet_options INTERFACE -fsanitize=${HAMLET_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(hamlet_options INTERFACE -fsanitize=${HAMLET_SANITIZE})
+endif()
+if(HAMLET_FUZZ)
+  target_compile_options(hamlet_options INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
+  target_link_options(hamlet_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# hamlet_room(NAME [SOURCES ...] [PUBLIC ...] [PRIVATE ...] [PCH header ...])
+# A room: the static library hamlet_NAME. PUBLIC and PRIVATE are what it links; third-party libraries that only its .cpp
+# files touch are PRIVATE, so that nobody else can include their headers by accident.
+function(hamlet_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;PUBLIC;PRIVATE;PCH" ${ARGN})
+  add_library(hamlet_${name} STATIC ${ROOM_SOURCES})
+  target_link_libraries(hamlet_${name} PUBLIC hamlet_options ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE})
+  if(ROOM_PCH)
+    target_precompile_headers(hamlet_${name} PRIVATE ${ROOM_PCH})
+  endif()
+endfunction()
+
+# hamlet_program(NAME [SOURCES ...] [LINK ...])
+function(hamlet_program name)
+  cmake_parse_arguments(PROGRAM "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${PROGRAM_SOURCES})
+  target_link_libraries(${name} PRIVATE hamlet_options ${PROGRAM_LINK})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+endfunction()
