@@ -39,30 +39,6 @@ void append_reading(std::string& out, const Reading& reading, MonoTime at) {
   out += '}';
 }
 
-// All of an alarm but the opening brace; `append_since` writes the one field that is a time.
-template <class AppendSince>
-void append_alarm(std::string& out, const Alarm& alarm, AppendSince append_since) {
-  out += R"("alarm":)";
-  append_text(out, alarm.id);
-  out += R"(,"occurrence":)";
-  append_integer(out, alarm.occurrence);
-  out.append(R"(,"state":")").append(to_string(alarm.state));
-  out.append(R"(","severity":")").append(to_string(alarm.severity));
-  out += R"(","since":)";
-  append_since(out);
-  out += R"(,"value":)";
-  append_value(out, alarm.value);
-  out += R"(,"limit":)";
-  append_value(out, alarm.limit);
-  out += R"(,"text":{"zh":)";
-  append_text(out, alarm.text.zh);
-  out += R"(,"en":)";
-  append_text(out, alarm.text.en);
-  out += R"(},"sources":)";
-  append_array(out, alarm.sources, append_text);
-  out += '}';
-}
-
 }  // namespace
 
 Body encode_readings(std::span<const Reading> readings, MonoTime at) {
@@ -99,21 +75,28 @@ Body encode_event(const Event& event, MonoTime at) {
 }
 
 Body encode_alarm(const Alarm& alarm, Moment at) {
-  Body body{.topic = "alarmlog/" + alarm.id, .bytes = "{"};
-  append_alarm(body.bytes, alarm, [&](std::string& out) { append_mark(out, alarm.since, at); });
+  Body body{.topic = "alarmlog/" + alarm.id, .bytes = {}};
+  auto& out = body.bytes;
+  out += R"({"alarm":)";
+  append_text(out, alarm.id);
+  out += R"(,"occurrence":)";
+  append_integer(out, alarm.occurrence);
+  out.append(R"(,"state":")").append(to_string(alarm.state));
+  out.append(R"(","severity":")").append(to_string(alarm.severity));
+  out += R"(","since":)";
+  append_mark(out, alarm.since, at);
+  out += R"(,"value":)";
+  append_value(out, alarm.value);
+  out += R"(,"limit":)";
+  append_value(out, alarm.limit);
+  out += R"(,"text":{"zh":)";
+  append_text(out, alarm.text.zh);
+  out += R"(,"en":)";
+  append_text(out, alarm.text.en);
+  out += R"(},"sources":)";
+  append_array(out, alarm.sources, append_text);
+  out += '}';
   return body;
-}
-
-std::string encode_alarm_state(const Alarm& alarm) {
-  std::string text = "{";
-  append_alarm(text, alarm, [&](std::string& out) {
-    out += R"({"boot":)";
-    append_integer(out, alarm.since.boot);
-    out += R"(,"mono":)";
-    append_integer(out, to_ms(alarm.since.mono));
-    out += '}';
-  });
-  return text;
 }
 
 }  // namespace hamlet::contract

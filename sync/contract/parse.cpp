@@ -93,16 +93,9 @@ class Fields {
     return false;
   }
   // A number, a boolean, a string or null.
-  Value value(std::string_view key) {
+  void value(std::string_view key) {
     const auto* field = find(key);
-    if (field == nullptr || field->is_structured()) {
-      note(key, "a number, a boolean, a string or null");
-      return {};
-    }
-    if (field->is_boolean()) return field->get<bool>();
-    if (field->is_number()) return field->get<double>();
-    if (field->is_string()) return field->get<std::string>();
-    return {};
+    if (field == nullptr || field->is_structured()) note(key, "a number, a boolean, a string or null");
   }
   template <class Enum>
   Enum word(std::string_view key, std::initializer_list<Enum> words) {
@@ -121,16 +114,10 @@ class Fields {
     note(key, type == json::value_t::array ? "an array" : "an object");
     return type == json::value_t::array ? kArray : kObject;
   }
-  std::vector<std::string> texts(std::string_view key) {
-    std::vector<std::string> out;
+  void texts(std::string_view key) {
     for (const auto& item : part(key, json::value_t::array)) {
-      if (item.is_string()) {
-        out.push_back(item.get<std::string>());
-      } else {
-        note(key, "strings only");
-      }
+      if (!item.is_string()) note(key, "strings only");
     }
-    return out;
   }
 
   void note(std::string_view key, std::string_view expected) {
@@ -156,7 +143,7 @@ void check_reading(Fields& message, const json& reading, std::size_t i) {
   Fields fields{reading, fmt::format("readings[{}].", i)};
   if (!is_point_name(fields.text("s"))) fields.note("s", "a point, device.point");
   (void)fields.integer("t");
-  (void)fields.value("v");
+  fields.value("v");
   (void)fields.word("q", {Quality::good, Quality::suspect, Quality::bad, Quality::missing});
   message.merge(fields);
 }
@@ -172,24 +159,23 @@ void check_event(Fields& message) {
   (void)message.word("phase", {Phase::start, Phase::update, Phase::end, Phase::once});
   (void)message.text("event");
   (void)message.part("detail", json::value_t::object);
-  (void)message.texts("media");
+  message.texts("media");
 }
 
-// All of an alarm but `since`, which travels as a wall time and is stored as a moment.
-Alarm read_alarm(Fields& fields) {
-  Alarm alarm;
-  alarm.id = fields.id("alarm");
-  alarm.occurrence = fields.count("occurrence");
-  alarm.state = fields.word("state", {AlarmState::normal, AlarmState::unacked, AlarmState::acked, AlarmState::returned,
-                                      AlarmState::shelved, AlarmState::suppressed, AlarmState::out_of_service});
-  alarm.severity = fields.word("severity", {Severity::critical, Severity::major, Severity::minor, Severity::warning});
-  alarm.value = fields.value("value");
-  alarm.limit = fields.value("limit");
-  Fields text{fields.part("text", json::value_t::object), "text."};
-  alarm.text = {.zh = text.text("zh"), .en = text.text("en")};
-  fields.merge(text);
-  alarm.sources = fields.texts("sources");
-  return alarm;
+void check_alarm(Fields& message) {
+  (void)message.id("alarm");
+  (void)message.count("occurrence");
+  (void)message.word("state", {AlarmState::normal, AlarmState::unacked, AlarmState::acked, AlarmState::returned,
+                               AlarmState::shelved, AlarmState::suppressed, AlarmState::out_of_service});
+  (void)message.word("severity", {Severity::critical, Severity::major, Severity::minor, Severity::warning});
+  (void)message.integer("since");
+  message.value("value");
+  message.value("limit");
+  Fields text{message.part("text", json::value_t::object), "text."};
+  (void)text.text("zh");
+  (void)text.text("en");
+  message.merge(text);
+  message.texts("sources");
 }
 
 Dated read_time(Fields& fields) {
@@ -206,9 +192,7 @@ Dated read_time(Fields& fields) {
 void check_content(Fields& fields, Lane lane) {
   switch (lane) {
     case Lane::alarm:
-      (void)read_alarm(fields);
-      (void)fields.integer("since");
-      return;
+      return check_alarm(fields);
     case Lane::event:
       return check_event(fields);
     case Lane::tele:
@@ -280,20 +264,6 @@ Result<Command> parse_command(std::string_view verb, std::string_view payload) {
   if (!fields.status()) return fail(fields.status().error().in("command"));
   command.args = std::move(*parsed);
   return command;
-}
-
-Result<Alarm> decode_alarm_state(std::string_view text) {
-  const auto parsed = parse_object(text);
-  if (!parsed) return fail(Errc::corrupt, "alarm state: " + parsed.error().message);
-  Fields fields{*parsed, ""};
-  auto alarm = read_alarm(fields);
-  Fields since{fields.part("since", json::value_t::object), "since."};
-  const auto boot = since.count("boot");
-  if (boot > std::numeric_limits<std::uint32_t>::max()) since.note("boot", "a boot's number");
-  alarm.since = {static_cast<std::uint32_t>(boot), mono_from_ms(since.integer("mono"))};
-  fields.merge(since);
-  if (!fields.status()) return fail(Errc::corrupt, "alarm state: " + fields.status().error().message);
-  return alarm;
 }
 
 }  // namespace hamlet::contract

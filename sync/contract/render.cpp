@@ -94,30 +94,6 @@ void append_range(std::string& out, const Range& range) {
   out += ']';
 }
 
-std::string_view name_of(Errc code) {
-  switch (code) {
-    case Errc::failed:
-      return "failed";
-    case Errc::invalid:
-      return "invalid";
-    case Errc::not_found:
-      return "not-found";
-    case Errc::timeout:
-      return "timeout";
-    case Errc::unavailable:
-      return "unavailable";
-    case Errc::denied:
-      return "denied";
-    case Errc::full:
-      return "full";
-    case Errc::corrupt:
-      return "corrupt";
-    case Errc::cancelled:
-      return "cancelled";
-  }
-  return "failed";
-}
-
 }  // namespace
 
 Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date) {
@@ -167,26 +143,6 @@ std::string render_offline(const Presence& presence, std::optional<Dated> now) {
   std::string out;
   append_presence(out, "offline", presence);
   if (now) append_dated(out, *now);
-  out += '}';
-  return out;
-}
-
-std::string render_reply(std::string_view gw, std::string_view id, std::string_view verb,
-                         const Result<nlohmann::json>& result) {
-  std::string out = R"({"gw":)";
-  append_text(out, gw);
-  out += R"(,"id":)";
-  append_text(out, id);
-  out += R"(,"verb":)";
-  append_text(out, verb);
-  if (result) {
-    out += R"(,"ok":true,"result":)";
-    append_json(out, *result);
-  } else {
-    out.append(R"(,"ok":false,"error":{"code":")").append(name_of(result.error().code)).append(R"(","message":)");
-    append_text(out, result.error().message);
-    out += '}';
-  }
   out += '}';
   return out;
 }

@@ -29,6 +29,8 @@ constexpr std::size_t kMaxRecordBytes = 1U << 20;
 constexpr std::size_t kMaxPictureBytes = 4U << 20;
 constexpr std::size_t kMaxStateBytes = 64U << 10;
 constexpr std::size_t kMaxReads = 16;
+constexpr std::size_t kMaxPulses = 2;  // waiting; a batch and the last one at stop() always find room beside them
+constexpr std::size_t kMaxWrites = kMaxPulses + 2;
 constexpr Millis kFirstRetry{100};
 constexpr Millis kLastRetry{10'000};
 
@@ -183,7 +185,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   Writer writer;
   std::unique_ptr<Reader> reader;
   // Last, so that their threads end before what they use.
-  Worker writing{"journal-write", 4};
+  Worker writing{"journal-write", kMaxWrites};
   Worker reading{"journal-read", kMaxReads};
 };
 
@@ -542,6 +544,13 @@ void Journal::read_media(std::string file_name, std::function<void(Result<std::s
   impl_->on_reader<std::string>([folder = impl_->options.directory / kMediaFolder,
                                  name = std::move(file_name)](Reader&) { return read_picture(folder, name); },
                                 std::move(then));
+}
+
+void Journal::ping(std::function<void()> alive) {
+  if (impl_->stopped || impl_->writing.waiting() >= kMaxPulses) return;  // a write hangs: no pulse
+  (void)impl_->writing.post([impl = impl_.get(), work = busy(impl_->io), alive = std::move(alive)] {
+    impl->answer([alive](std::monostate) { alive(); }, std::monostate{});
+  });
 }
 
 Stat Journal::stat() const {

@@ -165,6 +165,10 @@ class Journal {
   /// A JPEG's bytes by its media record's file name, for sending. Reading Worker.
   void read_media(std::string file_name, std::function<void(Result<std::string>)> then);
 
+  /// `alive` runs on the io thread once the writing Worker has come by: a pulse for the watchdog. Never while a write
+  /// hangs.
+  void ping(std::function<void()> alive);
+
   [[nodiscard]] Stat stat() const;
 
  private:
