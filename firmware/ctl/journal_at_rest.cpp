@@ -1,5 +1,6 @@
 #include "firmware/ctl/journal_at_rest.hpp"
 
+#include "firmware/config/config.hpp"
 #include "firmware/ctl/texts.hpp"
 #include "sync/journal/reader.hpp"
 
@@ -60,10 +61,6 @@ Result<json> read(journal::Reader& reader, const Invocation& asked, WallTime sin
 }
 
 }  // namespace
-
-bool is_journaled(Verb verb) {
-  return verb == Verb::readings || verb == Verb::events || verb == Verb::alarms || verb == Verb::journal;
-}
 
 tl::expected<json, Failure> read_journal_at_rest(const Invocation& asked, const std::filesystem::path& state_dir,
                                                  const Clock& clock) {

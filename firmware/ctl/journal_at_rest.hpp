@@ -11,9 +11,6 @@
 
 namespace hamlet::ctl {
 
-/// Whether the journal alone can answer this verb: readings, events, alarms, journal.
-[[nodiscard]] bool is_journaled(Verb verb);
-
 /// What the daemon would have answered, from its journal in `state_dir`: as of the last commit.
 [[nodiscard]] tl::expected<nlohmann::json, control::Failure> read_journal_at_rest(
     const Invocation& asked, const std::filesystem::path& state_dir, const Clock& clock);

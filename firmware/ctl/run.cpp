@@ -8,7 +8,6 @@
 #include "firmware/config/gateway.hpp"
 #include "firmware/ctl/exit.hpp"
 #include "firmware/ctl/format.hpp"
-#include "firmware/ctl/journal_at_rest.hpp"
 #include "firmware/ctl/table.hpp"
 #include "firmware/ctl/texts.hpp"
 #include "firmware/ctl/views.hpp"
@@ -43,6 +42,11 @@ std::string_view wire_name(Verb verb) {
       break;  // asks nobody
   }
   return "";
+}
+
+// Whether the journal alone can answer.
+bool is_journaled(Verb verb) {
+  return verb == Verb::readings || verb == Verb::events || verb == Verb::alarms || verb == Verb::journal;
 }
 
 json wire_args(const Invocation& asked) {

@@ -33,7 +33,7 @@ Style style_of_severity(std::string_view severity) {
 
 Style style_of_link(std::string_view state) {
   if (state == "online" || state == "up" || state == "ok") return Style::good;
-  if (state == "down" || state == "offline") return Style::bad;
+  if (state == "down" || state == "offline" || state == "lost") return Style::bad;
   return state == "off" ? Style::plain : Style::attention;
 }
 
