@@ -58,7 +58,8 @@ std::string_view kind_of(const toml::node& node) {
 
 // Moves `from` into `into`: tables key by key, arrays of tables joined, anything else replaced.
 void merge(toml::table& into, toml::table&& from) {
-  for (auto& [key, node] : from) {
+  for (auto&& [name, node] : from) {
+    const auto& key = name;  // clang 14 captures no structured binding
     auto* present = into.get(key);
     if (present != nullptr && present->is_table() && node.is_table()) {
       merge(*present->as_table(), std::move(*node.as_table()));

@@ -1,21 +1,17 @@
 #include "tests/support/broker.hpp"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <chrono>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace hamlet::support {
 
@@ -60,7 +56,9 @@ class Loopback {
   int fd_;
 };
 
-[[nodiscard]] bool accepts(std::uint16_t port) { return Loopback{}.connect(port); }
+[[nodiscard]] bool accepts(std::uint16_t port) {
+  return Loopback{}.connect(port);
+}
 
 }  // namespace
 
@@ -71,31 +69,21 @@ std::uint16_t free_port() {
 }
 
 Broker::Broker(std::string config, Persistence persistence) : config_{std::move(config)}, persistence_{persistence} {
-  std::string name = (std::filesystem::temp_directory_path() / "hamlet-broker-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + name);
-  directory_ = name;
   for (int attempt = 0; attempt < 10; ++attempt) {  // somebody else may take a port that was free just now
     port_ = free_port();
     spawn();
     if (wait_until_it_accepts()) return;
-    end(SIGKILL);
   }
-  const std::string words = log();
-  std::filesystem::remove_all(directory_);
-  throw std::runtime_error("mosquitto does not start: " + words);
+  throw std::runtime_error("mosquitto does not start: " + log());
 }
 
-Broker::~Broker() {
-  end(SIGKILL);
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
+Broker::~Broker() = default;
+
+std::string Broker::uri() const {
+  return "mqtt://127.0.0.1:" + std::to_string(port_);
 }
-
-std::string Broker::uri() const { return "mqtt://127.0.0.1:" + std::to_string(port_); }
-
 std::string Broker::log() const {
-  std::ifstream file{directory_ / "mosquitto.log"};
-  return {std::istreambuf_iterator<char>{file}, {}};
+  return process_ ? process_->log() : std::string{};
 }
 
 void Broker::start() {
@@ -104,62 +92,42 @@ void Broker::start() {
   if (!wait_until_it_accepts()) throw std::runtime_error("mosquitto does not start again: " + log());
 }
 
-void Broker::stop() { end(SIGTERM); }
-void Broker::kill() { end(SIGKILL); }
+void Broker::stop() {
+  if (!process_) return;
+  process_->signal(SIGTERM);
+  if (!process_->wait(kPatience)) process_->kill();
+}
+
+void Broker::kill() {
+  if (process_) process_->kill();
+}
+
+void Broker::write_config() const {
+  std::ofstream file{directory() / "mosquitto.conf"};
+  file << "listener " << port_ << " 127.0.0.1\n"
+       << "log_dest stderr\n";
+  if (::geteuid() == 0) file << "user root\n";  // else it gives root up, and cannot read the folder
+  if (config_.find("allow_anonymous") == std::string::npos) file << "allow_anonymous true\n";
+  if (persistence_ == Persistence::yes)
+    file << "persistence true\npersistence_location " << directory().string() << "/\n";
+  file << config_ << "\n";
+}
 
 void Broker::spawn() {
-  const auto path = directory_ / "mosquitto.conf";
-  {
-    std::ofstream file{path};
-    file << "listener " << port_ << " 127.0.0.1\n"
-         << "log_dest stderr\n";
-    if (::geteuid() == 0) file << "user root\n";  // else it gives root up, and cannot read the directory
-    if (config_.find("allow_anonymous") == std::string::npos) file << "allow_anonymous true\n";
-    if (persistence_ == Persistence::yes) {
-      file << "persistence true\npersistence_location " << directory_.string() << "/\n";
-    }
-    file << config_ << "\n";
-  }
-  const std::string log = (directory_ / "mosquitto.log").string();
-  const std::string conf = path.string();
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
-  if (child > 0) {
-    pid_ = child;
-    return;
-  }
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);
-  const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-  ::dup2(out, STDOUT_FILENO);
-  ::dup2(out, STDERR_FILENO);
-  ::execlp("/usr/sbin/mosquitto", "mosquitto", "-c", conf.c_str(), static_cast<char*>(nullptr));
-  ::_exit(127);
+  write_config();
+  process_ = std::make_unique<Process>(
+      std::vector<std::string>{"/usr/sbin/mosquitto", "-c", (directory() / "mosquitto.conf").string()},
+      directory() / "mosquitto.log");
 }
 
 bool Broker::wait_until_it_accepts() {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
-    if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
-      pid_ = 0;
-      return false;
-    }
+    if (!process_->running()) return false;
     if (accepts(port_)) return true;
     std::this_thread::sleep_for(kPoll);
   }
   return false;
-}
-
-void Broker::end(int signal) {
-  if (pid_ <= 0) return;
-  ::kill(pid_, signal);
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
-    if (std::chrono::steady_clock::now() > deadline) ::kill(pid_, SIGKILL);
-    std::this_thread::sleep_for(kPoll);
-  }
-  pid_ = 0;
 }
 
 }  // namespace hamlet::support

@@ -21,13 +21,15 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::milliseconds kAckEvery{100};
+constexpr std::chrono::milliseconds kLook{10};
 constexpr std::size_t kMaxInvalid = 100;
 
 /// The numbers that have come of one lane of one epoch, and what each said.
 struct Book {
   County::Lane figures;
-  std::unordered_map<std::uint64_t, std::size_t> contents;  // number -> hash of what does not change when it is sent again
-  std::set<std::uint64_t> beyond;                           // numbers after the first hole
+  std::unordered_map<std::uint64_t, std::size_t>
+      contents;                    // number -> hash of what does not change when it is sent again
+  std::set<std::uint64_t> beyond;  // numbers after the first hole
 
   /// True: it had not come before.
   bool enter(std::uint64_t seq, std::size_t content) {
@@ -136,7 +138,6 @@ struct County::Impl {
       client.subscribe(options.base + "/#", 1, as_published)->wait_for(kPatience);
       const std::lock_guard lock{mutex};
       books.connected = true;
-      changed.notify_all();
       return true;
     } catch (const mqtt::exception&) {
       return false;
@@ -184,7 +185,6 @@ struct County::Impl {
     } else if (below != "ack" && !below.starts_with("cmd/")) {
       complain(below, "a topic that the contract does not have");
     }
-    changed.notify_all();
   }
 
   void retained_or_health(const std::string& below, const std::string& payload) {
@@ -249,8 +249,8 @@ struct County::Impl {
 
   const Options options;
   mutable std::mutex mutex;
-  mutable std::condition_variable changed;
-  Snapshot books;                                                           // guarded by mutex, as what follows
+  std::condition_variable changed;                                           // connected or stopping
+  Snapshot books;                                                            // guarded by mutex, as what follows
   std::map<std::string, std::array<Book, contract::kLaneCount>> lane_books;  // by epoch
   std::vector<std::string> answered;
   bool ack_due = false;
@@ -273,8 +273,12 @@ County::Snapshot County::snapshot() const {
 }
 
 bool County::wait_until(const std::function<bool(const Snapshot&)>& done, std::chrono::milliseconds deadline) const {
-  std::unique_lock lock{impl_->mutex};
-  return impl_->changed.wait_for(lock, deadline, [&] { return done(impl_->snapshot()); });
+  const auto until = std::chrono::steady_clock::now() + deadline;
+  while (!done(snapshot())) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kLook);
+  }
+  return true;
 }
 
 void County::publish(const std::string& topic, const std::string& payload, bool retained) {
@@ -286,8 +290,8 @@ void County::request(const std::string& topic, const std::string& payload, const
                      const std::string& correlation) {
   const mqtt::properties properties{{mqtt::property::RESPONSE_TOPIC, impl_->options.base + "/" + response_topic},
                                     {mqtt::property::CORRELATION_DATA, correlation}};
-  auto token = impl_->client.publish(mqtt::message::create(
-      impl_->options.base + "/" + topic, payload.data(), payload.size(), 1, false, properties));
+  auto token = impl_->client.publish(
+      mqtt::message::create(impl_->options.base + "/" + topic, payload.data(), payload.size(), 1, false, properties));
   if (!token->wait_for(std::chrono::seconds{5})) throw std::runtime_error("no PUBACK for " + topic);
 }
 

@@ -221,7 +221,8 @@ Result<Step> parse_step(const std::string& text) {
   Step step;
   std::size_t next = 0;
   const auto duration = [&](Millis& into) -> Status {
-    if (next + 1 >= words.size()) return fail(Errc::invalid, fmt::format("\"{}\": a time and a word are missing", text));
+    if (next + 1 >= words.size())
+      return fail(Errc::invalid, fmt::format("\"{}\": a time and a word are missing", text));
     auto parsed = parse_duration(words[next + 1]);
     if (!parsed) return fail(std::move(parsed).error());
     into = *parsed;
@@ -245,8 +246,8 @@ Result<Step> parse_step(const std::string& text) {
   step.word = words[next++];
   if (next < words.size()) step.argument = words[next++];
   const bool takes_argument = step.word == "rate" || step.word == "delay";
-  const bool known = takes_argument || step.word == "cut" || step.word == "open" || step.word == "stall" ||
-                     step.word == "halfopen";
+  const bool known =
+      takes_argument || step.word == "cut" || step.word == "open" || step.word == "stall" || step.word == "halfopen";
   if (!known || next < words.size() || takes_argument == step.argument.empty()) {
     return fail(Errc::invalid,
                 fmt::format("\"{}\": expected cut, open, stall, halfopen, rate NUMBERkbit or delay TIME", text));
@@ -316,9 +317,8 @@ struct Proxy::Impl {
         connections.erase(self);
         link.counters.open = connections.size();
       };
-      connection->pipes = {
-          std::make_shared<Pipe>(io, link, 0, connection->client, connection->target, on_end),
-          std::make_shared<Pipe>(io, link, 1, connection->target, connection->client, on_end)};
+      connection->pipes = {std::make_shared<Pipe>(io, link, 0, connection->client, connection->target, on_end),
+                           std::make_shared<Pipe>(io, link, 1, connection->target, connection->client, on_end)};
       for (const auto& pipe : connection->pipes) {
         if (link.mode == Mode::half_open) pipe->swallow_for_ever();
         pipe->start();
@@ -377,8 +377,12 @@ struct Proxy::Impl {
 Proxy::Proxy(std::uint16_t target_port) : impl_{std::make_unique<Impl>(target_port)} {}
 Proxy::~Proxy() = default;
 
-std::uint16_t Proxy::port() const { return impl_->port; }
-std::string Proxy::uri() const { return fmt::format("mqtt://127.0.0.1:{}", port()); }
+std::uint16_t Proxy::port() const {
+  return impl_->port;
+}
+std::string Proxy::uri() const {
+  return fmt::format("mqtt://127.0.0.1:{}", port());
+}
 
 void Proxy::open() {
   impl_->on_thread([this] { impl_->set_mode(Mode::open); });

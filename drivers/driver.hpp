@@ -1,0 +1,89 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "firmware/config/config.hpp"
+#include "firmware/core/clock.hpp"
+#include "firmware/core/reading.hpp"
+#include "firmware/core/text.hpp"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace hamlet::drivers {
+
+/// What kind of Value a point has, when it has one.
+enum class ValueType { number, boolean, text };
+[[nodiscard]] std::string_view to_string(ValueType type);
+
+/// A point as the config declares it: all that a page needs to draw it.
+struct PointInfo {
+  std::string point;  ///< "device.point"
+  std::string unit;   ///< as people write it: "m", "°C"; empty where there is none
+  ValueType type = ValueType::number;
+  Text name;
+  std::optional<double>
+      min{};  ///< the instrument's measuring span: a scale to draw. It tests nothing: that is detect's
+  std::optional<double> max{};
+};
+
+/// Where a running device tells what it found. Io thread only. Owned by Drivers, outlives the device.
+///
+/// It decides what the county hears: up and down events on change only, a missing reading at the change and then once
+/// in a while, log lines on change of state. A driver reports every poll and need not think of that.
+class Report {
+ public:
+  virtual ~Report() = default;
+
+  /// The device answered. `readings` may be of some of its points; where the device said that it has no value, quality
+  /// is missing and `why` an id such as "not-a-number".
+  virtual void answered(std::vector<Reading> readings) = 0;
+
+  /// The device did not answer, retries included. `why`: an id ("timeout"); `detail`: what happened,
+  /// where, what to do.
+  virtual void failed(std::string why, std::string detail) = 0;
+};
+
+/// A device at work. Io thread only.
+class Device {
+ public:
+  virtual ~Device() = default;
+  /// Begins; returns at once. Called once.
+  virtual void start() = 0;
+  /// Ends within a second, whatever the device does; the report hears nothing after it. Idempotent.
+  virtual void stop() = 0;
+};
+
+/// What a device is built with. The references outlive it.
+struct Surroundings {
+  boost::asio::io_context& io;
+  Clock& clock;
+  Report& report;
+};
+
+/// One [[device]] table, read and found valid: everything that is known before the device is touched.
+struct Blueprint {
+  std::vector<PointInfo> points;
+  std::function<std::unique_ptr<Device>(Surroundings)> build;
+};
+
+/// A protocol: its name in the config and how it reads its table.
+struct Driver {
+  std::string_view name;
+  /// `device`: the [[device]] table; its keys id, driver, name and missing_every have been read already. Touches no
+  /// device and no file. What is wrong is noted in the table; the blueprint is then never built.
+  Blueprint (*read)(const config::Table& device, const std::string& id);
+};
+
+/// Reads the keys that the points of every driver have: id, name, unit, span. `own` reads the driver's own and returns
+/// the type of the value. A device without points and a point id that is there already are noted as errors.
+[[nodiscard]] std::vector<PointInfo> read_points(const config::Table& device, const std::string& id,
+                                                 const std::function<ValueType(const config::Table& point)>& own);
+
+}  // namespace hamlet::drivers
