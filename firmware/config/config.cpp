@@ -58,7 +58,8 @@ std::string_view kind_of(const toml::node& node) {
 
 // Moves `from` into `into`: tables key by key, arrays of tables joined, anything else replaced.
 void merge(toml::table& into, toml::table&& from) {
-  for (auto& [key, node] : from) {
+  for (auto&& [name, node] : from) {
+    const auto& key = name;  // clang 14 captures no structured binding
     auto* present = into.get(key);
     if (present != nullptr && present->is_table() && node.is_table()) {
       merge(*present->as_table(), std::move(*node.as_table()));
@@ -287,6 +288,16 @@ bool Table::flag_or(std::string_view key, bool fallback) const {
            if (const auto* flag = node.as_boolean()) return flag->get();
            return tl::unexpected(fmt::format("expected true or false, found {}", kind_of(node)));
          }).value_or(fallback);
+}
+
+std::optional<Value> Table::value_if(std::string_view key) const {
+  return get<Value>(key, [](const toml::node& node) -> tl::expected<Value, std::string> {
+    if (const auto* flag = node.as_boolean()) return Value{flag->get()};
+    if (const auto* text = node.as_string()) return Value{text->get()};
+    const auto number = node.value<double>();
+    if (node.is_number() && number && std::isfinite(*number)) return Value{*number};
+    return tl::unexpected(fmt::format("expected true, false, a number or a text in quotes, found {}", kind_of(node)));
+  });
 }
 
 std::optional<std::int64_t> Table::integer_if(std::string_view key, Range<std::int64_t> range) const {

@@ -7,8 +7,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/event.hpp"
@@ -25,7 +26,9 @@ inline constexpr std::array kLanes{Lane::alarm, Lane::event, Lane::tele, Lane::m
 inline constexpr std::size_t kLaneCount = kLanes.size();
 [[nodiscard]] std::string_view to_string(Lane lane);
 [[nodiscard]] std::optional<Lane> parse_lane(std::string_view text);
-[[nodiscard]] constexpr std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
+[[nodiscard]] constexpr std::size_t index(Lane lane) {
+  return static_cast<std::size_t>(lane);
+}
 
 /// "hamlet/v1/{county}/{town}/{village}/{gw}", and all that hangs below it.
 class Topics {
@@ -45,17 +48,18 @@ class Topics {
   std::string gw_;
 };
 
-/// A record's body as it is stored: JSON without the envelope, in which each point in time is a mark. Rendering replaces the
-/// marks by wall time and puts the envelope in front, so that setting the clock changes no record.
+/// A record's body as it is stored: JSON without the envelope, in which each point in time is a mark. Rendering
+/// replaces the marks by wall time and puts the envelope in front, so that setting the clock changes no record.
 ///
-/// A mark is 0x01, then either a signed decimal (milliseconds after the record's own time) or "boot:mono" in milliseconds, then
-/// 0x02. Neither byte can occur in JSON text.
+/// A mark is 0x01, then either a signed decimal (milliseconds after the record's own time) or "boot:mono" in
+/// milliseconds, then 0x02. Neither byte can occur in JSON text.
 struct Body {
   std::string topic;  ///< below the base: "tele", "event/cam-ford/motion", "alarmlog/river-level-high"
   std::string bytes;  ///< JSON with marks; for the media lane the JPEG's file name
 };
 
-/// All of one batch must be of this boot. `at`: the record's own time.
+/// Encoding never fails: text that is not UTF-8 gets replacement characters, a number that is not finite becomes null.
+/// All of one batch must be of this boot. `at`: the record's own time, not before the newest reading's.
 [[nodiscard]] Body encode_readings(std::span<const Reading> readings, MonoTime at);
 [[nodiscard]] Body encode_event(const Event& event, MonoTime at);
 [[nodiscard]] Body encode_alarm(const Alarm& alarm, Moment at);
@@ -66,6 +70,7 @@ struct Dated {
   TimeQuality quality = TimeQuality::unsynced;
 };
 /// Maps a moment to wall time: the journal's table of boots.
+/// Called for the record and for each mark in it.
 using DateFunction = std::function<Dated(Moment)>;
 
 /// What goes in front of a body when it is sent.
@@ -79,13 +84,39 @@ struct Envelope {
   std::uint64_t rev = 0;
 };
 
-/// The message's payload: envelope and body, marks replaced. `ts` and `tq` come from `date(envelope.at)`; where the quality is
-/// unsynced, `boot` and `mono` are there too. Error corrupt: a mark that is none.
+/// The message's payload: envelope and body, marks replaced. `ts` and `tq` come from `date(envelope.at)`; where the
+/// quality is unsynced, `boot` and `mono` are there too. Error corrupt: a mark that is none.
 [[nodiscard]] Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date);
 
 /// The same for an alarm's retained snapshot, which is outside the lanes: no lane and no seq.
 [[nodiscard]] Result<std::string> render_snapshot(const Alarm& alarm, std::string_view gw, std::string_view epoch,
                                                   Moment now, std::uint64_t rev, const DateFunction& date);
+
+/// A picture's name, "{epoch}-{seq}": in Event::media, in its topic "media/{epoch}-{seq}", and with ".jpg" on disk.
+[[nodiscard]] std::string media_name(std::string_view epoch, std::uint64_t seq);
+
+/// Numbers from `from` to `to`, both included.
+struct Range {
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+/// The retained `state`.
+struct Presence {
+  std::string_view gw;
+  std::string_view epoch;
+  std::uint32_t boot = 0;
+  std::string_view firmware;
+  struct LaneProgress {
+    std::uint64_t last = 0;      ///< newest committed number
+    std::vector<Range> pending;  ///< committed and not yet sent
+  };
+  std::array<LaneProgress, kLaneCount> lanes{};  ///< not part of `offline`
+};
+[[nodiscard]] std::string render_online(const Presence& presence, Dated now);
+/// `now` is absent in the Will, which is written long before it is sent.
+[[nodiscard]] std::string render_offline(const Presence& presence, std::optional<Dated> now);
 
 // ---- what comes back, or is read again -----------------------------------------------------------------------------
 
@@ -99,8 +130,8 @@ struct Message {
   bool hist = false;
   std::uint64_t rev = 0;
 };
-/// Parses a payload of the lanes alarm, event or tele. `json` receives the whole of it where it is not null. Error invalid: what
-/// is wrong, and where. Bytes from outside: bounded at 1 MiB and 32 levels.
+/// Parses a payload of the lanes alarm, event or tele. `json` receives the whole of it where it is not null. Error
+/// invalid: what is wrong, and where. Bytes from outside: bounded at 1 MiB and 32 levels.
 [[nodiscard]] Result<Message> parse_message(std::string_view payload, nlohmann::json* json = nullptr);
 
 /// The county's retained `ack`: by epoch, the contiguous prefix stored of each lane (absent lane: 0).

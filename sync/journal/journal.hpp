@@ -8,9 +8,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
+#include <nlohmann/json.hpp>
 
 #include "firmware/core/clock.hpp"
 #include "firmware/core/result.hpp"
@@ -48,17 +50,14 @@ struct Record {
   Lane lane = Lane::tele;
   std::uint64_t seq = 0;
   Moment at{};
+  std::uint64_t rev = 0;  ///< of `meta`, when it was appended
   contract::Body body;
 };
 
 /// How far an uplink has come in one lane: everything up to `prefix`, and at most 64 ranges beyond it.
 struct Position {
   static constexpr std::size_t kMaxRanges = 64;
-  struct Span {
-    std::uint64_t from = 0;  ///< both included
-    std::uint64_t to = 0;
-    friend bool operator==(const Span&, const Span&) = default;
-  };
+  using Span = contract::Range;
   std::uint64_t prefix = 0;
   std::vector<Span> beyond;  ///< sorted, apart from each other and from the prefix
 
@@ -75,91 +74,107 @@ struct Stat {
   std::string epoch;
   std::uint32_t boot = 0;
   struct LaneStat {
-    std::uint64_t first = 0;      ///< oldest number still stored; 0 where the lane is empty
-    std::uint64_t last = 0;       ///< newest committed number
-    std::uint64_t waiting = 0;    ///< appended and not yet committed
-    std::uint64_t unsent = 0;     ///< committed and not yet acknowledged by the broker
+    std::uint64_t first = 0;    ///< oldest number still stored; 0 where the lane is empty
+    std::uint64_t last = 0;     ///< newest committed number
+    std::uint64_t waiting = 0;  ///< appended and not yet committed
+    std::uint64_t unsent = 0;   ///< committed and not yet acknowledged by the broker
   };
   std::array<LaneStat, kLaneCount> lanes{};
-  std::uint64_t file_bytes = 0;   ///< journal.db and its -wal
+  std::uint64_t file_bytes = 0;  ///< journal.db and its -wal
   std::uint64_t media_bytes = 0;
   Millis window{};
-  std::string last_failure;       ///< of a commit, while it lasts; else empty
+  std::string last_failure;  ///< of a commit, while it lasts; else empty
 };
 
 /// The store-and-forward journal and the small state that must be as durable as it.
 ///
 /// Owned by the composition root; every member is called from the io thread. Two Workers: `journal-write` commits, and
-/// `journal-read` serves read(). append() gives a record its number at once; the record is ours once its batch is committed, which
-/// committed() tells, and only then may it be sent. kill -9 and power cuts lose what was not committed and nothing else; a
-/// number whose commit was seen by read() or on_committed is never given again.
+/// `journal-read` serves read(). append() gives a record its number at once; the record is ours once its batch is
+/// committed, which committed() tells, and only then may it be sent. kill -9 and power cuts lose what was not committed
+/// and nothing else; a number whose commit was seen by read() or on_committed is never given again.
 ///
-/// A commit that fails (disk full) is tried again with backoff, in order, while append() goes on up to the bound of
-/// kMaxWaiting records; beyond that readings are refused (append returns an Error full), alarms and events last.
+/// A commit that fails (disk full) is tried again with backoff, in order, while append() goes on. Readings and pictures
+/// are refused (Error full, and no number is used up) once kMaxWaiting records or kMaxWaitingBytes wait; events a
+/// quarter beyond that, alarms half as much again.
 class Journal {
  public:
   static constexpr std::size_t kMaxWaiting = 100'000;
+  static constexpr std::size_t kMaxWaitingBytes = 64U << 20;
 
   /// Opens or creates. Blocks (start-up only).
-  [[nodiscard]] static Result<std::unique_ptr<Journal>> open(boost::asio::io_context& io, Clock& clock, Options options);
+  [[nodiscard]] static Result<std::unique_ptr<Journal>> open(boost::asio::io_context& io, Clock& clock,
+                                                             Options options);
   ~Journal();  ///< stop()
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  /// Commits what waits and closes; blocks at most 4 s. Idempotent.
+  /// Commits what waits (one attempt) and closes; blocks for that long, milliseconds on a disk that answers. Nothing is
+  /// called back any more. Idempotent.
   void stop();
 
   [[nodiscard]] const std::string& epoch() const;
   [[nodiscard]] std::uint32_t boot() const;  ///< this boot's number
+
+  /// What open() found wrong and set aside under a dated name, for an event; empty where all was well.
+  [[nodiscard]] const std::string& set_aside() const;
+
+  /// The revision of `meta` that records speak of from now on. Kept with each record; 0 before the first call.
+  void set_revision(std::uint64_t rev);
 
   /// Takes a record of the lanes alarm, event or tele and gives it its number. Error full: see above.
   [[nodiscard]] Result<Identity> append(Lane lane, MonoTime at, contract::Body body, Urgency urgency);
   /// A picture: the bytes go to media/ under the record's identity, durable before the record is.
   [[nodiscard]] Result<Identity> append_media(MonoTime at, std::string jpeg);
 
-  /// Puts or (nullopt) removes a piece of durable state, in the same transaction as everything appended in the same turn of
-  /// the io thread, in order. Keys: "alarm/…", "detect/…", "command/…". Values up to 64 KiB.
+  /// Puts or (nullopt) removes a piece of durable state, in the same transaction as everything appended in the same
+  /// turn of the io thread, in order. Keys: "alarm/…", "detect/…", "command/…". Values up to 64 KiB.
   void put_state(std::string key, std::optional<std::string> value, Urgency urgency);
-  /// Everything under a prefix, as committed at open(): for start-up.
+  /// Everything under a prefix that is committed, sorted by key: for start-up. Blocks.
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> load_state(std::string_view prefix) const;
 
   /// `then` runs on the io thread once everything appended so far is durable, or with the reason why not.
   void sync(std::function<void(Status)> then);
 
-  /// Called on the io thread after each commit.
+  /// Called on the io thread after each commit. May be set more than once: all are called, in order.
   void on_committed(std::function<void()> callback);
-  /// Called on the io thread when commits start to fail and when they work again.
+  /// Called on the io thread when commits start to fail and when they work again. All are called, in order.
   void on_health(std::function<void(Status)> callback);
   /// Newest committed number; 0 for none.
   [[nodiscard]] std::uint64_t committed(Lane lane) const;
 
   /// Reads committed records of a lane from `from` on, in order, on the reading Worker: at most `max_records` and about
-  /// `max_bytes`. `then` runs on the io thread. Error full: more than 16 reads wait.
+  /// `max_bytes`, at least one where there is one. `then` runs on the io thread. Error full: more than 16 reads wait. A
+  /// record whose checksum fails ends the batch before it; where it comes first: Error corrupt, naming it; read on from
+  /// `from` + 1.
   void read(Lane lane, std::uint64_t from, std::size_t max_records, std::size_t max_bytes,
             std::function<void(Result<std::vector<Record>>)> then);
   /// Runs any query on the reading Worker with its read-only connection (for the verbs `readings`, `events`, …).
   void query(std::function<void(class Reader&)> run, std::function<void(Status)> then);
 
-  /// Where an uplink stands; kept in memory, stored with the next commit (at the latest after the window): a crash makes it
-  /// send again, with the same identity.
+  /// Where an uplink stands; kept in memory, stored with the next commit (at the latest after the window): a crash
+  /// makes it send again, with the same identity.
   [[nodiscard]] Position position(std::string_view uplink, Lane lane) const;
   void set_position(std::string_view uplink, Lane lane, Position position);
 
   /// Wall time of a moment, by the table of boots as of now. Any moment of this boot, or of a boot in the table.
   [[nodiscard]] contract::Dated date(Moment moment) const;
-  /// Looks at the clock: notes that it was set, jumped or lost its discipline. Call it every few seconds. Returns the event's
-  /// detail where something changed that the county should know (event/gateway/time).
+  /// Looks at the clock: notes that it was set, jumped or lost its discipline. Call it every few seconds. Returns the
+  /// event's detail where something changed that the county should know (event/gateway/time).
   [[nodiscard]] std::optional<nlohmann::json> check_clock();
 
   /// A JPEG's bytes by its media record's file name, for sending. Reading Worker.
   void read_media(std::string file_name, std::function<void(Result<std::string>)> then);
 
+  /// `alive` runs on the io thread once the writing Worker has come by: a pulse for the watchdog. Never while a write
+  /// hangs.
+  void ping(std::function<void()> alive);
+
   [[nodiscard]] Stat stat() const;
 
  private:
   struct Impl;
-  explicit Journal(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Journal(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  // shared with handlers that may outlive us, which then do nothing
 };
 
 }  // namespace hamlet::journal

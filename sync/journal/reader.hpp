@@ -13,8 +13,9 @@
 
 namespace hamlet::journal {
 
-/// A read-only view of a journal file: of the daemon's own for its read verbs, or of a journal at rest for `hamlet` while the
-/// daemon is down (after a clean stop and after a crash alike). One thread. Never writes, never blocks the writer.
+/// A read-only view of a journal file: of the daemon's own for its read verbs, or of a journal at rest for `hamlet`
+/// while the daemon is down (after a clean stop and after a crash alike). One thread. Never writes, never blocks the
+/// writer.
 class Reader {
  public:
   /// Error not_found, denied (says which group may read), corrupt.
@@ -28,7 +29,8 @@ class Reader {
   /// The rows below are JSON as `hamlet --json` prints them (stable), times as `ts` in UTC ms with `tq`.
   /// Readings of one point since a wall time, oldest first, at most `limit` newest: {"t","tq","v","q","why"?}.
   [[nodiscard]] Result<nlohmann::json> readings(std::string_view point, WallTime since, std::size_t limit);
-  /// Events, oldest first, at most `limit` newest; an empty source means all: {"epoch","seq","ts","tq","source","kind",…}.
+  /// Events, oldest first, at most `limit` newest; an empty source means all:
+  /// {"epoch","seq","ts","tq","source","kind",…}.
   [[nodiscard]] Result<nlohmann::json> events(std::string_view source, WallTime since, std::size_t limit);
   /// The alarms as the durable state has them.
   [[nodiscard]] Result<nlohmann::json> alarms();
@@ -36,8 +38,12 @@ class Reader {
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> state(std::string_view prefix);
   [[nodiscard]] contract::Dated date(Moment moment);
 
+  /// Reads the table of boots again: a reader that is kept sees what was dated meanwhile.
+  [[nodiscard]] Status refresh();
+  /// Makes what runs fail soon with Error cancelled. Any thread.
+  void interrupt();
+
  private:
-  friend class Journal;
   struct Impl;
   explicit Reader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

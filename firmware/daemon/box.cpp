@@ -1,0 +1,386 @@
+#include "firmware/daemon/box.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "firmware/core/id.hpp"
+#include "firmware/core/log.hpp"
+#include "firmware/daemon/meta.hpp"
+
+namespace hamlet::daemon {
+namespace {
+
+using contract::Lane;
+using journal::Urgency;
+using nlohmann::json;
+
+// A tele record holds at most so many readings: about 12 kB as a message.
+constexpr std::size_t kMaxBatch = 200;
+constexpr Millis kClockCheck{5'000};
+constexpr Millis kDrain{1'500};
+constexpr Millis kDrainCheck{20};
+constexpr std::string_view kRevisionKey = "meta/revision";
+
+}  // namespace
+
+Box::Box(boost::asio::io_context& io, std::filesystem::path config_file, Settings settings, Programs programs)
+    : io_{io},
+      config_file_{std::move(config_file)},
+      programs_{std::move(programs)},
+      settings_{std::move(settings)},
+      clock_{settings_.gateway.trust_clock},
+      verbs_{io},
+      batch_timer_{io},
+      tick_timer_{io},
+      clock_timer_{io} {
+  add_verbs();
+}
+
+Box::~Box() { stop(); }
+
+Status Box::start() {
+  started_ = clock_.mono();
+  auto options = settings_.journal;
+  options.machine_id = read_machine_id();
+  options.boot_id = read_boot_id();
+  auto journal = journal::Journal::open(io_, clock_, std::move(options));
+  if (!journal) return fail(std::move(journal).error().in("open journal"));
+  journal_ = std::move(*journal);
+  journal_->on_health([this](Status status) { journal_health(std::move(status)); });
+  journal_->on_committed([this] {
+    if (uplink_) uplink_->committed();
+  });
+
+  server_ = std::make_unique<control::Server>(io_, settings_.gateway.control_socket(), verbs_);
+  if (auto listening = server_->start(); !listening) return fail(std::move(listening).error().in("control socket"));
+
+  running_ = true;
+  update_revision();
+  load_command_ids();
+  open_rooms();
+  emit_gateway("start", {{"firmware", HAMLET_VERSION}, {"boot", journal_->boot()}});
+  if (!journal_->set_aside().empty()) {
+    log::error("the journal was damaged and was set aside", {{"file", journal_->set_aside()}});
+    emit_gateway("journal", {{"set_aside", journal_->set_aside()}});
+  }
+  start_uplink();
+  check_clock();
+  return {};
+}
+
+// Everything between a device and the journal. Opened at start and, rebuilt from a new config, at reload.
+void Box::open_rooms() {
+  if (!detect_) {
+    detect_.emplace(settings_.rules, journal_->boot());
+    const auto stored = journal_->load_state("alarm/");
+    if (!stored) log::error("alarms' state cannot be read", {{"why", stored.error().message}});
+    for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
+      if (auto restored = detect_->restore(key, value); !restored) {
+        log::warning("an alarm starts afresh", {{"key", key}, {"why", restored.error().message}});
+      }
+    }
+    prime_detect();
+  } else {
+    detect_->reload(settings_.rules);
+  }
+  take_transitions(detect_->tick(clock_.mono()).transitions);
+  forget_orphans();
+
+  if (!eyes_) {
+    EyesLink::Options options{.socket = settings_.gateway.eyes_socket()};
+    if (settings_.gateway.start_eyes) options.program = programs_.eyes;
+    eyes_ = std::make_unique<EyesLink>(
+        io_, clock_, std::move(options),
+        EyesLink::Sink{.observation = [this](cameras::Observation seen,
+                                             std::string jpeg) { take_observation(std::move(seen), std::move(jpeg)); },
+                       .event = [this](const Event& event) { emit(event); }});
+    if (auto started = eyes_->start(settings_.cameras); !started) {
+      log::error("cameras cannot be watched", {{"why", started.error().message}});
+      emit_gateway("eyes", {{"why", started.error().message}});
+    }
+  } else {
+    eyes_->reload(settings_.cameras);
+  }
+
+  drivers_ = std::make_unique<drivers::Drivers>(
+      io_, clock_, settings_.devices,
+      drivers::Sink{.readings = [this](std::vector<Reading> readings) { take_readings(std::move(readings)); },
+                    .event = [this](const Event& event) { emit(event); }});
+  drivers_->start();
+  sensing_ = true;
+  arm_tick();
+}
+
+// Rates and stuck sensors are judged by what came before; after a restart in the same boot that is in the journal. A time before
+// the boot, or one that the clock cannot tell, is of no use to them.
+void Box::prime_detect() {
+  if (detect_->history() == Millis{0}) return;
+  // Nothing is read back yet: see ARCHITECTURE.md, "What a restart forgets".
+}
+
+// The last that the county hears of this run is the event gateway/stop.
+void Box::stop_sensing() {
+  if (!std::exchange(sensing_, false)) return;
+  tick_timer_.cancel();
+  clock_timer_.cancel();
+  drivers_->stop();
+  eyes_->stop();
+  emit_gateway("stop", json::object());
+  flush_readings();
+}
+
+void Box::shut_down(std::function<void()> done) {
+  stop_sensing();
+  await_drain(clock_.mono() + kDrain, std::move(done));
+}
+
+bool Box::drained() const {
+  const auto stat = journal_->stat();
+  const auto link = uplink_->status();
+  return link.value("state", "") != "online" || std::all_of(stat.lanes.begin(), stat.lanes.end(), [](const auto& lane) {
+           return lane.waiting == 0 && lane.unsent == 0;
+         });
+}
+
+void Box::await_drain(MonoTime deadline, std::function<void()> done) {
+  if (drained() || clock_.mono() >= deadline) {
+    stop();
+    return done();
+  }
+  clock_timer_.expires_after(kDrainCheck);
+  clock_timer_.async_wait([this, deadline, done = std::move(done)](const boost::system::error_code& error) mutable {
+    if (!error) await_drain(deadline, std::move(done));
+  });
+}
+
+void Box::stop() {
+  if (!std::exchange(running_, false)) return;
+  stop_sensing();
+  batch_timer_.cancel();
+  clock_timer_.cancel();
+  if (uplink_) uplink_->stop();
+  if (server_) server_->stop();
+  journal_->stop();
+}
+
+Status Box::reload() {
+  auto settings = read_settings(config_file_);
+  if (!settings) {
+    for (const auto& each : settings.error()) log::error("config", {{"at", each.to_string()}});
+    return fail(Errc::invalid, fmt::format("the config has {} mistake(s), the first: {}; nothing was changed",
+                                           settings.error().size(), settings.error().front().to_string()));
+  }
+  const auto& now = settings_.gateway;
+  const auto& next = settings->gateway;
+  if (settings->topics.base() != settings_.topics.base() || next.state_dir != now.state_dir || next.run_dir != now.run_dir) {
+    return fail(Errc::invalid, "[gateway] id, division, path, state_dir and run_dir need a restart; nothing was changed");
+  }
+  drivers_->stop();
+  flush_readings();
+  if (uplink_) uplink_->stop();
+  uplink_.reset();
+  settings_ = std::move(*settings);
+  for (auto it = latest_.begin(); it != latest_.end();) {
+    const auto known = std::any_of(settings_.devices.begin(), settings_.devices.end(), [&](const auto& device) {
+      return std::any_of(device.info.points.begin(), device.info.points.end(),
+                         [&](const auto& point) { return point.point == it->first; });
+    });
+    it = known ? std::next(it) : latest_.erase(it);
+  }
+  update_revision();
+  open_rooms();
+  start_uplink();
+  emit_gateway("reload", {{"rev", revision_}});
+  log::info("config read again", {{"rev", revision_}});
+  return {};
+}
+
+// ---- the road ------------------------------------------------------------------------------------------------------
+
+void Box::take_readings(std::vector<Reading> readings) {
+  for (auto& reading : readings) {
+    auto outcome = detect_->evaluate(std::move(reading));
+    take_reading(std::move(outcome.reading));
+    take_transitions(outcome.transitions);
+  }
+  arm_tick();
+}
+
+void Box::take_reading(Reading reading) {
+  latest_.insert_or_assign(reading.point, reading);
+  batch_.push_back(std::move(reading));
+  if (batch_.size() >= kMaxBatch || settings_.journal.window == Millis{0}) return flush_readings();
+  if (batch_.size() > 1) return;
+  batch_timer_.expires_after(settings_.journal.window);
+  batch_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) flush_readings();
+  });
+}
+
+void Box::flush_readings() {
+  if (batch_.empty()) return;
+  batch_timer_.cancel();
+  store(Lane::tele, contract::encode_readings(batch_, clock_.mono()), Urgency::now);
+  batch_.clear();
+}
+
+// Records and lifecycle state go into one transaction; the county hears of it when that is durable.
+void Box::take_transitions(const std::vector<Alarm>& transitions) {
+  for (const auto& alarm : transitions) {
+    log::info("alarm", {{"id", alarm.id},
+                        {"state", to_string(alarm.state)},
+                        {"occurrence", alarm.occurrence},
+                        {"value", to_string(alarm.value)}});
+    store(Lane::alarm, contract::encode_alarm(alarm, {journal_->boot(), clock_.mono()}), Urgency::now);
+  }
+  for (auto& [key, value] : detect_->save_changed()) {
+    journal_->put_state(std::move(key), std::move(value), transitions.empty() ? Urgency::window : Urgency::now);
+  }
+  if (transitions.empty()) return;
+  flush_readings();
+  if (!uplink_) return;
+  for (const auto& alarm : transitions) uplink_->alarm_changed(alarm);
+}
+
+void Box::take_observation(cameras::Observation seen, std::string jpeg) {
+  Event event{.source = std::move(seen.camera),
+              .kind = std::move(seen.kind),
+              .phase = seen.phase,
+              .id = std::move(seen.event),
+              .at = seen.at,
+              .detail = std::move(seen.detail)};
+  event.detail["zone"] = std::move(seen.zone);
+  if (!jpeg.empty()) {
+    if (const auto picture = journal_->append_media(event.at, std::move(jpeg))) {
+      event.media.push_back(contract::media_name(picture->epoch, picture->seq));
+    } else {
+      log::warning("a picture was not kept", {{"camera", event.source}, {"why", picture.error().message}});
+    }
+  }
+  emit(event);
+}
+
+void Box::emit(const Event& event) {
+  const bool begins = event.phase == Phase::start || event.phase == Phase::once;
+  store(Lane::event, contract::encode_event(event, clock_.mono()), begins ? Urgency::now : Urgency::window);
+  if (begins) flush_readings();
+}
+
+void Box::emit_gateway(std::string kind, json detail) {
+  emit(Event{.source = "gateway",
+             .kind = std::move(kind),
+             .phase = Phase::once,
+             .id = random_hex64(),
+             .at = clock_.mono(),
+             .detail = std::move(detail)});
+}
+
+// A full journal refuses; what it refused is counted, and declared by an event as soon as it takes records again.
+void Box::store(Lane lane, contract::Body body, Urgency urgency) {
+  if (journal_->append(lane, clock_.mono(), std::move(body), urgency)) return;
+  auto& refused = refused_[lane];
+  if (refused.records == 0) {
+    refused.since = clock_.mono();
+    log::error("the journal is full; records are given up", {{"lane", contract::to_string(lane)}});
+  }
+  ++refused.records;
+  if (lane == Lane::tele) refused.readings += batch_.size();
+}
+
+void Box::journal_health(Status status) {
+  journal_failure_ = status ? std::string{} : status.error().message;
+  if (!status) {
+    log::error("the journal cannot commit; it keeps trying", {{"why", journal_failure_}});
+    return;
+  }
+  log::info("the journal commits again");
+  for (const auto& [lane, refused] : std::exchange(refused_, {})) {
+    json detail{{"lane", contract::to_string(lane)},
+                {"count", refused.records},
+                {"reason", "journal-full"},
+                {"for_ms", (clock_.mono() - refused.since).count()}};
+    if (lane == Lane::tele) detail["readings"] = refused.readings;
+    emit_gateway("gap", std::move(detail));
+  }
+}
+
+void Box::forget_orphans() {
+  for (const auto& id : detect_->orphans()) {
+    journal_->put_state(fmt::format("alarm/{}", id), std::nullopt, Urgency::window);
+  }
+}
+
+// ---- time ----------------------------------------------------------------------------------------------------------
+
+void Box::tick() {
+  auto due = detect_->tick(clock_.mono());
+  for (auto& reading : due.readings) take_reading(std::move(reading));
+  take_transitions(due.transitions);
+  arm_tick();
+}
+
+void Box::arm_tick() {
+  const auto due = detect_->next_due();
+  if (!due) {
+    tick_timer_.cancel();
+    return;
+  }
+  tick_timer_.expires_after(std::max(Millis{1}, *due - clock_.mono()));
+  tick_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && sensing_) tick();
+  });
+}
+
+void Box::check_clock() {
+  if (auto change = journal_->check_clock()) {
+    log::info("clock", {{"change", change->dump()}});
+    emit_gateway("time", std::move(*change));
+  }
+  clock_timer_.expires_after(kClockCheck);
+  clock_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && sensing_) check_clock();
+  });
+}
+
+void Box::heartbeat(std::function<void()> alive) {
+  if (!running_) return;
+  journal_->ping(std::move(alive));
+}
+
+// ---- the uplink ----------------------------------------------------------------------------------------------------
+
+// The revision counts how often `meta` has changed in the life of this journal.
+void Box::update_revision() {
+  meta_ = describe(settings_);
+  const auto text = meta_.dump(-1, ' ', false, json::error_handler_t::replace);
+  const auto digest = fmt::format("{:016x}", std::hash<std::string>{}(text));
+  const auto stored = journal_->load_state(kRevisionKey);
+  if (stored && !stored->empty()) {
+    const auto before = json::parse(stored->front().second, nullptr, false);
+    if (before.is_object() && before.value("rev", json{}).is_number_unsigned()) {
+      revision_ = before["rev"].get<std::uint64_t>();
+      if (before.value("digest", std::string{}) == digest) return journal_->set_revision(revision_);
+    }
+  }
+  ++revision_;
+  journal_->put_state(std::string{kRevisionKey}, json{{"rev", revision_}, {"digest", digest}}.dump(), Urgency::now);
+  journal_->set_revision(revision_);
+}
+
+uplink::Hooks Box::uplink_hooks() {
+  return {.meta = [this] { return uplink::Hooks::Meta{revision_, meta_}; },
+          .alarms = [this] { return detect_->alarms(); },
+          .health = [this] { return health_json(); },
+          .command =
+              [this](contract::Command command, std::function<void(json)> reply) {
+                take_command(std::move(command), std::move(reply));
+              }};
+}
+
+void Box::start_uplink() {
+  uplink_ = std::make_unique<uplink::Uplink>(io_, clock_, settings_.uplink, settings_.topics, *journal_, uplink_hooks());
+  uplink_->start();
+}
+
+}  // namespace hamlet::daemon

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <nlohmann/json.hpp>
+
+#include "firmware/control/server.hpp"
+#include "firmware/control/verb_table.hpp"
+#include "firmware/core/clock.hpp"
+#include "firmware/core/event.hpp"
+#include "firmware/daemon/eyes_link.hpp"
+#include "firmware/daemon/settings.hpp"
+#include "firmware/detect/engine.hpp"
+
+namespace hamlet::daemon {
+
+/// The composition root: owns every room and is the only code that brings two of them together. Everything runs on the io
+/// thread.
+///
+///   drivers -> readings -> detect -> journal.append -> (committed) -> uplink
+///   eyes_link -> observations -> journal.append
+///   control socket and county commands -> one verb table -> rooms
+///
+/// What survives power loss is what the journal has committed: records, alarms' state, the revision of `meta`, the ids of
+/// commands. Readings wait in one batch for at most the journal's window; alarms and event starts commit at once and take the
+/// batch along.
+class Box {
+ public:
+  struct Programs {
+    std::filesystem::path eyes;  ///< hamlet-eyes, where we start it ourselves
+  };
+
+  Box(boost::asio::io_context& io, std::filesystem::path config_file, Settings settings, Programs programs);
+  ~Box();  ///< stop()
+  Box(const Box&) = delete;
+  Box& operator=(const Box&) = delete;
+
+  /// Opens the journal and starts every room. Blocks while the journal opens.
+  [[nodiscard]] Status start();
+  /// Ends the sensors and cameras, commits what waits, gives the uplink at most kDrain to send it, and stop()s; then calls
+  /// `done`.
+  void shut_down(std::function<void()> done);
+  /// Ends every room and commits what waits. Idempotent. Blocks; the rooms' own bounds add up to less than 9 s, normally far
+  /// less than one.
+  void stop();
+
+  /// Reads the config again. A config with mistakes changes nothing: they are logged and returned.
+  [[nodiscard]] Status reload();
+
+  /// Goes once through the io thread and the journal's writer and back: what feeds the watchdog.
+  void heartbeat(std::function<void()> alive);
+
+ private:
+  // box.cpp: the road
+  void stop_sensing();
+  void await_drain(MonoTime deadline, std::function<void()> done);
+  [[nodiscard]] bool drained() const;
+  void open_rooms();
+  void take_readings(std::vector<Reading> readings);
+  void take_reading(Reading reading);
+  void take_transitions(const std::vector<Alarm>& transitions);
+  void take_observation(cameras::Observation observation, std::string jpeg);
+  void emit(const Event& event);
+  void emit_gateway(std::string kind, nlohmann::json detail);
+  void flush_readings();
+  void store(contract::Lane lane, contract::Body body, journal::Urgency urgency);
+  void journal_health(Status status);
+  void forget_orphans();
+  void prime_detect();
+  void tick();
+  void arm_tick();
+  void check_clock();
+  void update_revision();
+  [[nodiscard]] uplink::Hooks uplink_hooks();
+  void start_uplink();
+
+  // verbs.cpp: what can be asked
+  void add_verbs();
+  void add_verb(std::string name, control::Access access, std::string args, control::Verb::Handler handler);
+  [[nodiscard]] nlohmann::json ping_json() const;
+  [[nodiscard]] nlohmann::json status_json() const;
+  [[nodiscard]] nlohmann::json problems_json() const;
+  [[nodiscard]] nlohmann::json points_json() const;
+  [[nodiscard]] nlohmann::json alarms_json() const;
+  [[nodiscard]] nlohmann::json cameras_json() const;
+  [[nodiscard]] nlohmann::json uplink_json() const;
+  [[nodiscard]] nlohmann::json journal_json() const;
+  [[nodiscard]] nlohmann::json health_json() const;
+  [[nodiscard]] nlohmann::json alarm_json(const Alarm& alarm) const;
+  void query_journal(std::function<Result<nlohmann::json>(journal::Reader&)> run, control::Reply reply);
+  void list_readings(const nlohmann::json& args, control::Reply reply);
+  void list_events(const nlohmann::json& args, control::Reply reply);
+  void acknowledge(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+
+  // commands.cpp: what the county asks
+  void load_command_ids();
+  void take_command(contract::Command command, std::function<void(nlohmann::json)> reply);
+  [[nodiscard]] std::optional<control::Failure> refuse_command(const contract::Command& command) const;
+  void run_command(const contract::Command& command, std::function<void(nlohmann::json)> reply);
+
+  boost::asio::io_context& io_;
+  const std::filesystem::path config_file_;
+  const Programs programs_;
+  Settings settings_;
+  SystemClock clock_;
+  MonoTime started_{};
+  bool running_ = false;
+  bool sensing_ = false;
+
+  std::unique_ptr<journal::Journal> journal_;
+  std::optional<detect::Engine> detect_;
+  std::unique_ptr<drivers::Drivers> drivers_;
+  std::unique_ptr<EyesLink> eyes_;
+  std::unique_ptr<uplink::Uplink> uplink_;
+  control::VerbTable verbs_;
+  std::unique_ptr<control::Server> server_;
+
+  std::vector<Reading> batch_;  // not yet appended; at most kMaxBatch
+  boost::asio::steady_timer batch_timer_;
+  boost::asio::steady_timer tick_timer_;
+  boost::asio::steady_timer clock_timer_;
+  std::map<std::string, Reading, std::less<>> latest_;  // by point
+
+  struct Refused {
+    std::uint64_t records = 0;
+    std::uint64_t readings = 0;
+    MonoTime since{};
+  };
+  std::map<contract::Lane, Refused> refused_;  // by a full journal; told in a gap event when it works again
+  std::string journal_failure_;
+
+  nlohmann::json meta_;
+  std::uint64_t revision_ = 0;
+  std::deque<std::string> command_ids_;  // oldest first, at most kMaxCommandIds
+  std::uint64_t command_number_ = 0;     // of the newest
+};
+
+}  // namespace hamlet::daemon

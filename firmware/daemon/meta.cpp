@@ -1,0 +1,62 @@
+#include "firmware/daemon/meta.hpp"
+
+namespace hamlet::daemon {
+namespace {
+
+using nlohmann::json;
+
+json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
+
+json describe(const drivers::PointInfo& point) {
+  json out{{"point", point.point}, {"unit", point.unit}, {"type", drivers::to_string(point.type)}, {"name", both(point.name)}};
+  if (point.min) out["min"] = *point.min;
+  if (point.max) out["max"] = *point.max;
+  return out;
+}
+
+json describe(const drivers::DeviceInfo& device) {
+  auto points = json::array();
+  for (const auto& point : device.points) points.push_back(describe(point));
+  return {{"id", device.id}, {"driver", device.driver}, {"name", both(device.name)}, {"points", std::move(points)}};
+}
+
+json describe(const detect::AlarmRule& rule) {
+  return {{"alarm", rule.id},
+          {"point", rule.point},
+          {"condition", detect::to_string(rule.condition)},
+          {"limit", to_json(rule.limit)},
+          {"deadband", rule.deadband},
+          {"severity", to_string(rule.severity)},
+          {"text", both(rule.text)}};
+}
+
+json describe(const cameras::CameraConfig& camera) {
+  auto zones = json::array();
+  for (const auto& zone : camera.zones) {
+    zones.push_back({{"id", zone.id}, {"name", both(zone.name)}, {"polygon", zone.polygon}});
+  }
+  json out{{"id", camera.id}, {"name", both(camera.name)}, {"zones", std::move(zones)}};
+  if (camera.drawn_on) out["drawn_on"] = {camera.drawn_on->first, camera.drawn_on->second};
+  if (!camera.gb28181.empty()) out["gb28181"] = camera.gb28181;
+  return out;
+}
+
+template <class Things>
+json describe_all(const Things& things) {
+  auto out = json::array();
+  for (const auto& thing : things) out.push_back(describe(thing));
+  return out;
+}
+
+}  // namespace
+
+json describe(const Settings& settings) {
+  auto devices = json::array();
+  for (const auto& device : settings.devices) devices.push_back(describe(device.info));
+  return {{"name", both(settings.gateway.name)},
+          {"devices", std::move(devices)},
+          {"alarms", describe_all(settings.rules.alarms)},
+          {"cameras", describe_all(settings.cameras)}};
+}
+
+}  // namespace hamlet::daemon

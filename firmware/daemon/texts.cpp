@@ -1,0 +1,64 @@
+#include "firmware/daemon/texts.hpp"
+
+#include <fmt/format.h>
+
+namespace hamlet::daemon::texts {
+
+Text device_down(std::string_view device, std::string_view why) {
+  return {fmt::format("设备 {} 没有应答（{}）：检查供电、接线和地址", device, why),
+          fmt::format("device {} does not answer ({}): check its power, wiring and address", device, why)};
+}
+
+Text camera_down(std::string_view camera, std::string_view why) {
+  return {fmt::format("摄像机 {} 没有画面（{}）：检查供电、网线和地址", camera, why),
+          fmt::format("camera {} gives no picture ({}): check its power, cable and address", camera, why)};
+}
+
+Text eyes_lost() {
+  return {"视频分析进程没有运行，正在重新启动：查看 journalctl -u hamlet-eyes",
+          "the video process is not running and is being restarted: see journalctl -u hamlet-eyes"};
+}
+
+Text journal_fails(std::string_view why) {
+  return {fmt::format("数据无法写入磁盘（{}）：检查剩余空间和存储卡", why),
+          fmt::format("data cannot be written to disk ({}): check free space and the card", why)};
+}
+
+Text uplink_away(std::string_view broker, std::string_view why) {
+  return {fmt::format("与县平台 {} 没有连接（{}）：数据已保存，连接恢复后自动补传", broker, why),
+          fmt::format("no link to the county at {} ({}): data is kept and sent when the link is back", broker, why)};
+}
+
+Text clock_unset() {
+  return {"时钟尚未校准：数据照常保存，校准后自动补上时间",
+          "the clock has not been set: data is kept and dated once it is"};
+}
+
+Text unknown_point(std::string_view point, std::string_view nearest) {
+  if (nearest.empty()) return {fmt::format("没有测点 {}", point), fmt::format("there is no point {}", point)};
+  return {fmt::format("没有测点 {}，是否指 {}？", point, nearest),
+          fmt::format("there is no point {}; did you mean {}?", point, nearest)};
+}
+
+Text command_not_allowed(std::string_view verb) {
+  return {fmt::format("本机配置不允许县平台执行 {}（见 [county] verbs）", verb),
+          fmt::format("this box's config does not let the county run {} (see [county] verbs)", verb)};
+}
+
+Text command_ran_already(std::string_view id) {
+  return {fmt::format("命令 {} 已经执行过", id), fmt::format("command {} has been run already", id)};
+}
+
+Text command_without_expiry(std::string_view verb) {
+  return {fmt::format("{} 需要 exp：UTC 毫秒，不超过 60 秒之后", verb),
+          fmt::format("{} needs exp: UTC in milliseconds, at most 60 s ahead", verb)};
+}
+
+Text command_expired() { return {"命令已过期，没有执行", "the command has expired and was not run"}; }
+
+Text command_clock_unset() {
+  return {"本机时钟未校准，无法判断命令是否过期，没有执行",
+          "this box's clock is not set, so it cannot tell whether the command has expired; it was not run"};
+}
+
+}  // namespace hamlet::daemon::texts

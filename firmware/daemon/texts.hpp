@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string_view>
+
+#include "firmware/core/text.hpp"
+
+/// What the daemon itself tells people, in both languages: what is wrong and what to do now.
+namespace hamlet::daemon::texts {
+
+[[nodiscard]] Text device_down(std::string_view device, std::string_view why);
+[[nodiscard]] Text camera_down(std::string_view camera, std::string_view why);
+[[nodiscard]] Text eyes_lost();
+[[nodiscard]] Text journal_fails(std::string_view why);
+[[nodiscard]] Text uplink_away(std::string_view broker, std::string_view why);
+[[nodiscard]] Text clock_unset();
+
+[[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);
+[[nodiscard]] Text command_not_allowed(std::string_view verb);
+[[nodiscard]] Text command_ran_already(std::string_view id);
+[[nodiscard]] Text command_without_expiry(std::string_view verb);
+[[nodiscard]] Text command_expired();
+[[nodiscard]] Text command_clock_unset();
+
+}  // namespace hamlet::daemon::texts

@@ -1,0 +1,299 @@
+// What can be asked of the box: one table for the local socket and for the county.
+
+#include <sys/resource.h>
+
+#include <fstream>
+#include <utility>
+
+#include "firmware/control/args.hpp"
+#include "firmware/daemon/box.hpp"
+#include "firmware/daemon/texts.hpp"
+
+namespace hamlet::daemon {
+namespace {
+
+using control::Access;
+using control::Args;
+using control::Reply;
+using control::refuse;
+using nlohmann::json;
+
+constexpr std::int64_t kMaxRows = 100'000;
+constexpr std::int64_t kDayMs = 86'400'000;
+
+json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
+
+json problem(std::string id, const Text& text) { return {{"id", std::move(id)}, {"text", both(text)}}; }
+
+std::size_t count_state(const json& rows, std::string_view state) {
+  return static_cast<std::size_t>(
+      std::count_if(rows.begin(), rows.end(), [&](const json& row) { return row.value("state", "") == state; }));
+}
+
+// Resident memory, from the kernel's accounting.
+std::uint64_t resident_bytes() {
+  std::ifstream file{"/proc/self/statm"};
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  file >> total >> resident;
+  return resident * 4096;
+}
+
+}  // namespace
+
+void Box::add_verb(std::string name, Access access, std::string args, control::Verb::Handler handler) {
+  verbs_.add({.name = std::move(name),
+              .access = access,
+              .county = true,  // whether it may is for [county] verbs to say
+              .args = std::move(args),
+              .handler = std::move(handler)});
+}
+
+void Box::add_verbs() {
+  // A verb that only shows what is in memory: no arguments, answered at once.
+  const auto show = [this](std::string name, json (Box::*what)() const) {
+    add_verb(std::move(name), Access::read, "", [this, what](const json& args, const auto&, const Reply& reply) {
+      Args in{args};
+      if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+      reply((this->*what)());
+    });
+  };
+  show("ping", &Box::ping_json);
+  show("status", &Box::status_json);
+  show("points", &Box::points_json);
+  show("alarms", &Box::alarms_json);
+  show("cameras", &Box::cameras_json);
+  show("journal", &Box::journal_json);
+  show("uplink", &Box::uplink_json);
+  add_verb("readings", Access::read, "point, since_ms?, limit?",
+           [this](const json& args, const auto&, Reply reply) { list_readings(args, std::move(reply)); });
+  add_verb("events", Access::read, "source?, since_ms?, limit?",
+           [this](const json& args, const auto&, Reply reply) { list_events(args, std::move(reply)); });
+  add_verb("alarm.ack", Access::change, "alarm, occurrence?",
+           [this](const json& args, const auto& caller, Reply reply) { acknowledge(args, caller, std::move(reply)); });
+  add_verb("reload", Access::change, "", [this](const json& args, const auto&, const Reply& reply) {
+    Args in{args};
+    if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+    if (auto done = reload(); !done) return reply(tl::unexpected(control::Failure{done.error()}));
+    reply(json::object());
+  });
+}
+
+json Box::ping_json() const { return json::object(); }
+
+json Box::cameras_json() const { return eyes_->status(); }
+
+json Box::uplink_json() const { return uplink_->status(); }
+
+json Box::alarm_json(const Alarm& alarm) const {
+  const auto since = alarm.occurrence == 0 ? json{} : json(to_ms(journal_->date(alarm.since).wall));
+  return {{"alarm", alarm.id},
+          {"occurrence", alarm.occurrence},
+          {"state", to_string(alarm.state)},
+          {"severity", to_string(alarm.severity)},
+          {"since", since},
+          {"value", to_json(alarm.value)},
+          {"limit", to_json(alarm.limit)},
+          {"text", both(alarm.text)},
+          {"sources", alarm.sources}};
+}
+
+json Box::alarms_json() const {
+  auto rows = json::array();
+  for (const auto& alarm : detect_->alarms()) rows.push_back(alarm_json(alarm));
+  return {{"alarms", std::move(rows)}};
+}
+
+json Box::points_json() const {
+  auto rows = json::array();
+  for (const auto& device : drivers_->devices()) {
+    for (const auto& point : device.points) {
+      json row{{"point", point.point}, {"name", both(point.name)}, {"unit", point.unit}, {"value", nullptr}, {"q", "missing"}};
+      const auto latest = latest_.find(point.point);
+      if (latest == latest_.end()) {
+        row["why"] = "no-reading-yet";
+        row["ts"] = nullptr;
+      } else {
+        const auto& reading = latest->second;
+        const auto dated = journal_->date({journal_->boot(), reading.at});
+        row["value"] = to_json(reading.value);
+        row["q"] = to_string(reading.quality);
+        if (!reading.why.empty()) row["why"] = reading.why;
+        row["ts"] = to_ms(dated.wall);
+        row["tq"] = to_string(dated.quality);
+      }
+      rows.push_back(std::move(row));
+    }
+  }
+  return {{"points", std::move(rows)}};
+}
+
+json Box::journal_json() const {
+  const auto stat = journal_->stat();
+  json out{{"epoch", stat.epoch},
+           {"boot", stat.boot},
+           {"window_ms", stat.window.count()},
+           {"file_bytes", stat.file_bytes},
+           {"media_bytes", stat.media_bytes}};
+  if (!stat.last_failure.empty()) out["failure"] = stat.last_failure;
+  for (const auto lane : contract::kLanes) {
+    const auto& of = stat.lanes.at(contract::index(lane));
+    out["lanes"][std::string{contract::to_string(lane)}] = {
+        {"first", of.first}, {"last", of.last}, {"waiting", of.waiting}, {"unsent", of.unsent}};
+  }
+  out["batch_readings"] = batch_.size();
+  return out;
+}
+
+json Box::problems_json() const {
+  auto out = json::array();
+  if (!journal_failure_.empty()) out.push_back(problem("journal", texts::journal_fails(journal_failure_)));
+  for (const auto& device : drivers_->status()) {
+    if (device.value("state", "") != "down") continue;
+    const auto id = device.value("id", "");
+    out.push_back(problem("device:" + id, texts::device_down(id, device.value("why", ""))));
+  }
+  const auto eyes = eyes_->status();
+  if (eyes["eyes"].value("state", "") == "lost") out.push_back(problem("eyes", texts::eyes_lost()));
+  for (const auto& camera : eyes["cameras"]) {
+    if (camera.value("state", "") != "down" || camera.value("why", "") == "disabled") continue;
+    const auto id = camera.value("id", "");
+    out.push_back(problem("camera:" + id, texts::camera_down(id, camera.value("why", ""))));
+  }
+  const auto uplink = uplink_->status();
+  const auto state = uplink.value("state", "");
+  if (state == "offline" || state == "connecting") {
+    out.push_back(problem("uplink", texts::uplink_away(uplink.value("broker", ""), uplink.value("last_error", "…"))));
+  }
+  if (journal_->date({journal_->boot(), clock_.mono()}).quality == TimeQuality::unsynced) {
+    out.push_back(problem("clock", texts::clock_unset()));
+  }
+  return out;
+}
+
+json Box::status_json() const {
+  const auto stat = journal_->stat();
+  const auto now = journal_->date({journal_->boot(), clock_.mono()});
+  const auto devices = drivers_->status();
+  const auto eyes = eyes_->status();
+  const auto uplink = uplink_->status();
+  const auto problems = problems_json();
+  std::uint64_t unsent = 0;
+  std::uint64_t waiting = 0;
+  for (const auto& lane : stat.lanes) {
+    unsent += lane.unsent;
+    waiting += lane.waiting;
+  }
+  std::size_t active = 0;
+  std::size_t unacked = 0;
+  for (const auto& alarm : detect_->alarms()) {
+    active += is_active(alarm.state) ? 1U : 0U;
+    unacked += alarm.state == AlarmState::unacked || alarm.state == AlarmState::returned ? 1U : 0U;
+  }
+  return {{"gw", settings_.topics.gw()},
+          {"name", both(settings_.gateway.name)},
+          {"version", HAMLET_VERSION},
+          {"contract", contract::kVersion},
+          {"uptime_s", (clock_.mono() - started_).count() / 1000},
+          {"boot", stat.boot},
+          {"epoch", stat.epoch},
+          {"ts", to_ms(now.wall)},
+          {"tq", to_string(now.quality)},
+          {"health", problems.empty() ? "ok" : "degraded"},
+          {"problems", problems},
+          {"devices", {{"up", count_state(devices, "up")}, {"down", count_state(devices, "down")}}},
+          {"cameras", {{"up", count_state(eyes["cameras"], "up")}, {"down", count_state(eyes["cameras"], "down")}}},
+          {"alarms", {{"unacked", unacked}, {"active", active}}},
+          {"uplink", {{"state", uplink.value("state", "")}, {"broker", uplink.value("broker", "")}}},
+          {"journal", {{"unsent", unsent}, {"waiting", waiting}, {"file_bytes", stat.file_bytes}}}};
+}
+
+json Box::health_json() const {
+  auto status = status_json();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  return {{"health", status["health"]},
+          {"problems", status["problems"]},
+          {"uptime_s", status["uptime_s"]},
+          {"devices", status["devices"]},
+          {"cameras", status["cameras"]},
+          {"journal", journal_json()},
+          {"link", uplink_->status()},
+          {"memory_bytes", resident_bytes()},
+          {"cpu_s", seconds(usage.ru_utime) + seconds(usage.ru_stime)}};
+}
+
+// ---- answered from the journal, on its reading Worker ---------------------------------------------------------------
+
+void Box::query_journal(std::function<Result<json>(journal::Reader&)> run, Reply reply) {
+  auto found = std::make_shared<Result<json>>(fail(Errc::failed, "the query did not run"));
+  journal_->query([run = std::move(run), found](journal::Reader& reader) { *found = run(reader); },
+                  [reply = std::move(reply), found](const Status& status) {
+                    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+                    if (!*found) return reply(tl::unexpected(control::Failure{found->error()}));
+                    reply(std::move(**found));
+                  });
+}
+
+void Box::list_readings(const json& args, Reply reply) {
+  Args in{args};
+  const auto point = in.text("point");
+  const auto since = in.integer_or("since_ms", kDayMs);
+  const auto limit = in.integer_or("limit", 1000, 1, kMaxRows);
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  std::vector<std::string> known;
+  std::string unit;
+  for (const auto& device : drivers_->devices()) {
+    for (const auto& each : device.points) {
+      known.push_back(each.point);
+      if (each.point == point) unit = each.unit;
+    }
+  }
+  if (std::find(known.begin(), known.end(), point) == known.end()) {
+    return reply(refuse(Errc::not_found, texts::unknown_point(point, config::nearest(point, known).value_or(""))));
+  }
+  const auto from = clock_.wall() - Millis{since};
+  query_journal(
+      [=](journal::Reader& reader) -> Result<json> {
+        auto rows = reader.readings(point, from, static_cast<std::size_t>(limit));
+        if (!rows) return fail(std::move(rows).error());
+        return json{{"point", point}, {"unit", unit}, {"readings", std::move(*rows)}};
+      },
+      std::move(reply));
+}
+
+void Box::list_events(const json& args, Reply reply) {
+  Args in{args};
+  const auto source = in.text_or("source", "");
+  const auto since = in.integer_or("since_ms", kDayMs);
+  const auto limit = in.integer_or("limit", 1000, 1, kMaxRows);
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  const auto from = clock_.wall() - Millis{since};
+  query_journal(
+      [=](journal::Reader& reader) -> Result<json> {
+        auto rows = reader.events(source, from, static_cast<std::size_t>(limit));
+        if (!rows) return fail(std::move(rows).error());
+        return json{{"events", std::move(*rows)}};
+      },
+      std::move(reply));
+}
+
+void Box::acknowledge(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto id = in.text("alarm");
+  const auto occurrence = in.integer_if("occurrence", 1);
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  const auto seen = occurrence ? std::optional<std::uint64_t>{static_cast<std::uint64_t>(*occurrence)} : std::nullopt;
+  auto alarm = detect_->acknowledge(id, seen, clock_.mono());
+  if (!alarm) return reply(tl::unexpected(control::Failure{alarm.error()}));
+  take_transitions({*alarm});
+  emit_gateway("operator", {{"verb", "alarm.ack"}, {"by", caller.name}, {"alarm", id}, {"occurrence", alarm->occurrence}});
+  // Said to be done only once it would survive a power cut.
+  journal_->sync([reply = std::move(reply), row = alarm_json(*alarm)](const Status& status) {
+    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+    reply(json{{"alarm", row}});
+  });
+}
+
+}  // namespace hamlet::daemon

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <nlohmann/json.hpp>
+
+#include "firmware/config/config.hpp"
+#include "firmware/core/alarm.hpp"
+#include "firmware/core/clock.hpp"
+#include "firmware/wire/mqtt_client.hpp"
+#include "sync/contract/contract.hpp"
+#include "sync/journal/journal.hpp"
+
+namespace hamlet::uplink {
+
+/// The table [uplink]. Absent, or with `enabled = false`: the box keeps everything and sends nothing.
+struct Options {
+  bool enabled = false;
+  std::string broker;                                     ///< "mqtt://host[:port]"
+  wire::MqttProtocol protocol = wire::MqttProtocol::any;  ///< "5", "3.1.1" or "auto": 5, then 3.1.1
+  std::string client_id;                                  ///< default: "hamlet-{gw}"
+  std::string user;                                       ///< default: none
+  config::Secret password;                                ///< { credential = "…" } or { file = "…" }
+  Millis keepalive{30'000};                               ///< 1 s to 10 min; a dead link is found within twice this
+  Millis connect_deadline{20'000};                        ///< look-up, TCP and login together; 1 s to 5 min
+  Millis backoff_base{1'000};                             ///< `backoff`: the first retry comes within this
+  Millis backoff_max{60'000};                             ///< and later ones within up to this, drawn at random
+  Millis health_every{60'000};                            ///< 1 s to 1 d
+  bool county_ack = false;                                ///< the county acknowledges by the topic `ack`
+  std::uint64_t seed = 0;                                 ///< of the jitter, for tests; 0: the kernel's random source
+};
+/// Reads the table [uplink]; it owns its keys.
+[[nodiscard]] Options read_options(const config::Table& table);
+
+/// What the uplink asks of the daemon. All on the io thread.
+struct Hooks {
+  struct Meta {
+    std::uint64_t revision = 0;  ///< `rev` of every message
+    nlohmann::json body;         ///< an object: devices, points, cameras, …
+  };
+  std::function<Meta()> meta;
+  std::function<std::vector<Alarm>()> alarms;  ///< every alarm that is configured, as it stands
+  std::function<nlohmann::json()> health;      ///< an object
+  /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
+  std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;
+};
+
+/// The sessions with the county: finds where it stands, sends the next until nothing is left; on any trouble drops the
+/// link, waits, and looks again.
+///
+///   off | offline -(backoff)-> connecting -> birth -> online -> offline …
+///
+/// Owned by the composition root, which stops it before the journal. Every member is called from the io thread. It
+/// keeps nothing of its own: positions are the journal's, under the name "county". A crash or a lost link makes it send
+/// again what was not acknowledged, with the same identity.
+class Uplink {
+ public:
+  /// Refers to `clock` and `journal`, which must outlive it.
+  Uplink(boost::asio::io_context& io, Clock& clock, Options options, contract::Topics topics, journal::Journal& journal,
+         Hooks hooks);
+  ~Uplink();  ///< stop()
+  Uplink(const Uplink&) = delete;
+  Uplink& operator=(const Uplink&) = delete;
+
+  /// Connects, and keeps trying. Nothing where it is not enabled.
+  void start();
+  /// Publishes `state` offline where there is a link, and ends. Blocks at most 2 s. Idempotent.
+  void stop();
+
+  /// The journal has committed something: call it after each commit (Journal::on_committed).
+  void committed();
+  /// An alarm has changed: its retained snapshot follows once everything appended so far is durable.
+  void alarm_changed(const Alarm& alarm);
+  /// The config has: `meta` and all snapshots are published anew.
+  void meta_changed();
+
+  /// For the verb `uplink`:
+  /// {"state","broker","protocol","since_ts","last_error"?,"inflight","reconnects","no_subscriber",
+  /// "county"?,"lanes":{"alarm":{"last","sent","pending"},…}}.
+  [[nodiscard]] nlohmann::json status() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace hamlet::uplink
