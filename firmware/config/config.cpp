@@ -290,6 +290,16 @@ bool Table::flag_or(std::string_view key, bool fallback) const {
          }).value_or(fallback);
 }
 
+std::optional<Value> Table::value_if(std::string_view key) const {
+  return get<Value>(key, [](const toml::node& node) -> tl::expected<Value, std::string> {
+    if (const auto* flag = node.as_boolean()) return Value{flag->get()};
+    if (const auto* text = node.as_string()) return Value{text->get()};
+    const auto number = node.value<double>();
+    if (node.is_number() && number && std::isfinite(*number)) return Value{*number};
+    return tl::unexpected(fmt::format("expected true, false, a number or a text in quotes, found {}", kind_of(node)));
+  });
+}
+
 std::optional<std::int64_t> Table::integer_if(std::string_view key, Range<std::int64_t> range) const {
   return get<std::int64_t>(key, [&](const toml::node& node) -> tl::expected<std::int64_t, std::string> {
     const auto* number = node.as_integer();

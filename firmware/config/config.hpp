@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "firmware/core/reading.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/text.hpp"
 #include "firmware/core/time.hpp"
@@ -104,6 +105,8 @@ class Table {
   [[nodiscard]] Text both_or(std::string_view key, Text fallback) const;
 
   [[nodiscard]] bool flag_or(std::string_view key, bool fallback) const;
+  /// true, false, a finite number or a text: what a point may be compared with.
+  [[nodiscard]] std::optional<Value> value_if(std::string_view key) const;
   [[nodiscard]] std::int64_t integer(std::string_view key, Range<std::int64_t> range = {}) const;
   [[nodiscard]] std::int64_t integer_or(std::string_view key, std::int64_t fallback, Range<std::int64_t> range = {}) const;
   /// A finite number; integers count.

@@ -18,6 +18,8 @@ using nlohmann::json;
 // A tele record holds at most so many readings: about 12 kB as a message.
 constexpr std::size_t kMaxBatch = 200;
 constexpr Millis kClockCheck{5'000};
+constexpr Millis kDrain{1'500};
+constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
 
 }  // namespace
@@ -106,6 +108,7 @@ void Box::open_rooms() {
       drivers::Sink{.readings = [this](std::vector<Reading> readings) { take_readings(std::move(readings)); },
                     .event = [this](const Event& event) { emit(event); }});
   drivers_->start();
+  sensing_ = true;
   arm_tick();
 }
 
@@ -116,16 +119,46 @@ void Box::prime_detect() {
   // Nothing is read back yet: see ARCHITECTURE.md, "What a restart forgets".
 }
 
-void Box::stop() {
-  if (!running_) return;
-  running_ = false;
-  batch_timer_.cancel();
+// The last that the county hears of this run is the event gateway/stop.
+void Box::stop_sensing() {
+  if (!std::exchange(sensing_, false)) return;
   tick_timer_.cancel();
   clock_timer_.cancel();
-  if (drivers_) drivers_->stop();
-  if (eyes_) eyes_->stop();
+  drivers_->stop();
+  eyes_->stop();
   emit_gateway("stop", json::object());
   flush_readings();
+}
+
+void Box::shut_down(std::function<void()> done) {
+  stop_sensing();
+  await_drain(clock_.mono() + kDrain, std::move(done));
+}
+
+bool Box::drained() const {
+  const auto stat = journal_->stat();
+  const auto link = uplink_->status();
+  return link.value("state", "") != "online" || std::all_of(stat.lanes.begin(), stat.lanes.end(), [](const auto& lane) {
+           return lane.waiting == 0 && lane.unsent == 0;
+         });
+}
+
+void Box::await_drain(MonoTime deadline, std::function<void()> done) {
+  if (drained() || clock_.mono() >= deadline) {
+    stop();
+    return done();
+  }
+  clock_timer_.expires_after(kDrainCheck);
+  clock_timer_.async_wait([this, deadline, done = std::move(done)](const boost::system::error_code& error) mutable {
+    if (!error) await_drain(deadline, std::move(done));
+  });
+}
+
+void Box::stop() {
+  if (!std::exchange(running_, false)) return;
+  stop_sensing();
+  batch_timer_.cancel();
+  clock_timer_.cancel();
   if (uplink_) uplink_->stop();
   if (server_) server_->stop();
   journal_->stop();
@@ -295,7 +328,7 @@ void Box::arm_tick() {
   }
   tick_timer_.expires_after(std::max(Millis{1}, *due - clock_.mono()));
   tick_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error && running_) tick();
+    if (!error && sensing_) tick();
   });
 }
 
@@ -306,7 +339,7 @@ void Box::check_clock() {
   }
   clock_timer_.expires_after(kClockCheck);
   clock_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error && running_) check_clock();
+    if (!error && sensing_) check_clock();
   });
 }
 

@@ -45,6 +45,9 @@ class Box {
 
   /// Opens the journal and starts every room. Blocks while the journal opens.
   [[nodiscard]] Status start();
+  /// Ends the sensors and cameras, commits what waits, gives the uplink at most kDrain to send it, and stop()s; then calls
+  /// `done`.
+  void shut_down(std::function<void()> done);
   /// Ends every room and commits what waits. Idempotent. Blocks; the rooms' own bounds add up to less than 9 s, normally far
   /// less than one.
   void stop();
@@ -57,6 +60,9 @@ class Box {
 
  private:
   // box.cpp: the road
+  void stop_sensing();
+  void await_drain(MonoTime deadline, std::function<void()> done);
+  [[nodiscard]] bool drained() const;
   void open_rooms();
   void take_readings(std::vector<Reading> readings);
   void take_reading(Reading reading);
@@ -107,6 +113,7 @@ class Box {
   SystemClock clock_;
   MonoTime started_{};
   bool running_ = false;
+  bool sensing_ = false;
 
   std::unique_ptr<journal::Journal> journal_;
   std::optional<detect::Engine> detect_;

@@ -78,8 +78,7 @@ class Daemon {
     log::info("hamletd stops");
     alarm(kStopSeconds);
     watchdog_.cancel();
-    box_.stop();
-    io_.stop();
+    box_.shut_down([this] { io_.stop(); });
   }
 
   void start_watchdog() {

@@ -72,7 +72,7 @@ class County {
   County& operator=(const County&) = delete;
 
   [[nodiscard]] Snapshot snapshot() const;
-  /// Looks after each message until `done` says yes; false at the deadline.
+  /// Looks every 10 ms until `done` says yes; false at the deadline.
   [[nodiscard]] bool wait_until(const std::function<bool(const Snapshot&)>& done,
                                 std::chrono::milliseconds deadline) const;
 

@@ -1,0 +1,203 @@
+#include "firmware/detect/rules.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace hamlet::detect {
+namespace {
+
+using config::Range;
+using config::Table;
+using std::chrono::days;
+using std::chrono::hours;
+using std::chrono::seconds;
+
+constexpr Range<Millis> kDelay{Millis{0}, days{7}};
+constexpr Range<Millis> kWindow{seconds{1}, days{31}};
+constexpr Range<Millis> kGapRange{seconds{1}, days{366}};
+constexpr std::array<std::string_view, 5> kConditions{"above", "below", "equals", "rise", "fall"};
+constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "minor", "warning"};
+
+// A number above 0; range checks of the reader include their ends.
+std::optional<double> positive(const Table& table, std::string_view key) {
+  const auto number = table.number_if(key);
+  if (!number || *number > 0) return number;
+  table.error(key, fmt::format("{} is out of range; expected more than 0", *number));
+  return {};
+}
+
+std::optional<Span> read_span(const Table& table, std::string_view key) {
+  if (!table.has(key)) return {};
+  const auto ends = table.numbers_or(key);
+  if (ends.size() == 2 && ends[0] < ends[1]) return Span{ends[0], ends[1]};
+  table.error(key, "expected [low, high] with low below high");
+  return {};
+}
+
+std::optional<double> read_rate(const Table& quality) {
+  if (!quality.has("rate_of_change")) return {};
+  const auto table = quality.table("rate_of_change");
+  if (!table.exists()) return {};
+  const auto change = positive(table, "change");
+  if (!table.has("change")) table.error("change", "missing; write { change = 0.5, per = \"1min\" }");
+  const auto per = table.duration("per", {seconds{1}, days{1}});
+  if (!change) return {};
+  return *change / std::chrono::duration<double>{per}.count();
+}
+
+std::optional<FlatLineRule> read_flat_line(const Table& quality) {
+  if (!quality.has("flat_line")) return {};
+  const auto table = quality.table("flat_line");
+  if (!table.exists()) return {};
+  const auto tolerance = positive(table, "tolerance");
+  if (!table.has("tolerance")) table.error("tolerance", "missing; flat is what stays within less than this");
+  FlatLineRule rule{.tolerance = tolerance.value_or(0),
+                    .suspect = table.duration("suspect", kWindow),
+                    .fail = table.duration_if("fail", kWindow),
+                    .every = table.duration_if("every", {Millis{1}, days{31}})};
+  if (rule.fail && *rule.fail < rule.suspect) table.error("fail", "must not be shorter than suspect");
+  if (rule.every && rule.suspect < 2 * *rule.every) {
+    table.error("suspect", "must be at least two sampling intervals (every): fewer samples say nothing");
+  }
+  return rule;
+}
+
+QualityRule read_quality(std::string point, const Table& table) {
+  QualityRule rule{.point = std::move(point),
+                   .range = read_span(table, "range"),
+                   .suspect = read_span(table, "suspect"),
+                   .rate_of_change = read_rate(table),
+                   .flat_line = read_flat_line(table),
+                   .gap = table.duration_if("gap", kGapRange)};
+  if (rule.range && rule.suspect && (rule.suspect->low < rule.range->low || rule.suspect->high > rule.range->high)) {
+    table.error("suspect", fmt::format("must lie within range [{}, {}]", rule.range->low, rule.range->high));
+  }
+  return rule;
+}
+
+// The one condition of an alarm; its limit, where it is right.
+struct ReadCondition {
+  Condition condition = Condition::above;
+  Value limit;
+};
+ReadCondition read_condition(const Table& table) {
+  std::vector<std::size_t> found;
+  for (std::size_t i = 0; i < kConditions.size(); ++i) {
+    if (table.has(kConditions.at(i))) found.push_back(i);
+  }
+  if (found.size() != 1) {
+    table.error(found.empty() ? std::string_view{} : kConditions.at(found[1]),
+                fmt::format("expected exactly one of {}", fmt::join(kConditions, ", ")));
+    return {};
+  }
+  ReadCondition out{static_cast<Condition>(found[0]), {}};
+  const auto key = kConditions.at(found[0]);
+  switch (out.condition) {
+    case Condition::above:
+    case Condition::below:
+      out.limit = table.number(key);
+      break;
+    case Condition::rise:
+    case Condition::fall:
+      out.limit = positive(table, key).value_or(1);
+      break;
+    case Condition::equals:
+      out.limit = table.value_if(key).value_or(false);
+      if (std::holds_alternative<double>(out.limit)) {
+        table.error(key, "expected true, false or a text; for numbers use above and below");
+      }
+      break;
+  }
+  return out;
+}
+
+double read_deadband(const Table& table, const AlarmRule& rule) {
+  const auto deadband = table.number_or("deadband", 0, {0, std::numeric_limits<double>::max()});
+  if (rule.condition == Condition::equals && table.has("deadband")) {
+    table.error("deadband", "a point that is compared with equals has none");
+  }
+  const auto* limit = std::get_if<double>(&rule.limit);
+  const bool windowed = rule.condition == Condition::rise || rule.condition == Condition::fall;
+  if (windowed && limit != nullptr && deadband >= *limit) {
+    table.error("deadband", fmt::format("must be less than {}, or the alarm would never return", *limit));
+  }
+  return deadband;
+}
+
+Millis read_within(const Table& table, Condition condition) {
+  if (condition == Condition::rise || condition == Condition::fall) return table.duration("within", kWindow);
+  if (table.has("within")) table.error("within", "belongs to rise and fall only");
+  return {};
+}
+
+Text read_text(const Table& table, const AlarmRule& rule) {
+  if (rule.severity == Severity::critical && !table.has("text")) {
+    table.error("", "text: missing; a critical alarm needs one: text = { zh = \"…\", en = \"…\" }");
+  }
+  auto text = table.both_or("text", {rule.id, rule.id});
+  if (text.zh.empty() || text.en.empty()) table.error("text", "must not be empty in either language");
+  return text;
+}
+
+AlarmRule read_alarm(const Table& table) {
+  AlarmRule rule;
+  rule.id = table.id("id");
+  rule.point = table.point("point");
+  auto [condition, limit] = read_condition(table);
+  rule.condition = condition;
+  rule.limit = std::move(limit);
+  rule.within = read_within(table, condition);
+  rule.deadband = read_deadband(table, rule);
+  rule.on_delay = table.duration_or("on_delay", {}, kDelay);
+  rule.off_delay = table.duration_or("off_delay", {}, kDelay);
+  rule.severity =
+      static_cast<Severity>(table.choice_or("severity", static_cast<std::size_t>(Severity::warning), kSeverities));
+  rule.text = read_text(table, rule);
+  return rule;
+}
+
+// Readings beyond the range are bad and count for nothing: a limit there would never raise the alarm.
+void check_reach(const Table& table, const AlarmRule& rule, const std::vector<QualityRule>& quality) {
+  const auto* limit = std::get_if<double>(&rule.limit);
+  const auto found = std::find_if(quality.begin(), quality.end(), [&](const auto& q) { return q.point == rule.point; });
+  if (limit == nullptr || found == quality.end() || !found->range) return;
+  const auto& range = *found->range;
+  const bool never = (rule.condition == Condition::above && *limit >= range.high) ||
+                     (rule.condition == Condition::below && *limit <= range.low);
+  if (!never) return;
+  table.error(kConditions.at(static_cast<std::size_t>(rule.condition)),
+              fmt::format("would never be raised: the point's range is [{}, {}], and readings outside are bad",
+                          range.low, range.high));
+}
+
+}  // namespace
+
+Rules read_rules(const Table& root, std::span<const std::string> known_points) {
+  const std::set<std::string_view> known(known_points.begin(), known_points.end());
+  const auto unknown = [&](std::string_view point) {
+    const auto near = config::nearest(point, known_points);
+    return fmt::format("there is no point '{}'{}", point, near ? fmt::format("; did you mean '{}'?", *near) : "");
+  };
+  Rules rules;
+  const auto quality = root.table("quality");
+  for (auto& [point, table] : quality.each()) {
+    if (!known.contains(point)) quality.error(point, unknown(point));
+    rules.quality.push_back(read_quality(point, table));
+  }
+  std::set<std::string> ids;
+  for (const auto& table : root.tables("alarm")) {
+    auto rule = read_alarm(table);
+    if (!ids.insert(rule.id).second) table.error("id", fmt::format("another alarm is called '{}' already", rule.id));
+    if (!known.contains(rule.point)) table.error("point", unknown(rule.point));
+    check_reach(table, rule, rules.quality);
+    rules.alarms.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+}  // namespace hamlet::detect
