@@ -21,10 +21,6 @@ namespace {
 // About 10 s of a storm of events from every camera.
 constexpr std::size_t kOutboxMessages = 256;
 
-bool same(const CameraConfig& a, const CameraConfig& b) {
-  return detail::to_json(a) == detail::to_json(b);
-}
-
 }  // namespace
 
 Eyes::Eyes(Clock& clock)
