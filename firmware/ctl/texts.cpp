@@ -22,6 +22,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
      "  hamlet alarms ack river-level-high    acknowledge an alarm\n"
      "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon not running, 4 degraded, 5 not permitted\n"
      "More: man hamlet"},
+    {Say::verb_footer, "--json、--lang 等通用选项：hamlet --help；详见：man hamlet",
+     "Options of every command (--json, --lang …): hamlet --help. More: man hamlet"},
     {Say::usage, "用法", "Usage"},
     {Say::options, "选项", "Options"},
     {Say::verbs, "命令", "Commands"},

@@ -16,6 +16,7 @@ enum class Say {
   // help
   about,
   help_footer,
+  verb_footer,
   usage,
   options,
   verbs,
