@@ -155,7 +155,7 @@ TEST_CASE("a journal that cannot commit refuses readings first, and uses up no n
   options.window = Millis{300'000};
   Desk desk{std::move(options)};
   const auto put = [&](Lane lane) {
-    return desk.journal->append(lane, desk.clock.mono(), {"t", "{}"}, Urgency::window);
+    return desk.journal->append(lane, desk.clock.mono(), {lane == Lane::tele ? "tele" : "t", "{}"}, Urgency::window);
   };
   for (std::size_t i = 0; i < Journal::kMaxWaiting; ++i) REQUIRE(put(Lane::tele));
   const auto refused = put(Lane::tele);
