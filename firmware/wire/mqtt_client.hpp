@@ -60,7 +60,7 @@ struct MqttAck {
   int reason = 0;
   [[nodiscard]] bool refused() const { return reason >= 0x80; }
 };
-/// "0x97 QUOTA_EXCEEDED"
+/// "0x97 Quota exceeded"
 [[nodiscard]] std::string reason_text(int reason);
 
 struct MqttOptions {

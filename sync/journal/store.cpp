@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema_sql.hpp"
+#include "sync/journal/schema_sql.hpp"
 
 namespace hamlet::journal {
 namespace {

@@ -229,8 +229,10 @@ struct County::Impl {
   void enter(const std::string& below, const std::string& epoch, contract::Lane lane, std::uint64_t seq, bool hist,
              nlohmann::json json) {
     ack_due = options.acknowledge;
-    if (!options.keep_messages) return;
-    books.messages.push_back({epoch, lane, seq, below, hist, std::chrono::steady_clock::now(), std::move(json)});
+    if (!options.keep_messages && !options.on_arrival) return;
+    Arrival arrival{epoch, lane, seq, below, hist, std::chrono::steady_clock::now(), std::move(json)};
+    if (options.on_arrival) options.on_arrival(arrival);
+    if (options.keep_messages) books.messages.push_back(std::move(arrival));
   }
 
   void complain(const std::string& below, std::string_view what) {

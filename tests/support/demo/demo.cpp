@@ -56,7 +56,7 @@ Demo::Demo(Options options, const Interrupt& interrupt)
 
 bool Demo::run() {
   std::filesystem::create_directories("run");
-  measure(sensors_, weather_at(Millis{0}));
+  measure(sensors_, Millis{0});
   start_box(config(box_config_));
   show_village();
   fmt::print("the village stops; what is left is sent\n");
@@ -88,7 +88,7 @@ void Demo::show_village() {
     if (!box_->running()) throw std::runtime_error{"hamletd ended by itself:\n" + last_lines(box_->log())};
     const auto now = elapsed();
     set_link(now);
-    measure(sensors_, weather_at(now));
+    measure(sensors_, now);
     if (now - shown >= screen.period()) {
       shown = now;
       screen.show(view(now));
@@ -123,7 +123,6 @@ View Demo::view(Millis elapsed) const {
   View view{.elapsed = elapsed,
             .total = options_.total,
             .link_up = link_up_,
-            .link_since = std::nullopt,
             .feed = feed_.contents(),
             .county = county_.snapshot()};
   if (link_changed_) view.link_since = elapsed - *link_changed_;

@@ -4,10 +4,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <fmt/format.h>
 
 #include "firmware/core/text.hpp"
 #include "tests/support/demo/village.hpp"
@@ -137,14 +136,16 @@ std::vector<Screen::Line> Screen::compose(const View& view) {
                                             clock_text(view.elapsed), total)});
   lines.push_back({view.link_up ? Style::good : Style::bad, "link     " + link_text(view)});
   lines.push_back({Style::plain, ""});
-  lines.push_back({Style::plain, fmt::format("level    {} {}", bar(level(view.feed) / kLevelTop, kLevelLimit / kLevelTop),
-                                             number(view.feed, "river.level", "m"))});
-  lines.push_back({Style::plain, fmt::format("         rain {}   pump {}   pump house door {}",
-                                             number(view.feed, "river.rain", "mm/h"),
-                                             flag(view.feed, "pump-house.pump", "on", "off"),
-                                             flag(view.feed, "pump-house.door", "open", "shut"))});
+  lines.push_back(
+      {Style::plain, fmt::format("level    {} {}", bar(level(view.feed) / kLevelTop, kLevelLimit / kLevelTop),
+                                 number(view.feed, "river.level", "m"))});
+  lines.push_back(
+      {Style::plain, fmt::format("         rain {}   pump {}   pump house door {}",
+                                 number(view.feed, "river.rain", "mm"), flag(view.feed, "pump-house.pump", "on", "off"),
+                                 flag(view.feed, "pump-house.door", "open", "shut"))});
   const auto alarms = active_alarms(view.county);
-  lines.push_back(alarms.empty() ? Line{Style::plain, "alarm    none"} : Line{Style::bad, "alarm    " + alarms.front()});
+  lines.push_back(alarms.empty() ? Line{Style::plain, "alarm    none"}
+                                 : Line{Style::bad, "alarm    " + alarms.front()});
   for (std::size_t i = 1; i < std::max<std::size_t>(alarms.size(), 2); ++i) {
     lines.push_back({Style::bad, i < alarms.size() ? "         " + alarms[i] : ""});
   }
@@ -155,9 +156,10 @@ std::vector<Screen::Line> Screen::compose(const View& view) {
   for (std::size_t begin = 0, end = 0; (end = table.find('\n', begin)) != std::string::npos; begin = end + 1) {
     lines.push_back({begin == 0 ? Style::faint : Style::plain, "  " + table.substr(begin, end - begin)});
   }
-  lines.push_back({view.backlog > 0 ? Style::bold : Style::plain,
-                   fmt::format("backlog  {} {}", bar(static_cast<double>(view.backlog) / static_cast<double>(most_backlog_)),
-                               view.box_answers ? fmt::to_string(view.backlog) : "the box starts")});
+  lines.push_back(
+      {view.backlog > 0 ? Style::bold : Style::plain,
+       fmt::format("backlog  {} {}", bar(static_cast<double>(view.backlog) / static_cast<double>(most_backlog_)),
+                   view.box_answers ? fmt::to_string(view.backlog) : "the box starts")});
   lines.push_back({Style::plain, ""});
   for (const auto& line : view.feed.news) lines.push_back({Style::faint, line});
   return lines;
@@ -180,7 +182,8 @@ void Screen::draw(const View& view) {
 void Screen::print(const View& view) {
   if (!link_was_up_) fmt::print("try, in another terminal: {}\n", hint_);
   if (link_was_up_ && *link_was_up_ != view.link_up) {
-    fmt::print("---- the link is {} ----\n", view.link_up ? "back: the backlog drains" : "cut: the box keeps everything");
+    fmt::print("---- the link is {} ----\n",
+               view.link_up ? "back: the backlog drains" : "cut: the box keeps everything");
   }
   link_was_up_ = view.link_up;
   const auto fresh = std::min<std::uint64_t>(view.feed.told - told_, view.feed.news.size());
@@ -188,7 +191,7 @@ void Screen::print(const View& view) {
   told_ = view.feed.told;
   const auto alarms = active_alarms(view.county);
   fmt::print("{}  link {}  level {}  rain {}  pump {}  door {}  | {}{}\n", clock_text(view.elapsed),
-             view.link_up ? "up " : "CUT", number(view.feed, "river.level", "m"), number(view.feed, "river.rain", "mm/h"),
+             view.link_up ? "up " : "CUT", number(view.feed, "river.level", "m"), number(view.feed, "river.rain", "mm"),
              flag(view.feed, "pump-house.pump", "on", "off"), flag(view.feed, "pump-house.door", "open", "shut"),
              account_text(view), alarms.empty() ? "" : "  ALARM " + alarms.front());
 }

@@ -18,14 +18,14 @@ namespace hamlet::demo {
 /// What there is to show at one moment.
 struct View {
   Millis elapsed{};
-  std::optional<Millis> total;  ///< none: runs on
+  std::optional<Millis> total{};  ///< none: runs on
   bool link_up = true;
-  std::optional<Millis> link_since;  ///< how long ago that changed; none: never
-  Feed::Contents feed;
-  support::County::Snapshot county;
-  Accounts lanes;               ///< as of now: what is on its way counts as backlog, not as missing
-  std::uint64_t backlog = 0;    ///< records in the box that the broker has not acknowledged
-  bool box_answers = false;     ///< the control socket does
+  std::optional<Millis> link_since{};  ///< how long ago that changed; none: never
+  Feed::Contents feed{};
+  support::County::Snapshot county{};
+  Accounts lanes{};             ///< as of now: what is on its way counts as backlog, not as missing
+  std::uint64_t backlog = 0;  ///< records in the box that the broker has not acknowledged
+  bool box_answers = false;   ///< the control socket does
 };
 
 /// The demo's picture: on a terminal drawn again in place, elsewhere a line now and then.
