@@ -34,7 +34,7 @@ class RateOfChange {
  private:
   double per_second_;
   MonoTime last_at_{};
-  std::optional<double> last_;
+  std::optional<double> last_{};
 };
 
 /// The values of the window that ends here are less than `tolerance` apart (strictly: tolerance 0 never flags).

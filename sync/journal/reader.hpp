@@ -38,8 +38,12 @@ class Reader {
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> state(std::string_view prefix);
   [[nodiscard]] contract::Dated date(Moment moment);
 
+  /// Reads the table of boots again: a reader that is kept sees what was dated meanwhile.
+  [[nodiscard]] Status refresh();
+  /// Makes what runs fail soon with Error cancelled. Any thread.
+  void interrupt();
+
  private:
-  friend class Journal;
   struct Impl;
   explicit Reader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
