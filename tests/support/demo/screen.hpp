@@ -23,7 +23,7 @@ struct View {
   std::optional<Millis> link_since{};  ///< how long ago that changed; none: never
   Feed::Contents feed{};
   support::County::Snapshot county{};
-  Accounts lanes{};             ///< as of now: what is on its way counts as backlog, not as missing
+  Accounts lanes{};           ///< as of now: what is on its way counts as backlog, not as missing
   std::uint64_t backlog = 0;  ///< records in the box that the broker has not acknowledged
   bool box_answers = false;   ///< the control socket does
 };
