@@ -23,9 +23,9 @@ class HelpFormatter final : public CLI::Formatter {
  public:
   explicit HelpFormatter(Lang lang) : lang_{lang} {
     label("Usage", say(lang, Say::usage));
-    label("OPTIONS", say(lang, Say::options));
-    label("SUBCOMMAND", say(lang, Say::verbs));
-    label("SUBCOMMANDS", say(lang, Say::verbs));
+    label("OPTIONS", say(lang, Say::meta_options));
+    label("SUBCOMMAND", say(lang, Say::meta_verb));
+    label("SUBCOMMANDS", say(lang, Say::meta_verb));
     label("Positionals", say(lang, Say::arguments));
     label("REQUIRED", "(" + say(lang, Say::required) + ")");
   }

@@ -47,6 +47,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::meta_number, "数量", "N"},
     {Say::meta_id, "编号", "ID"},
     {Say::meta_lang, "zh|en", "zh|en"},
+    {Say::meta_options, "选项", "OPTIONS"},
+    {Say::meta_verb, "命令", "COMMAND"},
     {Say::default_value, "默认 {0}", "default {0}"},
     {Say::verb_status, "是否正常，哪里有问题", "Does it work, what is broken"},
     {Say::verb_points, "所有测点的当前值", "Every point as it stands now"},
@@ -216,7 +218,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::config_ok, "{0}：没有错误。生效请执行：sudo systemctl reload hamletd",
      "{0}: no errors. To put it into effect: sudo systemctl reload hamletd"},
     {Say::config_bad, "{0}：{1} 处错误；改好之前不会生效。",
-     "{0}: {1} errors; it takes no effect until they are mended."},
+     "{0}: errors: {1}. It takes no effect until they are mended."},
 });
 static_assert(kCatalogue.size() == static_cast<std::size_t>(Say::count_), "a text is missing, or one too many");
 

@@ -39,6 +39,8 @@ enum class Say {
   meta_number,
   meta_id,
   meta_lang,
+  meta_options,
+  meta_verb,
   default_value,
   verb_status,
   verb_points,

@@ -20,7 +20,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
-#include <sys/pidfd.h>
+extern "C" {
+#include <sys/pidfd.h>  // declares no linkage of its own in glibc 2.36
+}
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
