@@ -88,7 +88,6 @@ void Box::open_rooms() {
     detect_->reload(settings_.rules);
   }
   take_transitions(detect_->tick(clock_.mono()).transitions);
-  forget_orphans();
 
   if (!eyes_) {
     EyesLink::Options options{.socket = settings_.gateway.eyes_socket()};
@@ -395,6 +394,8 @@ void Box::update_revision() {
 uplink::Hooks Box::uplink_hooks() {
   return {.meta = [this] { return uplink::Hooks::Meta{revision_, meta_}; },
           .alarms = [this] { return detect_->alarms(); },
+          .gone = [this] { return detect_->orphans(); },
+          .cleared = [this] { forget_orphans(); },
           .health = [this] { return health_json(); },
           .command =
               [this](contract::Command command, std::function<void(json)> reply) {

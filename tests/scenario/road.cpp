@@ -228,6 +228,57 @@ TEST_CASE("SIGHUP takes a new config; one with mistakes changes nothing") {
       [](const auto& now) { return now.meta.is_object() && now.meta.value("alarms", json::array()).size() == 2; }, kPatience));
 }
 
+TEST_CASE("the county's commands run once, in time, and only where the box allows it") {
+  Village village{"[county]\nverbs = [\"ping\", \"alarm.ack\"]\n"};
+  village.set_level(4.0F);
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }));
+  const auto reply = [&](const std::string& verb, const json& command, std::size_t number) {
+    village.county.publish("cmd/" + verb, command.dump());
+    const auto came = village.county.wait_until(
+        [&](const auto& now) { return now.replies.contains(verb) && now.replies.at(verb).size() >= number; }, kPatience);
+    return came ? village.county.snapshot().replies.at(verb).at(number - 1) : json{};
+  };
+  const auto soon = to_ms(SystemClock{}.wall()) + 30'000;
+
+  const auto first = reply("ping", {{"id", "c1"}}, 1);
+  CHECK(first["ok"] == true);
+  CHECK(first["id"] == "c1");
+  CHECK(reply("ping", {{"id", "c1"}}, 2)["ok"] == false);
+  CHECK(reply("reload", {{"id", "c2"}, {"exp", soon}}, 1)["code"] == "denied");
+  CHECK(reply("alarm.ack", {{"id", "c3"}, {"alarm", "river-level-high"}}, 1)["ok"] == false);  // no expiry
+  CHECK(reply("alarm.ack", {{"id", "c4"}, {"alarm", "river-level-high"}, {"exp", soon - 60'000}}, 2)["ok"] == false);
+  CHECK(village.ask("alarms")["alarms"][0]["state"] == "unacked");
+  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 3)["ok"] == true);
+  CHECK(village.ask("alarms")["alarms"][0]["state"] == "acked");
+
+  // Not again after a crash either.
+  village.hamletd->kill();
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 4)["ok"] == false);
+}
+
+TEST_CASE("an alarm that the config no longer has leaves the county's screen") {
+  Village village;
+  village.set_level(4.0F);
+  village.start();
+  REQUIRE(village.county.wait_until(
+      [](const auto& now) { return now.alarms.contains("river-level-high"); }, kPatience));
+  std::string text;
+  {
+    std::ifstream in{village.config};
+    text.assign(std::istreambuf_iterator<char>{in}, {});
+  }
+  const auto from = text.find("id = \"river-level-high\"");
+  text.replace(from, 23, "id = \"another\"");
+  std::ofstream{village.config} << text;
+  village.hamletd->signal(SIGHUP);
+  CHECK(village.county.wait_until(
+      [](const auto& now) { return now.alarms.contains("another") && !now.alarms.contains("river-level-high"); }, kPatience));
+}
+
 TEST_CASE("motion in a clip reaches the county as an event with a picture") {
   const char* data = std::getenv("HAMLET_TEST_DATA");
   const auto clip = std::filesystem::path{data != nullptr ? data : ""} / "cameras/traffic_camera.mp4";
