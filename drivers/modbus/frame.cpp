@@ -25,6 +25,10 @@ tl::unexpected<Fault> bad_answer(std::string message) {
   return tl::unexpected(Fault{.why = "bad-answer", .message = std::move(message)});
 }
 
+std::uint16_t bit_at(std::span<const std::uint8_t> bytes, std::size_t from, std::size_t index) {
+  return static_cast<std::uint16_t>(bytes[from + index / 8] >> (index % 8) & 1);
+}
+
 std::string_view why_of(std::uint8_t exception) {
   switch (exception) {
     case 0x01:
@@ -95,7 +99,7 @@ tl::expected<std::vector<std::uint16_t>, Fault> decode_answer(std::uint16_t tran
   }
   std::vector<std::uint16_t> words(request.count);
   for (std::size_t i = 0; i < words.size(); ++i) {
-    words[i] = is_bits(request.function) ? frame[kData + i / 8] >> (i % 8) & 1 : word_at(frame, kData + 2 * i);
+    words[i] = is_bits(request.function) ? bit_at(frame, kData, i) : word_at(frame, kData + 2 * i);
   }
   return words;
 }

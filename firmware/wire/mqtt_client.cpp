@@ -38,7 +38,9 @@
 //   9. Its connect timeout is looked at every 3 s only: the deadline is ours.
 //  10. It always says DISCONNECT, and C++ 1.2.0 drops the reason code "with Will": where the Will is due, we publish
 //  it.
-//  11. Destroying its last client waits for its threads, up to a second or so: only the Worker does that.
+//  11. Destroying its last client takes its threads and tables down, for up to a second, and now and then crashes or
+//  hangs
+//      over it: an idle client is kept for as long as the process lives.
 
 namespace hamlet::wire {
 
@@ -352,6 +354,14 @@ void block_sigpipe() {
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
 }
 
+/// In the Worker's thread, before any other call of Paho's.
+void prepare_paho() {
+  block_sigpipe();
+  static const auto* const idle =
+      new mqtt::async_client{"tcp://127.0.0.1:1883", "idle", static_cast<mqtt::iclient_persistence*>(nullptr)};
+  (void)idle;
+}
+
 int paho_version(MqttProtocol protocol) {
   return protocol == MqttProtocol::v311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 }
@@ -566,7 +576,7 @@ MqttClient::MqttClient(boost::asio::io_context& io, MqttOptions options, MqttHan
 
 MqttClient::MqttClient(boost::asio::io_context& io, MqttOptions options, MqttHandlers handlers, LookUp look_up)
     : impl_{std::make_shared<Impl>(io, std::move(options), std::move(handlers), std::move(look_up))} {
-  impl_->run(&block_sigpipe);
+  impl_->run(&prepare_paho);
 }
 
 MqttClient::~MqttClient() {

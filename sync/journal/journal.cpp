@@ -63,7 +63,9 @@ class Writer {
   Writer(std::unique_ptr<Store> store, std::filesystem::path pictures, std::string epoch)
       : store_{std::move(store)}, pictures_{std::move(pictures)}, epoch_{std::move(epoch)} {}
 
-  void add(Changes changes) { unwritten_.push_back(std::move(changes)); }
+  void add(Changes changes) {
+    if (!changes.empty()) unwritten_.push_back(std::move(changes));
+  }
 
   // Everything that was added, or nothing of what is behind the first failure.
   Status write() {
@@ -93,7 +95,6 @@ class Writer {
       if (auto status = write_picture(pictures_, record.body.bytes, jpeg); !status) return status;
       jpeg.clear();  // durable: not again in the next attempt
     }
-    if (changes.empty()) return {};
     return store_->commit(changes, epoch_);
   }
 

@@ -57,7 +57,8 @@ window = "200ms"
 broker = "{1}"
 protocol = "5"
 keepalive = "2s"
-backoff = {{ base = "100ms", max = "500ms" }}
+backoff = "100ms"
+backoff_max = "500ms"
 [[device]]
 id = "river"
 driver = "modbus"
@@ -85,6 +86,8 @@ text = {{ zh = "水位过高", en = "River level is high" }}
 
   void start() { hamletd = std::make_unique<support::Process>(std::vector{support::program("hamletd"), std::string{"--config"}, config.string()}, log); }
 
+  void set_level(float level) { device.set_float(support::ModbusSimulator::Kind::holding, 0, level); }
+
   json ask(std::string_view verb, json args = json::object()) {
     auto answer = control::call(socket, verb, std::move(args));
     return answer ? *answer : json{};
@@ -94,7 +97,7 @@ text = {{ zh = "水位过高", en = "River level is high" }}
   template <class Wanted>
   bool ask_until(std::string_view verb, Wanted wanted) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < deadline) {
+    while (std::chrono::steady_clock::now() < deadline && hamletd->running()) {
       const auto answer = ask(verb);
       if (!answer.is_null() && wanted(answer)) return true;
       hamletd->wait(20ms);  // a pause that ends early where the daemon does
@@ -130,7 +133,7 @@ text = {{ zh = "水位过高", en = "River level is high" }}
 
 TEST_CASE("every number of every lane arrives through a cut link and two kill -9, and twice only as the same") {
   Village village;
-  village.device.set_float(0, 1.5F);
+  village.set_level(1.5F);
   village.start();
   REQUIRE_MESSAGE(village.county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix >= 5; }, kPatience),
                   village.hamletd->log());
@@ -138,9 +141,9 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
   village.proxy.cut();
   for (int kill = 0; kill < 2; ++kill) {
     // Alarms and readings while nobody listens.
-    village.device.set_float(0, 4.0F);
+    village.set_level(4.0F);
     REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }));
-    village.device.set_float(0, 1.0F);
+    village.set_level(1.0F);
     REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "returned"; }));
     REQUIRE(village.ask_until("journal", [&](const json& now) {
       return Village::unsent(now, "tele") >= static_cast<std::uint64_t>(10 * (kill + 1)) &&
@@ -171,7 +174,7 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
 
 TEST_CASE("an acknowledgement outlives kill -9") {
   Village village;
-  village.device.set_float(0, 4.0F);
+  village.set_level(4.0F);
   village.start();
   REQUIRE_MESSAGE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }),
                   village.hamletd->log());

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <set>
@@ -12,6 +13,7 @@
 
 #include <fmt/format.h>
 #include <mqtt/async_client.h>
+#include <pthread.h>
 
 #include "firmware/core/id.hpp"
 
@@ -105,6 +107,10 @@ struct County::Impl {
   // ---- the session, in a thread of its own: Paho's callbacks must not wait for Paho ----
 
   void keep_connected() {
+    sigset_t pipe;  // Paho's threads inherit it
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     std::unique_lock lock{mutex};
     while (!stopping) {
       if (!books.connected) {

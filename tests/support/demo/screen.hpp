@@ -1,12 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "firmware/core/time.hpp"
 #include "tests/support/county.hpp"
@@ -41,15 +37,8 @@ class Screen {
   [[nodiscard]] Millis period() const { return terminal_ ? Millis{250} : Millis{1'000}; }
 
  private:
-  enum class Style { plain, faint, bold, good, bad };
-  struct Line {
-    Style style = Style::plain;
-    std::string text;
-  };
-
   void draw(const View& view);
   void print(const View& view);
-  [[nodiscard]] std::vector<Line> compose(const View& view);
 
   const std::string hint_;
   const bool terminal_;
