@@ -146,7 +146,7 @@ Outcome Engine::evaluate(Reading reading) {
   auto& point = points_[found->second];
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
-  if (!late) out.transitions = settle(point, at);
+  if (const auto next = due_.next(); !late && next && *next <= at) out.transitions = settle(point, at);
   point.quality.judge(out.reading);
   if (late) return out;
 
