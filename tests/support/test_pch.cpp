@@ -1,2 +1,1 @@
-// Carries the precompiled header of the tests; does nothing.
-int main() {}
+// Carries the precompiled header of the tests.
