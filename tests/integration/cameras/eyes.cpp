@@ -11,6 +11,7 @@
 
 #include "tests/integration/cameras/harness.hpp"
 #include "tests/support/clip.hpp"
+#include "tests/support/rtsp_server.hpp"
 
 using namespace hamlet;
 using namespace hamlet::tests;
@@ -18,14 +19,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// 12 s of a still scene; from second 4 to 8 a thing wanders about.
+// A still scene; from second 4 to 8 a thing wanders about.
+cv::Mat a_thing_wanders(int frame) {
+  cv::Mat bgr = support::scene({320, 240}, frame);
+  if (frame >= 100 && frame < 200) support::draw_thing(bgr, {20 + (frame - 100) * 2, 80, 40, 80});
+  return bgr;
+}
+
+// 12 s of it.
 fs::path make_clip(const fs::path& folder) {
   const auto file = folder / "clip.mjpeg";
-  support::write_clip(file, 300, [](int frame) {
-    cv::Mat bgr = support::scene({320, 240}, frame);
-    if (frame >= 100 && frame < 200) support::draw_thing(bgr, {20 + (frame - 100) * 2, 80, 40, 80});
-    return bgr;
-  });
+  support::write_clip(file, 300, a_thing_wanders);
   return file;
 }
 
@@ -188,6 +192,48 @@ TEST_CASE("a camera that accepts and then says nothing is given up at the deadli
     CHECK(eyes_child() == 0);
     CHECK(harness.nothing_open());
   }
+}
+
+TEST_CASE("a camera is watched by RTSP, lost when it falls silent, and found again") {
+  support::RtspServer server{{.picture = a_thing_wanders, .user = "ad min", .password = "p@ss:w/", .pictures = 225}};
+  Harness harness{Harness::With::eyes};
+  auto camera = file_camera("cam", "", 320, 240);
+  camera.source = server.url();
+  camera.user = "ad min";
+  camera.password = config::Secret{"p@ss:w/"};
+  camera.open_timeout = camera.read_timeout = Millis{3'000};
+  const MonoTime began = harness.clock.mono();
+  REQUIRE(harness.link.start({camera}));
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "up"; }));
+  REQUIRE(harness.until([&] { return !harness.seen_in("all", Phase::end).empty(); }));
+  const auto seen = harness.seen_in("all", Phase::end).at(0);
+  CHECK(seen.what.at > began);
+  CHECK(seen.what.at <= harness.clock.mono());
+  CHECK(seen.jpeg.size() > 1000);
+
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "down timeout"; }));
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "up"; }));
+  CHECK(harness.events_of("cam", "down", Phase::end).size() == 1);
+
+  server.drop_client();
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "down unreachable"; }));
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up"; }));
+}
+
+TEST_CASE("a camera that does not know the password is not asked again and again") {
+  support::RtspServer server{{.picture = a_thing_wanders, .user = "admin", .password = "right"}};
+  Harness harness{Harness::With::eyes};
+  auto camera = file_camera("cam", "", 320, 240);
+  camera.source = server.url();
+  camera.user = "admin";
+  camera.password = config::Secret{"wrong"};
+  REQUIRE(harness.link.start({camera}));
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "down refused"; }));
+  CHECK(server.clients() == 1);
+  camera.password = config::Secret{"right"};
+  harness.link.reload({camera});
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up"; }));
+  CHECK(server.clients() == 2);
 }
 
 TEST_CASE("a camera that refuses the connection is unreachable") {
