@@ -38,9 +38,10 @@
 //   9. Its connect timeout is looked at every 3 s only: the deadline is ours.
 //  10. It always says DISCONNECT, and C++ 1.2.0 drops the reason code "with Will": where the Will is due, we publish
 //  it.
-//  11. Destroying its last client takes its threads and tables down, for up to a second, and now and then crashes or
-//  hangs
-//      over it: an idle client is kept for as long as the process lives.
+//  11. Destroying its last client waits for its threads, up to a second or so: only the Worker does that. (An idle
+//  client kept
+//      beside it would save that, and cost each connect a second: its receiving thread looks at new sockets only so
+//      often.)
 
 namespace hamlet::wire {
 
@@ -88,7 +89,11 @@ class Inbox {
     const bool message = std::holds_alternative<MqttMessage>(incident);
     {
       const std::lock_guard lock{mutex_};
-      if (message && ++messages_ > kMaxUndelivered) return;
+      if (message && ++messages_ > kMaxUndelivered) {
+        if (messages_ == kMaxUndelivered + 1)
+          log::warning("too many messages from the broker at once: some are dropped");
+        return;
+      }
       incidents_.push_back(std::move(incident));
       if (incidents_.size() > 1) return;
     }
@@ -354,14 +359,6 @@ void block_sigpipe() {
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
 }
 
-/// In the Worker's thread, before any other call of Paho's.
-void prepare_paho() {
-  block_sigpipe();
-  static const auto* const idle =
-      new mqtt::async_client{"tcp://127.0.0.1:1883", "idle", static_cast<mqtt::iclient_persistence*>(nullptr)};
-  (void)idle;
-}
-
 int paho_version(MqttProtocol protocol) {
   return protocol == MqttProtocol::v311 ? MQTTVERSION_3_1_1 : MQTTVERSION_5;
 }
@@ -576,7 +573,7 @@ MqttClient::MqttClient(boost::asio::io_context& io, MqttOptions options, MqttHan
 
 MqttClient::MqttClient(boost::asio::io_context& io, MqttOptions options, MqttHandlers handlers, LookUp look_up)
     : impl_{std::make_shared<Impl>(io, std::move(options), std::move(handlers), std::move(look_up))} {
-  impl_->run(&prepare_paho);
+  impl_->run(&block_sigpipe);
 }
 
 MqttClient::~MqttClient() {

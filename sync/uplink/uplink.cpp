@@ -108,15 +108,15 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     journal.sync([weak = weak_from_this(), born = sessions](const Status& durable) {
       const auto self = weak.lock();
       if (!self || self->state != State::birth || self->sessions != born) return;
-      if (!durable) return self->lose(durable.error().in("birth"));
-      self->give_birth();
+      self->give_birth(durable.has_value());
     });
   }
 
-  void give_birth() {
+  /// Where the disk fails the county still gets what is stored, but no alarm's present state.
+  void give_birth(bool durable) {
     publish_state(kBirth);
     publish_meta(kBirth);
-    for (const auto& alarm : hooks.alarms()) publish_snapshot(alarm, kBirth);
+    if (durable) publish_snapshots(kBirth);
     for (const auto& id : hooks.gone ? hooks.gone() : std::vector<std::string>{}) {
       enqueue({.topic = topics.at("alarm/" + id), .payload = {}, .retained = true, .cookie = kBirth});
     }
@@ -254,8 +254,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   /// Puts a message into the outbox; one of the same topic that waits there is replaced where it is a state.
   void enqueue(wire::MqttPublish message) {
     if (state != State::birth && state != State::online) return;
-    const auto same = std::find_if(outbox.begin(), outbox.end(),
-                                   [&](const auto& each) { return message.retained && each.topic == message.topic; });
+    const auto same = std::find_if(outbox.begin(), outbox.end(), [&](const auto& each) {
+      return (message.retained || message.qos == 0) && each.topic == message.topic;
+    });
     if (same != outbox.end()) {
       same->payload = std::move(message.payload);
       return;
@@ -279,16 +280,21 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void publish_meta(std::uint64_t cookie) {
     auto meta = hooks.meta();
-    meta.body["rev"] = meta.revision;
+    revision = meta.revision;
+    meta.body["rev"] = revision;
     enqueue({.topic = topics.at("meta"),
              .payload = dump(signed_by_us(std::move(meta.body))),
              .retained = true,
              .cookie = cookie});
   }
 
+  void publish_snapshots(std::uint64_t cookie) {
+    for (const auto& alarm : hooks.alarms()) publish_snapshot(alarm, cookie);
+  }
+
   void publish_snapshot(const Alarm& alarm, std::uint64_t cookie) {
-    auto payload = contract::render_snapshot(alarm, topics.gw(), journal.epoch(), {journal.boot(), clock.mono()},
-                                             hooks.meta().revision, date);
+    auto payload =
+        contract::render_snapshot(alarm, topics.gw(), journal.epoch(), {journal.boot(), clock.mono()}, revision, date);
     if (!payload)
       return log::error("an alarm cannot be sent", {{"alarm", alarm.id}, {"error", payload.error().message}});
     enqueue(
@@ -325,6 +331,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   // ---- what comes down ----
 
   void arrived(wire::MqttMessage message) {
+    const auto kept = shared_from_this();  // a command may be the end of us: reload
     const std::string commands = topics.at("cmd/");
     if (message.topic == topics.at("ack")) return county_acked(message.payload);
     if (!message.topic.starts_with(commands)) return;
@@ -389,7 +396,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void committed() {
     if (!born) return;
-    for (const auto& lane : lanes) lane->read_ahead();
+    for (const auto& lane : lanes) {
+      lane->store();
+      lane->read_ahead();
+    }
     pump();
   }
 
@@ -432,7 +442,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   boost::asio::steady_timer retry_timer;
   boost::asio::steady_timer tick_timer;
 
-  bool born = false;  // this session may publish
+  bool born = false;           // this session may publish
+  std::uint64_t revision = 0;  // of the last `meta`
   std::array<std::unique_ptr<Backlog>, contract::kLaneCount> lanes;
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
   std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged
@@ -474,7 +485,7 @@ void Uplink::alarm_changed(const Alarm& alarm) {
 void Uplink::meta_changed() {
   if (!impl_->born) return;
   impl_->publish_meta(kOutbox);
-  for (const auto& alarm : impl_->hooks.alarms()) impl_->publish_snapshot(alarm, kOutbox);
+  impl_->publish_snapshots(kOutbox);
   impl_->pump();
 }
 
