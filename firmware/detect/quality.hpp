@@ -108,7 +108,8 @@ class PointQuality {
   Value last_value_;                 // and what it was, and how it was judged
   Quality last_quality_ = Quality::good;
   std::string last_why_;
-  std::optional<MonoTime> silent_from_;  // the newest sample, or the start; none once the gap has been told
+  std::optional<MonoTime> silent_from_;  // the newest sample, or the start
+  bool gap_told_ = false;                // of the silence that lasts
 };
 
 }  // namespace hamlet::detect

@@ -117,6 +117,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     publish_state(kBirth);
     publish_meta(kBirth);
     for (const auto& alarm : hooks.alarms()) publish_snapshot(alarm, kBirth);
+    for (const auto& id : hooks.gone ? hooks.gone() : std::vector<std::string>{}) {
+      enqueue({.topic = topics.at("alarm/" + id), .payload = {}, .retained = true, .cookie = kBirth});
+    }
     health_due = clock.mono();
     born = true;
     pump();
@@ -126,6 +129,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     enter(State::online);
     backoff.reset();
     last_error.reset();
+    if (hooks.cleared) hooks.cleared();
   }
 
   /// Gives the session up: the link is no good, or the broker refuses what we must not lose.

@@ -125,7 +125,7 @@ void append_ours(benchmark::State& state) {
       desk.append(Lane::tele, contract::encode_readings(batch, mono_from_ms(2'000)));
     desk.commit();
   }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kCommit * kBatch));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCommit * kBatch));
 }
 
 // The same bytes, made beforehand.
@@ -137,7 +137,7 @@ void append_bare(benchmark::State& state) {
     for (std::size_t i = 0; i < kCommit; ++i) bare.append(body);
     run_sql(bare.db, "COMMIT");
   }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kCommit * kBatch));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kCommit * kBatch));
 }
 
 // ---- journal.commit_1 ----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ void commit_ours(benchmark::State& state) {
     desk.append(Lane::alarm, {"alarmlog/high", R"({"alarm":"high"})"});
     desk.commit();
   }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+  state.SetItemsProcessed(state.iterations());
 }
 
 void commit_raw(benchmark::State& state) {
@@ -170,7 +170,7 @@ void commit_raw(benchmark::State& state) {
     at = (at + static_cast<off_t>(kBlock)) % kFile;
   }
   ::close(fd);
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+  state.SetItemsProcessed(state.iterations());
 }
 
 // ---- journal.drain -------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ void drain_ours(benchmark::State& state) {
     if (from != kBacklog + 1) return state.SkipWithError("the backlog was not drained");
   }
   benchmark::DoNotOptimize(bytes);
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kBacklog));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBacklog));
 }
 
 void drain_bare(benchmark::State& state) {
@@ -240,7 +240,7 @@ void drain_bare(benchmark::State& state) {
   }
   benchmark::DoNotOptimize(bytes);
   sqlite3_finalize(select);
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kBacklog));
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBacklog));
 }
 
 }  // namespace

@@ -129,6 +129,24 @@ void acknowledge_some(Engine& engine, std::size_t i, MonoTime now, Log& log) {
   for (const auto& alarm : engine.alarms()) (void)engine.acknowledge(alarm.id, alarm.occurrence, now);
 }
 
+// What a daemon would prime an engine with: the newest reading of each point before the engine's history, and all
+// since.
+std::vector<Reading> past_of_use(const std::vector<Reading>& judged, MonoTime now, Millis history) {
+  std::map<std::string, Reading> newest;
+  std::vector<Reading> since;
+  for (const auto& reading : judged) {
+    if (reading.at >= now - history) {
+      since.push_back(reading);
+    } else {
+      newest.insert_or_assign(reading.point, reading);
+    }
+  }
+  std::vector<Reading> out;
+  for (const auto& [point, reading] : newest) out.push_back(reading);
+  out.insert(out.end(), since.begin(), since.end());
+  return out;
+}
+
 template <class Between>
 Log run(const std::vector<Reading>& readings, Between between) {
   Engine engine{some_rules(), kBoot};
@@ -168,14 +186,14 @@ TEST_CASE("a restart at any reading gives the same outcome") {
     const auto readings = some_readings(seed);
     const auto expected = run(readings);
     std::mt19937 random{seed};
-    const auto every = seed <= 3 ? 1U : 2 + random() % 20;
+    const auto every = seed <= 2 ? 1U : 2 + random() % 20;
     std::map<std::string, std::string> stored;
     const auto got = run(readings, [&](Engine& engine, std::size_t i, const Log& log) {
       for (auto& [key, value] : engine.save_changed()) stored.insert_or_assign(key, value);
       if (i % every != 0) return;
       Engine again{some_rules(), kBoot};
       for (const auto& [key, value] : stored) REQUIRE(again.restore(key, value));
-      for (const auto& reading : log.judged) again.prime(reading);
+      for (const auto& reading : past_of_use(log.judged, readings[i].at, again.history())) again.prime(reading);
       REQUIRE(again.tick(readings[i].at).readings.empty());
       engine = std::move(again);
     });
