@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/demo/village.hpp"
+
 namespace hamlet::demo {
 namespace {
 
@@ -37,6 +39,7 @@ void Feed::take(const support::County::Arrival& arrival) {
     case contract::Lane::alarm:
       return tell(describe_alarm(arrival.payload));
     case contract::Lane::event:
+      if (arrival.payload.value("source", "") == kCamera) ++contents_.sightings;
       // The start and the end of something say enough.
       if (arrival.payload.value("phase", "") != "update") tell(describe_event(arrival.payload));
       return;

@@ -13,6 +13,7 @@ namespace hamlet::demo {
 
 inline constexpr const char* kDivision = "430124104203";
 inline constexpr const char* kGateway = "gw-demo";
+inline constexpr const char* kCamera = "cam-ford";
 inline constexpr std::array<std::string_view, 4> kPoints{"river.level", "river.rain", "pump-house.pump",
                                                          "pump-house.door"};
 inline constexpr double kLevelLimit = 3.0;  ///< m: above it the alarm is raised
