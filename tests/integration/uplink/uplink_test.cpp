@@ -132,7 +132,8 @@ struct Box {
   }
   [[nodiscard]] std::uint64_t pending() const {
     std::uint64_t sum = 0;
-    for (const auto& [name, lane] : uplink->status()["lanes"].items()) sum += lane["pending"].get<std::uint64_t>();
+    const json lanes = uplink->status()["lanes"];
+    for (const auto& lane : lanes) sum += lane["pending"].get<std::uint64_t>();
     return sum;
   }
   bool drained() {
