@@ -215,7 +215,7 @@ void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
 Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {
   if (phase == Phase::start) zone.event = random_hex64();
   const Sight& now = phase == Phase::start ? zone.first : zone.last;
-  const Sight& shown = phase == Phase::end ? zone.peak : zone.last;
+  const Sight& shown = phase == Phase::end ? zone.peak : now;
   Observation seen{.camera = camera_.id, .zone = zone.config.id, .phase = phase, .event = zone.event, .at = now.at};
   seen.detail = {{"frame", now.frame},
                  {"media_ms", now.media.count()},

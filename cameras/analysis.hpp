@@ -23,7 +23,7 @@ namespace hamlet::cameras {
 class MotionDetector {
  public:
   static constexpr Millis kWarmUp{2000};
-  static constexpr Millis kMemory{60'000};
+  static constexpr Millis kMemory{120'000};
   static constexpr double kSceneChange = 0.5;
   static constexpr int kColumns = 320;  ///< pictures are looked at in this size at most
   static constexpr int kRows = 240;

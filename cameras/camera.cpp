@@ -11,6 +11,8 @@ namespace {
 
 constexpr Millis kFirstRetry{1'000};
 constexpr Millis kSlowestRetry{30'000};
+// Cameras shut out whoever tries a wrong password about five times within half an hour.
+constexpr Millis kRefusedRetry{600'000};
 constexpr Millis kFiguresEvery{5'000};
 // Between the rounds of a file that loops.
 constexpr Millis kRoundGap{40};
@@ -49,9 +51,7 @@ void Camera::run() {
   report(CameraCondition::starting, {}, {});
   Millis retry = kFirstRetry;
   while (!cancel_) {
-    began_.reset();
-    auto capture = Capture::open(config_, cancel_);
-    CaptureError over = capture ? play(*capture) : std::move(capture).error();
+    CaptureError over = watch();
     const bool ended = over.why == "ended";
     if (ended && config_.loop) {
       media_before_ = media_last_ + kRoundGap;
@@ -65,11 +65,24 @@ void Camera::run() {
       wait_until(MonoTime::max());
       break;
     }
-    std::uniform_real_distribution<double> part{0.5, 1.0};
-    wait_until(clock_.mono() + Millis{static_cast<Millis::rep>(static_cast<double>(retry.count()) * part(random_))});
+    wait_until(clock_.mono() + (over.why == "refused" ? kRefusedRetry : with_jitter(retry)));
     retry = std::min(2 * retry, kSlowestRetry);
   }
   finished_ = true;
+}
+
+Millis Camera::with_jitter(Millis wait) {
+  std::uniform_real_distribution<double> part{0.5, 1.0};
+  return Millis{std::llround(static_cast<double>(wait.count()) * part(random_))};
+}
+
+// One opening of the source, from the first picture to the last.
+CaptureError Camera::watch() try {
+  began_.reset();
+  auto capture = Capture::open(config_, cancel_);
+  return capture ? play(*capture) : std::move(capture).error();
+} catch (const std::exception& error) {  // OpenCV, or out of memory
+  return {"failed", error.what()};
 }
 
 CaptureError Camera::play(Capture& capture) {

@@ -17,8 +17,8 @@
 namespace hamlet::cameras {
 
 /// One camera and its thread: opens the source, looks at its pictures, puts what it sees and how it does into the
-/// outbox. Opens it again after a failure, waiting longer each time (1 s to 30 s, with jitter). A file that does not
-/// loop ends once, and stays down ("ended").
+/// outbox. Opens it again after a failure, waiting longer each time (1 s to 30 s, with jitter; 10 min where it was
+/// refused). A file that does not loop ends once, and stays down ("ended").
 ///
 /// Times: a live source's pictures are of when they arrived; a file played in real time follows its own time stamps
 /// from when it was opened.
@@ -40,6 +40,8 @@ class Camera {
 
  private:
   void run();
+  [[nodiscard]] CaptureError watch();
+  [[nodiscard]] Millis with_jitter(Millis wait);
   // Plays until there is nothing more to play, and says why.
   [[nodiscard]] CaptureError play(Capture& capture);
   void handle(Picture picture);

@@ -32,8 +32,9 @@ struct ZoneConfig {
 /// How RTP travels: inside the RTSP connection, or beside it where a camera cannot do that.
 enum class Transport : std::uint8_t { tcp = 0, udp = 1 };
 
-/// What an event's picture shows. masked: all but the zone and all that moves are pixelated, so that nobody can be
-/// recognised. clear: the picture as it is; whoever asks for it answers for it. none: no pictures.
+/// What an event's picture shows. masked: everything outside the zone and whatever moves in it is pixelated, so
+/// that nobody who passes can be recognised. clear: the picture as it is; whoever asks for it answers for it. none: no
+/// pictures.
 enum class Evidence : std::uint8_t { masked = 0, none = 1, clear = 2 };
 
 inline constexpr std::array<std::string_view, 2> kTransportWords{"tcp", "udp"};

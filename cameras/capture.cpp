@@ -287,7 +287,7 @@ tl::expected<std::optional<Picture>, CaptureError> Capture::read() {
   auto& state = *state_;
   state.deadline = Steady::now() + state.read_timeout;
   while (true) {
-    if (State::interrupted(&state) != 0) return tl::unexpected(state.error(0, "read"));
+    if (State::interrupted(&state) != 0) return tl::unexpected(state.error(0, "read a frame that can be decoded"));
     if (!state.take()) {
       if (state.drained) return std::nullopt;
       if (auto fed = state.feed(); !fed) return tl::unexpected(std::move(fed).error());

@@ -25,7 +25,7 @@ constexpr std::size_t kOutboxMessages = 256;
 
 Eyes::Eyes(Clock& clock)
     : clock_{clock}, socket_{io_}, heart_{io_}, signals_{io_, SIGTERM}, outbox_{kOutboxMessages, [this] {
-                                                                                  asio::post(io_, [this] { write(); });
+                                                                                  post_write();
                                                                                 }} {}
 
 Status Eyes::connect(const std::string& socket_path) {
@@ -109,6 +109,11 @@ void Eyes::configure(const std::vector<CameraConfig>& cameras) {
     camera->request_stop();
     retiring_.push_back(std::move(camera));
   }
+}
+
+// From any thread.
+void Eyes::post_write() {
+  asio::post(io_, [this] { write(); });
 }
 
 void Eyes::write() {

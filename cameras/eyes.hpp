@@ -40,6 +40,7 @@ class Eyes {
   void on_read(const boost::system::error_code& error, std::size_t bytes);
   [[nodiscard]] Status take(Message message);
   void configure(const std::vector<CameraConfig>& cameras);
+  void post_write();
   void write();
   void on_written(const boost::system::error_code& error, std::size_t bytes);
   void beat();

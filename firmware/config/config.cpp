@@ -25,6 +25,7 @@ namespace {
 constexpr std::size_t kMaxFileBytes = 1 << 20;
 constexpr std::size_t kMaxFiles = 64;
 constexpr std::size_t kMaxSecretBytes = 64 << 10;
+constexpr int kMaxKeyParts = 32;
 
 Result<std::string> read_file(const fs::path& file, std::size_t max_bytes) {
   std::error_code error;
@@ -38,6 +39,57 @@ Result<std::string> read_file(const fs::path& file, std::size_t max_bytes) {
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > max_bytes) return fail(Errc::invalid, fmt::format("the file is larger than {} bytes", max_bytes));
   return text;
+}
+
+// Where a string that begins at `begin` ends: after its closing quotes, or at the end of the line or text where it has none.
+std::size_t end_of_string(std::string_view text, std::size_t begin) {
+  const char quote = text[begin];
+  const bool multiline = text.substr(begin, 3) == std::string(3, quote);
+  const auto closing = std::string(multiline ? 3 : 1, quote);
+  for (auto i = begin + closing.size(); i < text.size(); ++i) {
+    if (text[i] == '\\' && quote == '"') {
+      ++i;
+    } else if (text.substr(i, closing.size()) == closing) {
+      return i + closing.size();
+    } else if (text[i] == '\n' && !multiline) {
+      return i;
+    }
+  }
+  return text.size();
+}
+
+// The line of the first key with more than kMaxKeyParts parts. The parser bounds the depth of values, not of dotted keys, and
+// takes tables down by recursion: a key of 100,000 parts would overflow the stack.
+std::optional<std::uint32_t> line_of_deep_key(std::string_view text) {
+  std::uint32_t line = 1;
+  int parts = 1;
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const auto begin = i++;
+    if (c == '"' || c == '\'') {
+      i = end_of_string(text, begin);
+      line += static_cast<std::uint32_t>(std::count(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                    text.begin() + static_cast<std::ptrdiff_t>(i), '\n'));
+    } else if (c == '#') {
+      i = std::min(text.find('\n', begin), text.size());
+    } else if (c == '.') {
+      if (++parts > kMaxKeyParts) return line;
+    } else if (std::string_view{"=,[]{}\n"}.find(c) != std::string_view::npos) {
+      parts = 1;
+      if (c == '\n') ++line;
+    }
+  }
+  return {};
+}
+
+// The first line that is not UTF-8: what an editor saved in another encoding, which the parser tells only near the place.
+std::optional<std::uint32_t> line_of_bad_utf8(std::string_view text) {
+  for (std::uint32_t line = 1;; ++line) {
+    const auto end = text.find('\n');
+    if (!is_utf8(text.substr(0, end))) return line;
+    if (end == std::string_view::npos) return {};
+    text.remove_prefix(end + 1);
+  }
 }
 
 std::string_view kind_of(const toml::node& node) {
@@ -110,6 +162,14 @@ struct Document::State {
   }
 
   void read(std::string_view text, const std::string& file) {
+    if (const auto line = line_of_bad_utf8(text)) {
+      diagnostics.push_back({file, *line, 1, "this is not UTF-8; save the file again in the encoding UTF-8"});
+      return;
+    }
+    if (const auto line = line_of_deep_key(text)) {
+      diagnostics.push_back({file, *line, 1, fmt::format("a key here has more than {} parts", kMaxKeyParts)});
+      return;
+    }
     try {
       merge(root, toml::parse(text, file));
     } catch (const toml::parse_error& error) {
@@ -143,7 +203,9 @@ Document Document::load(const fs::path& file) {
   std::vector<fs::path> more;
   std::error_code error;
   for (fs::directory_iterator it{file.parent_path() / "conf.d", error}, end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".toml") more.push_back(it->path());
+    const auto name = it->path().filename().string();
+    // Editors keep locks and swap files beside a file that is open: ".#site.toml".
+    if (it->path().extension() == ".toml" && !name.starts_with('.')) more.push_back(it->path());
   }
   std::sort(more.begin(), more.end());
   if (more.size() >= kMaxFiles) {

@@ -24,7 +24,7 @@ class Table;
 struct Diagnostic {
   std::string file;
   std::uint32_t line = 0;    ///< from 1; 0 where the file as a whole is meant
-  std::uint32_t column = 0;  ///< from 1, in bytes
+  std::uint32_t column = 0;  ///< from 1, in characters
   std::string message;       ///< what is wrong and what is expected
 
   /// "hamlet.toml:12:8: …"
@@ -36,7 +36,7 @@ struct Diagnostic {
 ///
 /// Reading collects errors instead of stopping at the first: each room reads its own table with typed accessors, then
 /// finish() adds the keys that nobody asked for. A config with any diagnostic must not be used.
-/// Bounds: 1 MiB a file, 64 files. One thread.
+/// Bounds: 1 MiB a file, 64 files, 32 parts a key. Hidden files in conf.d are left out. One thread.
 class Document {
  public:
   /// Reads `file` and its conf.d. Problems, unreadable files too, are in diagnostics().

@@ -23,13 +23,16 @@ class HelpFormatter final : public CLI::Formatter {
  public:
   explicit HelpFormatter(Lang lang) : lang_{lang} {
     label("Usage", say(lang, Say::usage));
-    label("OPTIONS", say(lang, Say::options));
-    label("SUBCOMMAND", say(lang, Say::verbs));
-    label("SUBCOMMANDS", say(lang, Say::verbs));
+    label("OPTIONS", say(lang, Say::meta_options));
+    label("SUBCOMMAND", say(lang, Say::meta_verb));
+    label("SUBCOMMANDS", say(lang, Say::meta_verb));
     label("Positionals", say(lang, Say::arguments));
     label("REQUIRED", "(" + say(lang, Say::required) + ")");
   }
 
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return CLI::detail::find_and_replace(Formatter::make_help(app, std::move(name), mode), "\n\n\n", "\n\n");
+  }
   std::string make_option(const CLI::Option* option, bool positional) const override {
     return row(make_option_name(option, positional) + make_option_opts(option), option->get_description());
   }
@@ -69,7 +72,7 @@ class CommandLine {
     app_.option_defaults()->group(text(Say::global_options));
     app_.get_help_ptr()->group(text(Say::global_options));
     app_.get_version_ptr()->group(text(Say::global_options));
-    app_.footer("\n" + text(Say::help_footer));
+    app_.footer(text(Say::help_footer));
     app_.fallthrough();
     app_.require_subcommand(1);
     add_globals();
@@ -85,7 +88,7 @@ class CommandLine {
     try {
       app_.parse(std::move(args));
     } catch (const CLI::CallForHelp&) {
-      return end(kOk, chosen().help(chosen_name()));
+      return end(kOk, app_.help());
     } catch (const CLI::CallForVersion& version) {
       return end(kOk, std::string{version.what()} + '\n');
     } catch (const CLI::Error& error) {
@@ -105,6 +108,8 @@ class CommandLine {
   CLI::App* verb(CLI::App& parent, const char* name, Say about, Verb is) {
     auto* app = parent.add_subcommand(name, text(about));
     app->group(text(Say::verbs));
+    app->get_help_ptr()->group(text(Say::options));
+    app->footer(text(Say::verb_footer));
     app->callback([this, app, is] {
       if (app->get_subcommands().empty()) out_.verb = is;
     });
@@ -221,7 +226,8 @@ class CommandLine {
     if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
       constexpr std::string_view kSuffix = " is required";
       const auto name = what.substr(0, what.size() - std::min(what.size(), kSuffix.size()));
-      return name == "A subcommand" ? say(lang_, Say::verb_missing) : say(lang_, Say::argument_missing, name);
+      if (name != "A subcommand") return say(lang_, Say::argument_missing, name);
+      return app_.remaining(true).empty() ? say(lang_, Say::verb_missing) : explain_extra();
     }
     const auto name = what.substr(0, what.find(':'));
     if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) return say(lang_, Say::value_missing, name);

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace hamlet::ctl {
@@ -13,6 +14,7 @@ struct Cell {
   Style style = Style::plain;
 
   Cell(std::string words, Style how = Style::plain) : text{std::move(words)}, style{how} {}  // NOLINT: implicit
+  Cell(const char* words) : text{words} {}                                                   // NOLINT: implicit
 };
 
 enum class Align { left, right };

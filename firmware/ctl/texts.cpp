@@ -22,6 +22,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
      "  hamlet alarms ack river-level-high    acknowledge an alarm\n"
      "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon not running, 4 degraded, 5 not permitted\n"
      "More: man hamlet"},
+    {Say::verb_footer, "--json、--lang 等通用选项：hamlet --help；详见：man hamlet",
+     "Options of every command (--json, --lang …): hamlet --help. More: man hamlet"},
     {Say::usage, "用法", "Usage"},
     {Say::options, "选项", "Options"},
     {Say::verbs, "命令", "Commands"},
@@ -45,6 +47,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::meta_number, "数量", "N"},
     {Say::meta_id, "编号", "ID"},
     {Say::meta_lang, "zh|en", "zh|en"},
+    {Say::meta_options, "选项", "OPTIONS"},
+    {Say::meta_verb, "命令", "COMMAND"},
     {Say::default_value, "默认 {0}", "default {0}"},
     {Say::verb_status, "是否正常，哪里有问题", "Does it work, what is broken"},
     {Say::verb_points, "所有测点的当前值", "Every point as it stands now"},
@@ -214,7 +218,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::config_ok, "{0}：没有错误。生效请执行：sudo systemctl reload hamletd",
      "{0}: no errors. To put it into effect: sudo systemctl reload hamletd"},
     {Say::config_bad, "{0}：{1} 处错误；改好之前不会生效。",
-     "{0}: {1} errors; it takes no effect until they are mended."},
+     "{0}: errors: {1}. It takes no effect until they are mended."},
 });
 static_assert(kCatalogue.size() == static_cast<std::size_t>(Say::count_), "a text is missing, or one too many");
 
@@ -274,6 +278,20 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::why, "flat-line", "长时间不变，传感器可能卡住", "does not change, sensor may be stuck"},
     {Kind::why, "not-finite", "不是有效数字", "not a finite number"},
     {Kind::why, "not-a-number", "设备报告无效值", "device reports no value"},
+    {Kind::why, "illegal-address", "地址不对，检查 address 和 base", "no such address, check address and base"},
+    {Kind::why, "illegal-function", "设备不支持，检查 function", "not supported, check function"},
+    {Kind::why, "illegal-value", "设备拒绝，检查 address 和 type", "refused, check address and type"},
+    {Kind::why, "device-failure", "设备内部故障", "device failure"},
+    {Kind::why, "device-busy", "设备忙", "device is busy"},
+    {Kind::why, "memory-parity", "设备存储故障", "device memory error"},
+    {Kind::why, "exception", "设备报告异常", "device reports an exception"},
+    {Kind::why, "invalid-raw", "传感器报告无效值", "sensor reports no value"},
+    {Kind::why, "closed", "设备关闭了连接", "device closed the connection"},
+    {Kind::why, "bad-answer", "应答不对，可能有别的主站共用", "wrong answer, another master may share the device"},
+    {Kind::why, "gateway-path", "串口网关到设备不通", "no path behind the gateway"},
+    {Kind::why, "gateway-target", "串口网关后的设备没有应答", "no answer behind the gateway"},
+    {Kind::why, "no-file", "文件读不到", "file cannot be read"},
+    {Kind::why, "end-of-data", "记录已放完", "recording has ended"},
     {Kind::why, "no-reading-yet", "还没有读数", "no reading yet"},
     {Kind::why, "disabled", "已停用", "disabled"},
     {Kind::why, "late", "迟到的数据", "came late"},

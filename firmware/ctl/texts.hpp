@@ -16,6 +16,7 @@ enum class Say {
   // help
   about,
   help_footer,
+  verb_footer,
   usage,
   options,
   verbs,
@@ -38,6 +39,8 @@ enum class Say {
   meta_number,
   meta_id,
   meta_lang,
+  meta_options,
+  meta_verb,
   default_value,
   verb_status,
   verb_points,

@@ -321,7 +321,8 @@ void View::journal() {
   auto table = Table::labels();
   table.add({text(Say::epoch), text_at(result_, "epoch")});
   table.add({text(Say::boot), figure(result_, "boot")});
-  table.add({text(Say::window), span(lang_, Millis{std::min<std::uint64_t>(count_at(result_, "window_ms"), 300'000)})});
+  const auto window = count_at(result_, "window_ms");
+  if (window > 0) table.add({text(Say::window), span(lang_, Millis{std::min<std::uint64_t>(window, 300'000)})});
   table.add({text(Say::file_size), bytes(count_at(result_, "file_bytes"))});
   table.add({text(Say::media_size), bytes(count_at(result_, "media_bytes"))});
   const auto failure = text_at(result_, "failure");

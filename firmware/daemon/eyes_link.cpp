@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cmath>
 #include <csignal>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <random>
@@ -16,11 +15,12 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
-#include <sys/pidfd.h>
+extern "C" {
+#include <sys/pidfd.h>  // declares no linkage of its own in glibc 2.36
+}
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -500,6 +500,10 @@ void EyesLink::Impl::lose(std::string_view why) {
   close_session();
   kill_child();
   if (state_ == State::lost) return;
+  if (!wanted()) {
+    state_ = State::off;
+    return;
+  }
   state_ = State::lost;
   ++restarts_;
   for (auto& [id, view] : views_) {
@@ -615,8 +619,8 @@ void EyesLink::Impl::end_down(View& view, std::string_view why) {
 }
 
 void EyesLink::Impl::eyes_lost(std::string_view why) {
-  log::error("hamlet-eyes is lost: no camera is watched", {{"why", why}, {"restarts", restarts_}});
-  if (lost_event_) return;
+  if (lost_event_) return;  // told already, and not back since
+  log::error("hamlet-eyes is lost: no camera is watched", {{"why", why}});
   lost_event_ = random_hex64();
   tell("gateway", "eyes", Phase::start, *lost_event_, {{"why", shortened(std::string{why})}});
 }

@@ -28,7 +28,10 @@ Engine::Engine(Rules rules, std::uint32_t boot) : boot_{boot} {
 }
 
 void Engine::build(Rules rules) {
-  for (auto& rule : rules.quality) points_[point_index(rule.point)].quality = PointQuality{std::move(rule)};
+  for (auto& rule : rules.quality) {
+    auto& point = points_[point_index(rule.point)];
+    point.quality = PointQuality{std::move(rule)};
+  }
   for (auto& rule : rules.alarms) {
     points_[point_index(rule.point)].alarms.push_back(alarms_.size());
     alarm_by_id_.emplace(rule.id, alarms_.size());
@@ -143,7 +146,7 @@ Outcome Engine::evaluate(Reading reading) {
   auto& point = points_[found->second];
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
-  if (!late) out.transitions = settle(point, at);
+  if (const auto next = due_.next(); !late && next && *next <= at) out.transitions = settle(point, at);
   point.quality.judge(out.reading);
   if (late) return out;
 

@@ -77,8 +77,8 @@ class Engine {
   [[nodiscard]] std::optional<MonoTime> next_due() const;
 
   /// An operator has seen it: unacked becomes acked, returned becomes normal. `occurrence`: which one was seen; a newer
-  /// one is not acknowledged by mistake. Errors: not_found (with the nearest id), invalid (another occurrence, nothing
-  /// to acknowledge).
+  /// one is not acknowledged by mistake. tick(now) first: what has come due is older than this. Errors: not_found (with
+  /// the nearest id), invalid (another occurrence, nothing to acknowledge).
   [[nodiscard]] Result<Alarm> acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence,
                                           MonoTime now);
 

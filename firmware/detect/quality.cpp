@@ -148,7 +148,7 @@ void PointQuality::judge(Reading& reading) {
 void PointQuality::prime(const Reading& reading) {
   if (is_late(reading.at)) return;
   if (reading.quality == Quality::missing && reading.why == kGap) {
-    silent_from_.reset();
+    gap_told_ = true;
     return;
   }
   auto again = reading;
@@ -158,23 +158,24 @@ void PointQuality::prime(const Reading& reading) {
 void PointQuality::remember(const Reading& reading) {
   last_at_ = reading.at;
   silent_from_ = reading.at;
+  gap_told_ = false;
   last_value_ = reading.value;
   last_quality_ = reading.quality;
   last_why_ = reading.why;
 }
 
 std::optional<MonoTime> PointQuality::gap_due() const {
-  if (!rule_.gap || !silent_from_) return {};
+  if (!rule_.gap || gap_told_ || !silent_from_) return {};
   return *silent_from_ + *rule_.gap + Millis{1};  // strictly longer: see time_gap()
 }
 
 void PointQuality::start(MonoTime now) {
-  if (!last_at_ && !silent_from_) silent_from_ = now;
+  if (!silent_from_) silent_from_ = now;
 }
 
 Reading PointQuality::tell_gap() {
   Reading reading{.point = rule_.point, .at = *gap_due(), .quality = Quality::missing, .why = std::string{kGap}};
-  silent_from_.reset();
+  gap_told_ = true;
   return reading;
 }
 

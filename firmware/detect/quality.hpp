@@ -34,7 +34,7 @@ class RateOfChange {
  private:
   double per_second_;
   MonoTime last_at_{};
-  std::optional<double> last_;
+  std::optional<double> last_{};
 };
 
 /// The values of the window that ends here are less than `tolerance` apart (strictly: tolerance 0 never flags).
@@ -108,7 +108,8 @@ class PointQuality {
   Value last_value_;                 // and what it was, and how it was judged
   Quality last_quality_ = Quality::good;
   std::string last_why_;
-  std::optional<MonoTime> silent_from_;  // the newest sample, or the start; none once the gap has been told
+  std::optional<MonoTime> silent_from_;  // the newest sample, or the start
+  bool gap_told_ = false;                // of the silence that lasts
 };
 
 }  // namespace hamlet::detect

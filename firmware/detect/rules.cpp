@@ -170,12 +170,16 @@ void check_reach(const Table& table, const AlarmRule& rule, const std::vector<Qu
   const bool never = (rule.condition == Condition::above && *limit >= range.high) ||
                      (rule.condition == Condition::below && *limit <= range.low);
   if (!never) return;
-  table.error(kConditions.at(static_cast<std::size_t>(rule.condition)),
+  table.error(to_string(rule.condition),
               fmt::format("would never be raised: the point's range is [{}, {}], and readings outside are bad",
                           range.low, range.high));
 }
 
 }  // namespace
+
+std::string_view to_string(Condition condition) {
+  return kConditions.at(static_cast<std::size_t>(condition));
+}
 
 Rules read_rules(const Table& root, std::span<const std::string> known_points) {
   const std::set<std::string_view> known(known_points.begin(), known_points.end());

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "firmware/config/config.hpp"
@@ -49,6 +50,9 @@ enum class Condition : std::uint8_t {
   fall,    ///< more than limit below the highest value `within` the time before it
 };
 
+/// The key in the config: "above", …
+[[nodiscard]] std::string_view to_string(Condition condition);
+
 /// One alarm on one point.
 struct AlarmRule {
   std::string id;
@@ -60,7 +64,7 @@ struct AlarmRule {
   Millis on_delay{};    ///< how long it must hold before the alarm is raised
   Millis off_delay{};   ///< how long it must be gone before the alarm has returned
   Severity severity = Severity::warning;
-  Text text;
+  Text text{};
   friend bool operator==(const AlarmRule&, const AlarmRule&) = default;
 };
 

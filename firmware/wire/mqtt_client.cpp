@@ -36,7 +36,12 @@
 //   7. Its threads write to sockets that are gone (#419): they inherit a mask in which SIGPIPE is blocked.
 //   8. It calls a link dead after 2.5 keepalives: it is told three quarters of ours, which makes that less than two.
 //   9. Its connect timeout is looked at every 3 s only: the deadline is ours.
-//  10. Destroying its last client waits for its threads, up to a second or so: only the Worker does that.
+//  10. It always says DISCONNECT, and C++ 1.2.0 drops the reason code "with Will": where the Will is due, we publish
+//  it.
+//  11. Destroying its last client waits for its threads, up to a second or so: only the Worker does that. (An idle
+//  client kept
+//      beside it would save that, and cost each connect a second: its receiving thread looks at new sockets only so
+//      often.)
 
 namespace hamlet::wire {
 
@@ -84,7 +89,11 @@ class Inbox {
     const bool message = std::holds_alternative<MqttMessage>(incident);
     {
       const std::lock_guard lock{mutex_};
-      if (message && ++messages_ > kMaxUndelivered) return;
+      if (message && ++messages_ > kMaxUndelivered) {
+        if (messages_ == kMaxUndelivered + 1)
+          log::warning("too many messages from the broker at once: some are dropped");
+        return;
+      }
       incidents_.push_back(std::move(incident));
       if (incidents_.size() > 1) return;
     }
@@ -120,21 +129,23 @@ mqtt::exception failure_of(const mqtt::token& token) {
 }
 
 Failed connect_failure(const mqtt::exception& error, const std::string& address) {
-  const int reason = error.get_reason_code();
   const std::string where = "connect to " + address + ": ";
-  if (reason == kBadLogin || reason == kConnackBadLogin || reason == kNotAuthorized ||
-      reason == kConnackNotAuthorized) {
-    return {Error{Errc::denied, where + "the broker refuses this login: check user and password in [uplink]"}, false};
+  const std::string what = error.get_message();
+  if (what == "CONNACK return code") {  // MQTT 5's reason, too, is where 3.1.1's return code was
+    const int reason = error.get_return_code();
+    if (reason == kBadLogin || reason == kConnackBadLogin || reason == kNotAuthorized ||
+        reason == kConnackNotAuthorized) {
+      return {Error{Errc::denied, where + "the broker refuses this login: check user and password in [uplink]"}};
+    }
+    const bool version =
+        reason == kMalformed || reason == kProtocolError || reason == kUnsupportedVersion || reason == kConnackVersion;
+    return {Error{Errc::unavailable, where + "the broker refuses: " + reason_text(reason)}, version};
   }
-  // A broker that knows no MQTT 5 says so, or answers in a form that Paho takes for a broken one, or just closes.
-  const bool closed = error.get_message() == "TCP connect completion failure" || error.get_message() == "socket error";
-  const bool version =
-      reason == kMalformed || reason == kProtocolError || reason == kUnsupportedVersion || reason == kConnackVersion;
-  std::string what = error.get_message().empty() ? error.get_error_str() : error.get_message();
-  if (reason >= 0x80 || reason == kConnackVersion) what = "the broker refuses: " + reason_text(reason);
-  if (closed) what = "the broker closed the connection without an answer";
-  if (what.empty()) what = "no answer";
-  return {Error{Errc::unavailable, where + what}, closed || version};
+  // A broker that knows no MQTT 5 may answer in a form that Paho takes for a broken one, or just close.
+  if (what == "TCP connect completion failure" || what == "socket error") {
+    return {Error{Errc::unavailable, where + "the broker closed the connection without an answer"}, true};
+  }
+  return {Error{Errc::unavailable, where + (what.empty() ? "no connection" : what)}};
 }
 
 // ---- one session ----
@@ -198,9 +209,7 @@ class Session {
   /// Publishes one more and waits for it.
   void say(MqttPublish farewell) {
     try {
-      std::byte unused{};
-      SilentListener silent;
-      if (auto token = send(std::move(farewell), &unused, silent)) token->wait_for(kFarewell);
+      send(std::move(farewell), nullptr, farewell_listener_)->wait_for(kFarewell);
     } catch (const std::exception& error) {
       log::debug("no farewell to the broker", {{"error", error.what()}});
     }
@@ -210,11 +219,8 @@ class Session {
   void close(Leave leave) {
     try {
       if (!client_ || !client_->is_connected()) return;
-      mqtt::disconnect_options options;
-      if (leave == Leave::with_will && version_ == MQTTVERSION_5) {
-        options.set_reason_code(mqtt::ReasonCode::DISCONNECT_WITH_WILL_MESSAGE);
-      }
-      client_->disconnect(options)->wait_for(kGoodbye);
+      if (leave == Leave::with_will && options_.will) say(*options_.will);
+      client_->disconnect()->wait_for(kGoodbye);
     } catch (const std::exception&) {  // it is gone already, which is what was wanted
     }
   }
@@ -267,7 +273,8 @@ class Session {
     Session& self;
   };
 
-  struct SilentListener final : mqtt::iaction_listener {
+  /// A member as the others are: the answer may come after nobody waits for it.
+  struct FarewellListener final : mqtt::iaction_listener {
     void on_success(const mqtt::token&) override {}
     void on_failure(const mqtt::token&) override {}
   };
@@ -341,6 +348,7 @@ class Session {
   ConnectListener connect_listener_{*this};
   PublishListener publish_listener_{*this};
   SubscribeListener subscribe_listener_{*this};
+  FarewellListener farewell_listener_;
   std::unique_ptr<mqtt::async_client> client_;  // last: destroying it calls the listeners
 };
 

@@ -60,7 +60,7 @@ struct MqttAck {
   int reason = 0;
   [[nodiscard]] bool refused() const { return reason >= 0x80; }
 };
-/// "0x97 QUOTA_EXCEEDED"
+/// "0x97 Quota exceeded"
 [[nodiscard]] std::string reason_text(int reason);
 
 struct MqttOptions {
@@ -126,8 +126,7 @@ class MqttClient {
   /// QoS 1. On MQTT 5 messages keep the retained flag they were published with. A refusal ends the session.
   void subscribe(std::vector<std::string> topic_filters);
 
-  /// Gives the session up, whatever state it is in; the broker publishes the Will (MQTT 5). disconnected() does not
-  /// follow.
+  /// Gives the session up, whatever state it is in, and has the Will published. disconnected() does not follow.
   void drop();
 
   /// Sends `farewell` if connected, says goodbye, ends. Blocks at most 2 s. Idempotent; safe while connecting.

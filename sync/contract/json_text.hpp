@@ -20,7 +20,7 @@ inline constexpr char kMarkClose = '\x02';
 inline void append_integer(std::string& out, std::integral auto number) {
   char digits[24];
   const auto end = std::to_chars(std::begin(digits), std::end(digits), number).ptr;
-  out.append(digits, end);
+  out.append(digits, static_cast<std::size_t>(end - digits));
 }
 
 /// The shortest form that reads back as the same number; null where it is not finite, which JSON cannot say.
@@ -31,7 +31,7 @@ inline void append_number(std::string& out, double number) {
   }
   char digits[32];
   const auto end = std::to_chars(std::begin(digits), std::end(digits), number).ptr;
-  out.append(digits, end);
+  out.append(digits, static_cast<std::size_t>(end - digits));
 }
 
 /// Any JSON value on one line; what is not UTF-8 in it is replaced.

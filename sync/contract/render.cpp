@@ -27,23 +27,23 @@ std::optional<Moment> parse_mark(std::string_view mark, Moment at) {
 }
 
 // Copies what is inside the body's braces, with wall times in place of the marks.
-Status append_body(std::string& out, std::string_view body, Moment at, const DateFunction& date) {
+Status append_body(std::string& out, const std::string& body, Moment at, const DateFunction& date) {
   if (body.size() < 2 || body.front() != '{' || body.back() != '}')
     return fail(Errc::corrupt, "a record's body is no object");
-  body.remove_prefix(1);
-  if (body.size() > 1) out += ',';
+  if (body.size() > 2) out += ',';
+  std::size_t from = 1;
   for (;;) {
-    const auto open = body.find(kMarkOpen);
-    if (open == std::string_view::npos) break;
+    const auto open = body.find(kMarkOpen, from);
+    if (open == std::string::npos) break;
     const auto close = body.find(kMarkClose, open);
-    if (close == std::string_view::npos) return fail(Errc::corrupt, "a record's body has a time mark without an end");
-    const auto moment = parse_mark(body.substr(open + 1, close - open - 1), at);
+    if (close == std::string::npos) return fail(Errc::corrupt, "a record's body has a time mark without an end");
+    const auto moment = parse_mark(std::string_view{body}.substr(open + 1, close - open - 1), at);
     if (!moment) return fail(Errc::corrupt, "a record's body has a time mark that is none");
-    out.append(body.substr(0, open));
+    out.append(body, from, open - from);
     append_integer(out, to_ms(date(*moment).wall));
-    body.remove_prefix(close + 1);
+    from = close + 1;
   }
-  out.append(body);
+  out.append(body, from);
   return {};
 }
 

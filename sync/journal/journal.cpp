@@ -63,7 +63,9 @@ class Writer {
   Writer(std::unique_ptr<Store> store, std::filesystem::path pictures, std::string epoch)
       : store_{std::move(store)}, pictures_{std::move(pictures)}, epoch_{std::move(epoch)} {}
 
-  void add(Changes changes) { unwritten_.push_back(std::move(changes)); }
+  void add(Changes changes) {
+    if (!changes.empty()) unwritten_.push_back(std::move(changes));
+  }
 
   // Everything that was added, or nothing of what is behind the first failure.
   Status write() {
@@ -93,7 +95,6 @@ class Writer {
       if (auto status = write_picture(pictures_, record.body.bytes, jpeg); !status) return status;
       jpeg.clear();  // durable: not again in the next attempt
     }
-    if (changes.empty()) return {};
     return store_->commit(changes, epoch_);
   }
 
@@ -127,7 +128,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
         set_aside{std::move(opened.set_aside)},
         window_timer{io},
         retry_timer{io},
-        writer{std::move(opened.store), options.directory / kMediaFolder, epoch} {}
+        writer{std::in_place, std::move(opened.store), options.directory / kMediaFolder, epoch} {}
 
   // Appending.
   [[nodiscard]] Result<Identity> append(Record record, std::string jpeg, Urgency urgency);
@@ -182,7 +183,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   std::vector<std::function<void(Status)>> health_callbacks;
   bool stopped = false;
 
-  Writer writer;
+  std::optional<Writer> writer;
   std::unique_ptr<Reader> reader;
   // Last, so that their threads end before what they use.
   Worker writing{"journal-write", kMaxWrites};
@@ -279,12 +280,12 @@ void Journal::Impl::hand_over(Changes changes) {
   // One batch is on its way at a time, so the Worker has room.
   const bool taken =
       writing.post([this, weak = weak_from_this(), work = busy(io), changes = std::move(changes)]() mutable {
-        writer.add(std::move(changes));
-        auto status = writer.write();
+        writer->add(std::move(changes));
+        auto status = writer->write();
         asio::post(io, [weak, status = std::move(status)] {
           if (const auto self = weak.lock(); self && !self->stopped) self->written(status);
         });
-        writer.checkpoint();
+        writer->checkpoint();
       });
   assert(taken);
   (void)taken;
@@ -378,16 +379,18 @@ void Journal::Impl::stop() {
   reader->interrupt();
   reading.stop(Worker::Drain::no);
   const bool taken = writing.post([this, changes = std::exchange(waiting, {})]() mutable {
-    writer.add(std::move(changes));
-    if (auto status = writer.write(); !status) {
+    writer->add(std::move(changes));
+    if (auto status = writer->write(); !status) {
       log::error("journal closes with records that could not be committed",
-                 {{"records", writer.unwritten_records()}, {"why", status.error().message}});
+                 {{"records", writer->unwritten_records()}, {"why", status.error().message}});
     }
   });
   assert(taken);
   (void)taken;
   writing.stop(Worker::Drain::yes);
   reader.reset();
+  writer.reset();  // closes the file
+  lock = {};
 }
 
 // ---- the face ------------------------------------------------------------------------------------------------------
@@ -455,6 +458,8 @@ void Journal::set_revision(std::uint64_t rev) {
 
 Result<Identity> Journal::append(Lane lane, MonoTime at, contract::Body body, Urgency urgency) {
   if (lane == Lane::media) return fail(Errc::invalid, "journal: pictures go through append_media");
+  if (lane == Lane::tele && body.topic != "tele")
+    return fail(Errc::invalid, "journal: the lane tele has one topic, 'tele'");
   if (body.bytes.size() > kMaxRecordBytes)
     return fail(Errc::invalid, "journal: a record of more than 1 MiB is refused");
   const auto seq = impl_->next.at(index(lane));

@@ -161,15 +161,17 @@ Result<std::vector<Record>> Reader::records(Lane lane, std::uint64_t from, std::
 }
 
 Result<json> Reader::readings(std::string_view point, WallTime since, std::size_t limit) {
-  const auto needle = fmt::format(R"("s":"{}")", point);
+  const auto needle = point.empty() ? std::string{R"("s":")"} : fmt::format(R"("s":"{}")", point);
   return impl_->newest(Lane::tele, since, limit, [&](const Record& record, json& rows) {
     if (record.body.bytes.find(needle) == std::string::npos) return;
     const auto message = impl_->render(record);
     if (!message) return;
     for (const auto& reading : message->value("readings", json::array())) {
-      if (reading.value("s", "") != point || reading.value("t", std::int64_t{0}) < to_ms(since)) continue;
+      if (!point.empty() && reading.value("s", "") != point) continue;
+      if (reading.value("t", std::int64_t{0}) < to_ms(since)) continue;
       json row{{"t", reading["t"]}, {"tq", message->at("tq")}, {"v", reading["v"]}, {"q", reading["q"]}};
       if (reading.contains("why")) row["why"] = reading["why"];
+      if (point.empty()) row["s"] = reading["s"];
       rows.push_back(std::move(row));
     }
   });

@@ -28,6 +28,7 @@ class Reader {
 
   /// The rows below are JSON as `hamlet --json` prints them (stable), times as `ts` in UTC ms with `tq`.
   /// Readings of one point since a wall time, oldest first, at most `limit` newest: {"t","tq","v","q","why"?}.
+  /// An empty point means all: each row then also has "s".
   [[nodiscard]] Result<nlohmann::json> readings(std::string_view point, WallTime since, std::size_t limit);
   /// Events, oldest first, at most `limit` newest; an empty source means all:
   /// {"epoch","seq","ts","tq","source","kind",…}.

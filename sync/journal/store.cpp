@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema_sql.hpp"
+#include "sync/journal/schema_sql.hpp"
 
 namespace hamlet::journal {
 namespace {
@@ -389,25 +389,30 @@ Result<std::optional<std::pair<std::uint64_t, Moment>>> Store::first_from(Lane l
 }
 
 Result<LaneNumbers> Store::numbers(Lane lane) {
-  return guarded([&] {
-    Running rows{impl_->prepare(
-        fmt::format("SELECT (SELECT min(seq) FROM {0}), (SELECT max(seq) FROM {0})", contract::to_string(lane)))};
+  const auto name = contract::to_string(lane);
+  const auto high = meta(fmt::format("high/{}", name));
+  if (!high) return fail(high.error());
+  const auto uplinks = positions();
+  if (!uplinks) return fail(uplinks.error());
+  auto stored = guarded([&] {
+    Running rows{impl_->prepare(fmt::format("SELECT (SELECT min(seq) FROM {0}), (SELECT max(seq) FROM {0})", name))};
     rows->executeStep();
-    LaneNumbers numbers{as_unsigned(rows->getColumn(0).getInt64()), as_unsigned(rows->getColumn(1).getInt64())};
-    const auto raise = [&numbers](std::uint64_t used) { numbers.last = std::max(numbers.last, used); };
-
-    if (const auto high = meta(fmt::format("high/{}", contract::to_string(lane))).value_or(std::nullopt)) {
-      std::uint64_t mark = 0;
-      std::from_chars(high->data(), high->data() + high->size(), mark);
-      raise(mark);
-    }
-    for (const auto& [key, position] : positions().value_or(Positions{})) {
-      if (key.second != lane) continue;
-      raise(position.prefix);
-      if (!position.beyond.empty()) raise(position.beyond.back().to);
-    }
-    return numbers;
+    return LaneNumbers{as_unsigned(rows->getColumn(0).getInt64()), as_unsigned(rows->getColumn(1).getInt64())};
   });
+  if (!stored) return stored;
+
+  const auto raise = [&stored](std::uint64_t used) { stored->last = std::max(stored->last, used); };
+  if (const auto& mark = *high) {
+    std::uint64_t used = 0;
+    std::from_chars(mark->data(), mark->data() + mark->size(), used);
+    raise(used);
+  }
+  for (const auto& [key, position] : *uplinks) {
+    if (key.second != lane) continue;
+    raise(position.prefix);
+    if (!position.beyond.empty()) raise(position.beyond.back().to);
+  }
+  return stored;
 }
 
 Result<std::optional<std::string>> Store::meta(std::string_view key) {

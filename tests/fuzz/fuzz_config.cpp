@@ -14,7 +14,9 @@ void read_all(const Table& table, int depth) {
   static constexpr std::array<std::string_view, 3> kWords{"auto", "modbus", "replay"};
   for (const auto& key : table.keys()) {
     (void)table.text_or(key, "");
+    (void)table.id(key);
     (void)table.point(key);
+    (void)table.value_if(key);
     (void)table.both_or(key, {});
     (void)table.flag_or(key, false);
     (void)table.integer_or(key, 0, {.min = -5, .max = 100'000});

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <mutex>
 #include <set>
@@ -12,6 +13,7 @@
 
 #include <fmt/format.h>
 #include <mqtt/async_client.h>
+#include <pthread.h>
 
 #include "firmware/core/id.hpp"
 
@@ -105,6 +107,10 @@ struct County::Impl {
   // ---- the session, in a thread of its own: Paho's callbacks must not wait for Paho ----
 
   void keep_connected() {
+    sigset_t pipe;  // Paho's threads inherit it
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     std::unique_lock lock{mutex};
     while (!stopping) {
       if (!books.connected) {
@@ -229,8 +235,10 @@ struct County::Impl {
   void enter(const std::string& below, const std::string& epoch, contract::Lane lane, std::uint64_t seq, bool hist,
              nlohmann::json json) {
     ack_due = options.acknowledge;
-    if (!options.keep_messages) return;
-    books.messages.push_back({epoch, lane, seq, below, hist, std::chrono::steady_clock::now(), std::move(json)});
+    if (!options.keep_messages && !options.on_arrival) return;
+    Arrival arrival{epoch, lane, seq, below, hist, std::chrono::steady_clock::now(), std::move(json)};
+    if (options.on_arrival) options.on_arrival(arrival);
+    if (options.keep_messages) books.messages.push_back(std::move(arrival));
   }
 
   void complain(const std::string& below, std::string_view what) {

@@ -24,20 +24,20 @@ struct Options {
   std::filesystem::path programs;  ///< where hamletd and hamlet-eyes are
   std::filesystem::path work;      ///< the folder we run in; everything lies below it
   std::string hint;                ///< a command to try meanwhile
-  std::optional<Millis> total;     ///< none: until a signal comes
+  std::optional<Millis> total{};   ///< none: until a signal comes
 };
 
 /// When the link is up: with an end, cut in the middle third; without one, cut for 15 s of every 40.
 [[nodiscard]] bool link_up_at(Millis elapsed, std::optional<Millis> total);
 
-/// A village and its county on this machine: a broker, a proxy for the link, the county's subscriber, Modbus sensors, and
-/// hamletd with hamlet-eyes. Runs in the folder `work`. Throws std::runtime_error where something does not work.
+/// A village and its county on this machine: a broker, a proxy for the link, the county's subscriber, Modbus sensors,
+/// and hamletd with hamlet-eyes. Runs in the folder `work`. Throws std::runtime_error where something does not work.
 class Demo {
  public:
   Demo(Options options, const Interrupt& interrupt);
 
-  /// Shows the village until its time is over or a signal comes, then stops the box, has it send what is left, and prints the
-  /// account. Whether the account is complete; a second signal ends it at once, with false.
+  /// Shows the village until its time is over or a signal comes, then stops the box, has it send what is left, and
+  /// prints the account. Whether the account is complete; a second signal ends it at once, with false.
   [[nodiscard]] bool run();
 
  private:

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/demo/village.hpp"
+
 namespace hamlet::demo {
 namespace {
 
@@ -18,8 +20,8 @@ std::string describe_alarm(const json& alarm) {
 }
 
 std::string describe_event(const json& event) {
-  auto line = fmt::format("{}  event  {}: {} {}", time_of_day(event), event.value("source", ""), event.value("kind", ""),
-                          event.value("phase", ""));
+  auto line = fmt::format("{}  event  {}: {} {}", time_of_day(event), event.value("source", ""),
+                          event.value("kind", ""), event.value("phase", ""));
   const auto detail = event.value("detail", json::object());
   if (const auto zone = detail.find("zone"); zone != detail.end() && zone->is_string()) {
     line += fmt::format(" in {}", zone->get<std::string>());
@@ -34,13 +36,17 @@ std::string describe_event(const json& event) {
 void Feed::take(const support::County::Arrival& arrival) {
   const std::lock_guard lock{mutex_};
   switch (arrival.lane) {
-    case contract::Lane::alarm: return tell(describe_alarm(arrival.payload));
+    case contract::Lane::alarm:
+      return tell(describe_alarm(arrival.payload));
     case contract::Lane::event:
+      if (arrival.payload.value("source", "") == kCamera) ++contents_.sightings;
       // The start and the end of something say enough.
       if (arrival.payload.value("phase", "") != "update") tell(describe_event(arrival.payload));
       return;
-    case contract::Lane::tele: return take_readings(arrival.payload);
-    case contract::Lane::media: return;
+    case contract::Lane::tele:
+      return take_readings(arrival.payload);
+    case contract::Lane::media:
+      return;
   }
 }
 

@@ -26,6 +26,7 @@ class Feed {
     std::map<std::string, Point> points;
     std::deque<std::string> news;  ///< newest last; at most kMaxNews
     std::uint64_t told = 0;        ///< pieces of news so far
+    std::uint64_t sightings = 0;   ///< events of the camera so far
   };
   [[nodiscard]] Contents contents() const;
 

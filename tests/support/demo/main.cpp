@@ -8,12 +8,11 @@
 #include <stdexcept>
 #include <system_error>
 
+#include <CLI/CLI.hpp>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "tests/support/demo/demo.hpp"
 #include "tests/support/demo/interrupt.hpp"
@@ -80,7 +79,9 @@ int main(int argc, char** argv) {
   unsigned seconds = 0;
   CLI::App app{"A village and its county on this machine; started by firmware/demo", "hamlet-demo"};
   app.add_option("--clip", clip, "What the camera sees")->required()->check(CLI::ExistingFile);
-  app.add_option("--bin", programs, "Where hamletd, hamlet-eyes and hamlet are")->required()->check(CLI::ExistingDirectory);
+  app.add_option("--bin", programs, "Where hamletd, hamlet-eyes and hamlet are")
+      ->required()
+      ->check(CLI::ExistingDirectory);
   app.add_option("--work", work, "Folder to run in; removed at the end")->required();
   app.add_option("--seconds", seconds, "End by itself after so long")->check(CLI::Range(20U, 999'999U));
   CLI11_PARSE(app, argc, argv);

@@ -1,13 +1,14 @@
 #include "tests/support/demo/screen.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
-
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <vector>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "firmware/core/text.hpp"
 #include "tests/support/demo/village.hpp"
@@ -98,6 +99,53 @@ std::string clip(const std::string& text, std::size_t columns) {
   return clipped;
 }
 
+enum class Style : std::size_t { plain, faint, bold, good, bad };
+struct Line {
+  Style style = Style::plain;
+  std::string text;
+};
+using Lines = std::vector<Line>;
+
+void add_head(Lines& lines, const View& view) {
+  const auto total = view.total ? fmt::format(" of {}", clock_text(*view.total)) : ", Ctrl-C ends it";
+  lines.push_back({Style::bold, fmt::format("Hamlet: what the county receives of 河口村 River mouth    {}{}",
+                                            clock_text(view.elapsed), total)});
+  lines.push_back({view.link_up ? Style::good : Style::bad, "link     " + link_text(view)});
+  lines.push_back({});
+}
+
+void add_village(Lines& lines, const View& view) {
+  const auto& feed = view.feed;
+  lines.push_back({Style::plain, fmt::format("level    {} {}", bar(level(feed) / kLevelTop, kLevelLimit / kLevelTop),
+                                             number(feed, "river.level", "m"))});
+  lines.push_back(
+      {Style::plain,
+       fmt::format("         rain {}   pump {}   pump house door {}", number(feed, "river.rain", "mm"),
+                   flag(feed, "pump-house.pump", "on", "off"), flag(feed, "pump-house.door", "open", "shut"))});
+  // Two lines at least, so that the rest keeps its place when an alarm comes.
+  const auto alarms = active_alarms(view.county);
+  lines.push_back(alarms.empty() ? Line{Style::plain, "alarm    none"}
+                                 : Line{Style::bad, "alarm    " + alarms.front()});
+  for (std::size_t i = 1; i < std::max<std::size_t>(alarms.size(), 2); ++i) {
+    lines.push_back({Style::bad, i < alarms.size() ? "         " + alarms[i] : ""});
+  }
+  const auto pictures = view.lanes.at(contract::index(contract::Lane::media)).received;
+  lines.push_back({Style::plain, fmt::format("camera   {} pictures, {} kB", pictures, view.county.media_bytes / 1024)});
+  lines.push_back({});
+}
+
+void add_lanes(Lines& lines, const View& view, std::uint64_t most_backlog) {
+  const auto table = to_table(view.lanes);
+  for (std::size_t begin = 0, end = 0; (end = table.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    lines.push_back({begin == 0 ? Style::faint : Style::plain, "  " + table.substr(begin, end - begin)});
+  }
+  const auto part = static_cast<double>(view.backlog) / static_cast<double>(most_backlog);
+  lines.push_back({view.backlog > 0 ? Style::bold : Style::plain,
+                   fmt::format("backlog  {} {}", bar(part),
+                               view.box_answers ? fmt::to_string(view.backlog) : "the box does not answer yet")});
+  lines.push_back({});
+}
+
 struct Size {
   std::size_t rows = 24;
   std::size_t columns = 80;
@@ -129,44 +177,15 @@ void Screen::show(const View& view) {
   std::fflush(stdout);
 }
 
-std::vector<Screen::Line> Screen::compose(const View& view) {
-  most_backlog_ = std::max(most_backlog_, view.backlog);
-  std::vector<Line> lines;
-  const auto total = view.total ? fmt::format(" of {}", clock_text(*view.total)) : ", Ctrl-C ends it";
-  lines.push_back({Style::bold, fmt::format("Hamlet: what the county receives of 河口村 River mouth    {}{}",
-                                            clock_text(view.elapsed), total)});
-  lines.push_back({view.link_up ? Style::good : Style::bad, "link     " + link_text(view)});
-  lines.push_back({Style::plain, ""});
-  lines.push_back({Style::plain, fmt::format("level    {} {}", bar(level(view.feed) / kLevelTop, kLevelLimit / kLevelTop),
-                                             number(view.feed, "river.level", "m"))});
-  lines.push_back({Style::plain, fmt::format("         rain {}   pump {}   pump house door {}",
-                                             number(view.feed, "river.rain", "mm/h"),
-                                             flag(view.feed, "pump-house.pump", "on", "off"),
-                                             flag(view.feed, "pump-house.door", "open", "shut"))});
-  const auto alarms = active_alarms(view.county);
-  lines.push_back(alarms.empty() ? Line{Style::plain, "alarm    none"} : Line{Style::bad, "alarm    " + alarms.front()});
-  for (std::size_t i = 1; i < std::max<std::size_t>(alarms.size(), 2); ++i) {
-    lines.push_back({Style::bad, i < alarms.size() ? "         " + alarms[i] : ""});
-  }
-  const auto pictures = view.lanes.at(contract::index(contract::Lane::media)).received;
-  lines.push_back({Style::plain, fmt::format("camera   {} pictures, {} kB", pictures, view.county.media_bytes / 1024)});
-  lines.push_back({Style::plain, ""});
-  const auto table = to_table(view.lanes);
-  for (std::size_t begin = 0, end = 0; (end = table.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    lines.push_back({begin == 0 ? Style::faint : Style::plain, "  " + table.substr(begin, end - begin)});
-  }
-  lines.push_back({view.backlog > 0 ? Style::bold : Style::plain,
-                   fmt::format("backlog  {} {}", bar(static_cast<double>(view.backlog) / static_cast<double>(most_backlog_)),
-                               view.box_answers ? fmt::to_string(view.backlog) : "the box starts")});
-  lines.push_back({Style::plain, ""});
-  for (const auto& line : view.feed.news) lines.push_back({Style::faint, line});
-  return lines;
-}
-
 void Screen::draw(const View& view) {
   static constexpr std::array kCodes{"\033[0m", "\033[2m", "\033[1m", "\033[32m", "\033[1;31m"};
   const auto size = terminal_size();
-  auto lines = compose(view);
+  most_backlog_ = std::max(most_backlog_, view.backlog);
+  Lines lines;
+  add_head(lines, view);
+  add_village(lines, view);
+  add_lanes(lines, view, most_backlog_);
+  for (const auto& news : view.feed.news) lines.push_back({Style::faint, news});
   lines.resize(std::min(lines.size(), size.rows - std::min<std::size_t>(size.rows, 2)));
   lines.push_back({Style::plain, "try: " + hint_});
   std::string frame = "\033[H";
@@ -180,7 +199,8 @@ void Screen::draw(const View& view) {
 void Screen::print(const View& view) {
   if (!link_was_up_) fmt::print("try, in another terminal: {}\n", hint_);
   if (link_was_up_ && *link_was_up_ != view.link_up) {
-    fmt::print("---- the link is {} ----\n", view.link_up ? "back: the backlog drains" : "cut: the box keeps everything");
+    fmt::print("---- the link is {} ----\n",
+               view.link_up ? "back: the backlog drains" : "cut: the box keeps everything");
   }
   link_was_up_ = view.link_up;
   const auto fresh = std::min<std::uint64_t>(view.feed.told - told_, view.feed.news.size());
@@ -188,7 +208,7 @@ void Screen::print(const View& view) {
   told_ = view.feed.told;
   const auto alarms = active_alarms(view.county);
   fmt::print("{}  link {}  level {}  rain {}  pump {}  door {}  | {}{}\n", clock_text(view.elapsed),
-             view.link_up ? "up " : "CUT", number(view.feed, "river.level", "m"), number(view.feed, "river.rain", "mm/h"),
+             view.link_up ? "up " : "CUT", number(view.feed, "river.level", "m"), number(view.feed, "river.rain", "mm"),
              flag(view.feed, "pump-house.pump", "on", "off"), flag(view.feed, "pump-house.door", "open", "shut"),
              account_text(view), alarms.empty() ? "" : "  ALARM " + alarms.front());
 }

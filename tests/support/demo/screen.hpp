@@ -1,12 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "firmware/core/time.hpp"
 #include "tests/support/county.hpp"
@@ -18,14 +14,14 @@ namespace hamlet::demo {
 /// What there is to show at one moment.
 struct View {
   Millis elapsed{};
-  std::optional<Millis> total;  ///< none: runs on
+  std::optional<Millis> total{};  ///< none: runs on
   bool link_up = true;
-  std::optional<Millis> link_since;  ///< how long ago that changed; none: never
-  Feed::Contents feed;
-  support::County::Snapshot county;
-  Accounts lanes;               ///< as of now: what is on its way counts as backlog, not as missing
-  std::uint64_t backlog = 0;    ///< records in the box that the broker has not acknowledged
-  bool box_answers = false;     ///< the control socket does
+  std::optional<Millis> link_since{};  ///< how long ago that changed; none: never
+  Feed::Contents feed{};
+  support::County::Snapshot county{};
+  Accounts lanes{};           ///< as of now: what is on its way counts as backlog, not as missing
+  std::uint64_t backlog = 0;  ///< records in the box that the broker has not acknowledged
+  bool box_answers = false;   ///< the control socket does
 };
 
 /// The demo's picture: on a terminal drawn again in place, elsewhere a line now and then.
@@ -41,15 +37,8 @@ class Screen {
   [[nodiscard]] Millis period() const { return terminal_ ? Millis{250} : Millis{1'000}; }
 
  private:
-  enum class Style { plain, faint, bold, good, bad };
-  struct Line {
-    Style style = Style::plain;
-    std::string text;
-  };
-
   void draw(const View& view);
   void print(const View& view);
-  [[nodiscard]] std::vector<Line> compose(const View& view);
 
   const std::string hint_;
   const bool terminal_;

@@ -1,21 +1,15 @@
 #include "tests/support/demo/village.hpp"
 
-#include <cmath>
-#include <numbers>
-
 #include <fmt/format.h>
+
+#include "tests/support/modbus_village.hpp"
 
 namespace hamlet::demo {
 namespace {
 
-using Kind = support::ModbusSimulator::Kind;
-
-constexpr double kStorySeconds = 40;
-
-constexpr std::uint16_t kLevelAddress = 0;   // input registers, float32
-constexpr std::uint16_t kRainAddress = 100;  // holding register, 0.1 mm/h
-constexpr std::uint16_t kPumpAddress = 0;    // coil
-constexpr std::uint16_t kDoorAddress = 0;    // discrete input
+constexpr std::uint32_t kSeed = 1;
+// The story begins when the rain has begun, so that the flood falls into the first half minute.
+constexpr Millis kIntoStory{6'000};
 
 // 0: division, 1: gateway, 2: port of the link
 constexpr std::string_view kGatewayConfig = R"([gateway]
@@ -37,7 +31,7 @@ backoff = "500ms"
 backoff_max = "2s"
 )";
 
-// 0: port of the Modbus device, 1: address of the level, 2: of the rain, 3: of the pump, 4: of the door, 5: limit, 6: clip
+// 0: port of the Modbus device, 1: limit, 2: clip. Where things are measured: tests/support/modbus_village.hpp.
 constexpr std::string_view kSensorsConfig = R"(
 [[device]]
 id = "river"
@@ -51,14 +45,14 @@ period = "500ms"
   name = {{ zh = "水位", en = "Level" }}
   unit = "m"
   function = "input"
-  address = {1}
+  address = 0
   type = "float32"
   [[device.point]]
   id = "rain"
-  name = {{ zh = "雨强", en = "Rain" }}
-  unit = "mm/h"
+  name = {{ zh = "累计雨量", en = "Rain since the start" }}
+  unit = "mm"
   function = "holding"
-  address = {2}
+  address = 10
   type = "uint16"
   scale = 0.1
 
@@ -73,12 +67,12 @@ period = "500ms"
   id = "pump"
   name = {{ zh = "水泵", en = "Pump" }}
   function = "coil"
-  address = {3}
+  address = 0
   [[device.point]]
   id = "door"
   name = {{ zh = "门", en = "Door" }}
   function = "discrete"
-  address = {4}
+  address = 0
 
 [quality."river.level"]
 range = [0, 12]
@@ -87,9 +81,8 @@ rate_of_change = {{ change = 5, per = "1s" }}
 [[alarm]]
 id = "river-level-high"
 point = "river.level"
-above = {5}
-deadband = 0.2
-on_delay = "1s"
+above = {1}
+deadband = 0.3
 severity = "critical"
 text = {{ zh = "河道水位过高", en = "River level is high" }}
 
@@ -102,7 +95,7 @@ text = {{ zh = "泵房门打开", en = "Pump house door is open" }}
 
 [[camera]]
 id = "cam-ford"
-source = "file:/proc/self/cwd/{6}"
+source = "file:/proc/self/cwd/{2}"
 name = {{ zh = "渡口摄像机", en = "Ford camera" }}
 loop = true
   [[camera.zone]]
@@ -114,22 +107,9 @@ loop = true
 
 }  // namespace
 
-Weather weather_at(Millis since_start) {
-  const double second = std::fmod(static_cast<double>(since_start.count()) / 1000, kStorySeconds);
-  const double flood = std::pow(std::sin(std::numbers::pi * second / kStorySeconds), 2);
-  Weather weather;
-  weather.level_m = 1.2 + 4.0 * flood;
-  weather.rain_mm_h = second > 2 && second < 18 ? 22 * std::pow(std::sin(std::numbers::pi * (second - 2) / 16), 2) : 0;
-  weather.pump_on = weather.level_m > 3.5;
-  weather.door_open = second > 3 && second < 7;
-  return weather;
-}
-
-void measure(support::ModbusSimulator& sensors, const Weather& weather) {
-  sensors.set_float(Kind::input, kLevelAddress, static_cast<float>(weather.level_m));
-  sensors.set_register(Kind::holding, kRainAddress, static_cast<std::uint16_t>(std::lround(weather.rain_mm_h * 10)));
-  sensors.set_bit(Kind::coil, kPumpAddress, weather.pump_on);
-  sensors.set_bit(Kind::discrete, kDoorAddress, weather.door_open);
+void measure(support::ModbusSimulator& sensors, Millis elapsed) {
+  const std::chrono::duration<double> seconds = elapsed + kIntoStory;
+  support::show(support::village_at(seconds.count(), kSeed), sensors);
 }
 
 std::string config_to_drain(const Box& box) {
@@ -137,8 +117,7 @@ std::string config_to_drain(const Box& box) {
 }
 
 std::string config(const Box& box) {
-  return config_to_drain(box) + fmt::format(kSensorsConfig, box.sensors_port, kLevelAddress, kRainAddress, kPumpAddress,
-                                            kDoorAddress, kLevelLimit, box.clip.string());
+  return config_to_drain(box) + fmt::format(kSensorsConfig, box.sensors_port, kLevelLimit, box.clip.string());
 }
 
 }  // namespace hamlet::demo

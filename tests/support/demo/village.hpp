@@ -13,25 +13,16 @@ namespace hamlet::demo {
 
 inline constexpr const char* kDivision = "430124104203";
 inline constexpr const char* kGateway = "gw-demo";
+inline constexpr const char* kCamera = "cam-ford";
 inline constexpr std::array<std::string_view, 4> kPoints{"river.level", "river.rain", "pump-house.pump",
                                                          "pump-house.door"};
-inline constexpr double kLevelLimit = 4.5;  ///< m: above it the alarm is raised
-inline constexpr double kLevelTop = 6.0;    ///< m: of the gauge on the screen
+inline constexpr double kLevelLimit = 3.0;  ///< m: above it the alarm is raised
+inline constexpr double kLevelTop = 4.0;    ///< m: of the gauge on the screen
 
-/// What there is to measure.
-struct Weather {
-  double level_m = 0;
-  double rain_mm_h = 0;
-  bool pump_on = false;
-  bool door_open = false;
-};
-
-/// The same story each time, told again every 40 s: somebody opens the pump house and leaves, it rains, the river rises over
-/// its limit and falls again, the pump runs meanwhile.
-[[nodiscard]] Weather weather_at(Millis since_start);
-
-/// Puts it where the village's Modbus sensors have it.
-void measure(support::ModbusSimulator& sensors, const Weather& weather);
+/// Puts what there is to measure at a time of the demo where the village's Modbus sensors have it: rain falls, the
+/// river rises over its limit some ten seconds in and falls again, the pump runs meanwhile; later somebody opens a
+/// door.
+void measure(support::ModbusSimulator& sensors, Millis elapsed);
 
 /// hamletd's config. Its sockets lie in run/ and its journal in state/ below the folder it runs in, whose own path may
 /// be too long for a socket.

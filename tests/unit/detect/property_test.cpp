@@ -1,0 +1,291 @@
+// What must hold for any series of readings; the series come from seeded generators.
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "firmware/detect/engine.hpp"
+
+using namespace hamlet;
+using namespace hamlet::detect;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr std::uint32_t kBoot = 3;
+
+Rules some_rules() {
+  Rules rules;
+  rules.quality.push_back({.point = "river.level",
+                           .range = Span{0, 10},
+                           .suspect = Span{0.5, 9},
+                           .rate_of_change = 0.4,
+                           .flat_line = FlatLineRule{.tolerance = 0.2, .suspect = seconds{40}, .fail = seconds{70}},
+                           .gap = seconds{25}});
+  rules.quality.push_back({.point = "rain.hour", .range = Span{0, 9.5}, .gap = seconds{60}});
+  const auto alarm = [&](std::string id, std::string point, Condition condition, Value limit, double deadband, int on,
+                         int off) {
+    rules.alarms.push_back({.id = std::move(id),
+                            .point = std::move(point),
+                            .condition = condition,
+                            .limit = std::move(limit),
+                            .within = seconds{30},
+                            .deadband = deadband,
+                            .on_delay = seconds{on},
+                            .off_delay = seconds{off}});
+  };
+  alarm("high", "river.level", Condition::above, 6.0, 0.5, 12, 8);
+  alarm("high-now", "river.level", Condition::above, 7.0, 0, 0, 0);
+  alarm("low", "river.level", Condition::below, 2.0, 0.3, 5, 20);
+  alarm("rising", "river.level", Condition::rise, 2.0, 0.5, 0, 10);
+  alarm("falling", "rain.hour", Condition::fall, 3.0, 0, 7, 0);
+  alarm("pump", "pump.on", Condition::equals, true, 0, 9, 9);
+  return rules;
+}
+
+// Readings in order of time: walks with spikes, stuck stretches, missing values, silences and repetitions. Each point
+// speaks at the start: the silence of one that never did counts from the last start, which a restart moves.
+std::vector<Reading> some_readings(std::uint32_t seed) {
+  std::mt19937 random{seed};
+  const auto chance = [&](unsigned one_in) { return random() % one_in == 0; };
+  const auto step = [&](double size) { return std::uniform_real_distribution{-size, size}(random); };
+  std::vector<Reading> out;
+  double level = 4;
+  double rain = 5;
+  bool stuck = false;
+  std::int64_t ms = 1'000;
+  for (const char* point : {"river.level", "rain.hour"}) {
+    out.push_back({.point = point, .at = mono_from_ms(ms), .value = level});
+  }
+  for (int i = 0; i < 400; ++i) {
+    ms += static_cast<std::int64_t>(random() % 4) * 1'000;
+    if (chance(40)) ms += static_cast<std::int64_t>(random() % 90) * 1'000;
+    if (chance(30)) stuck = !stuck;
+    if (!stuck) level = std::clamp(level + step(1.2), -0.5, 10.5);
+    rain = std::clamp(rain + step(2), 0.0, 10.0);
+    const auto at = mono_from_ms(ms);
+    switch (random() % 4) {
+      case 0:
+        out.push_back({.point = "rain.hour", .at = at, .value = rain});
+        break;
+      case 1:
+        out.push_back({.point = "pump.on", .at = at, .value = chance(2)});
+        break;
+      default:
+        out.push_back({.point = "river.level", .at = at, .value = chance(30) ? 50.0 : level});
+        break;
+    }
+    if (chance(15)) out.back() = {.point = out.back().point, .at = at, .quality = Quality::missing, .why = "timeout"};
+    if (chance(25)) out.push_back(out.back());
+  }
+  return out;
+}
+
+std::string describe(const Reading& reading) {
+  return fmt::format("{} {} {} {} {}", reading.point, to_ms(reading.at), to_string(reading.value),
+                     to_string(reading.quality), reading.why);
+}
+std::string describe(const Alarm& alarm) {
+  return fmt::format("{} {} #{} at {}:{} {}/{}", alarm.id, to_string(alarm.state), alarm.occurrence, alarm.since.boot,
+                     to_ms(alarm.since.mono), to_string(alarm.value), to_string(alarm.limit));
+}
+
+// All that came out of a run, readings by point and transitions by alarm, in order.
+struct Log {
+  std::map<std::string, std::vector<std::string>> readings;
+  std::map<std::string, std::vector<std::string>> transitions;
+  std::vector<Reading> judged;
+
+  void add(const Reading& reading) {
+    readings[reading.point].push_back(describe(reading));
+    judged.push_back(reading);
+  }
+  void add(const std::vector<Alarm>& alarms) {
+    for (const auto& alarm : alarms) transitions[alarm.id].push_back(describe(alarm));
+  }
+  void add(const Due& due) {
+    for (const auto& reading : due.readings) add(reading);
+    add(due.transitions);
+  }
+  void add(const Outcome& outcome) {
+    add(outcome.transitions);
+    add(outcome.reading);
+  }
+};
+
+// The timer, as a daemon would set it, up to `now`.
+void run_timer(Engine& engine, MonoTime now, Log& log) {
+  for (auto due = engine.next_due(); due && *due <= now; due = engine.next_due()) log.add(engine.tick(*due));
+}
+
+// An operator acknowledges now and then, at the same readings in every run; what has come due by then comes first.
+void acknowledge_some(Engine& engine, std::size_t i, MonoTime now, Log& log) {
+  if (i % 17 != 0) return;
+  log.add(engine.tick(now));
+  for (const auto& alarm : engine.alarms()) (void)engine.acknowledge(alarm.id, alarm.occurrence, now);
+}
+
+// What a daemon would prime an engine with: the newest reading of each point before the engine's history, and all
+// since.
+std::vector<Reading> past_of_use(const std::vector<Reading>& judged, MonoTime now, Millis history) {
+  std::map<std::string, Reading> newest;
+  std::vector<Reading> since;
+  for (const auto& reading : judged) {
+    if (reading.at >= now - history) {
+      since.push_back(reading);
+    } else {
+      newest.insert_or_assign(reading.point, reading);
+    }
+  }
+  std::vector<Reading> out;
+  for (const auto& [point, reading] : newest) out.push_back(reading);
+  out.insert(out.end(), since.begin(), since.end());
+  return out;
+}
+
+template <class Between>
+Log run(const std::vector<Reading>& readings, Between between) {
+  Engine engine{some_rules(), kBoot};
+  Log log;
+  log.add(engine.tick(mono_from_ms(0)));
+  for (std::size_t i = 0; i < readings.size(); ++i) {
+    run_timer(engine, readings[i].at, log);
+    log.add(engine.evaluate(readings[i]));
+    acknowledge_some(engine, i, readings[i].at, log);
+    between(engine, i, log);
+  }
+  log.add(engine.tick(readings.back().at + std::chrono::hours{1}));
+  return log;
+}
+Log run(const std::vector<Reading>& readings) {
+  return run(readings, [](Engine&, std::size_t, const Log&) {});
+}
+
+}  // namespace
+
+TEST_CASE("the generators make every alarm and every verdict happen") {
+  Log all;
+  for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+    const auto log = run(some_readings(seed));
+    for (const auto& [id, transitions] : log.transitions) all.transitions[id].push_back(id);
+    for (const auto& reading : log.judged) all.readings[reading.why].push_back("");
+  }
+  CHECK(all.transitions.size() == 6);
+  for (const std::string why : {"", "gross-range", "rate-of-change", "flat-line", "gap", "timeout"}) {
+    CAPTURE(why);
+    CHECK(all.readings.contains(why));
+  }
+}
+
+TEST_CASE("a restart at any reading gives the same outcome") {
+  for (std::uint32_t seed = 1; seed <= 12; ++seed) {
+    const auto readings = some_readings(seed);
+    const auto expected = run(readings);
+    std::mt19937 random{seed};
+    const auto every = seed <= 2 ? 1U : 2 + random() % 20;
+    std::map<std::string, std::string> stored;
+    const auto got = run(readings, [&](Engine& engine, std::size_t i, const Log& log) {
+      for (auto& [key, value] : engine.save_changed()) stored.insert_or_assign(key, value);
+      if (i % every != 0) return;
+      Engine again{some_rules(), kBoot};
+      for (const auto& [key, value] : stored) REQUIRE(again.restore(key, value));
+      for (const auto& reading : past_of_use(log.judged, readings[i].at, again.history())) again.prime(reading);
+      REQUIRE(again.tick(readings[i].at).readings.empty());
+      engine = std::move(again);
+    });
+    CAPTURE(seed);
+    CHECK(got.transitions == expected.transitions);
+    CHECK(got.readings.at("river.level") == expected.readings.at("river.level"));
+    CHECK(got.readings.at("rain.hour") == expected.readings.at("rain.hour"));
+  }
+}
+
+TEST_CASE("alarms do not depend on when the timer runs") {
+  for (std::uint32_t seed = 1; seed <= 50; ++seed) {
+    const auto readings = some_readings(seed);
+    Engine engine{some_rules(), kBoot};
+    Log log;
+    log.add(engine.tick(mono_from_ms(0)));
+    std::mt19937 random{seed};
+    for (std::size_t i = 0; i < readings.size(); ++i) {
+      if (random() % 5 == 0) log.add(engine.tick(readings[i].at));
+      log.add(engine.evaluate(readings[i]));
+      acknowledge_some(engine, i, readings[i].at, log);
+      while (random() % 3 == 0) log.add(engine.tick(readings[i].at));
+    }
+    log.add(engine.tick(readings.back().at + std::chrono::hours{1}));
+    CAPTURE(seed);
+    CHECK(log.transitions == run(readings).transitions);
+  }
+}
+
+TEST_CASE("late and repeated readings leave no trace") {
+  for (std::uint32_t seed = 1; seed <= 50; ++seed) {
+    const auto readings = some_readings(seed);
+    const auto expected = run(readings);
+    std::mt19937 random{seed};
+    const auto disturbed = run(readings, [&](Engine& engine, std::size_t i, const Log&) {
+      auto late = readings[random() % (i + 1)];
+      if (late.at == readings[i].at) late.at -= seconds{1};
+      const auto newest = std::find_if(readings.rend() - static_cast<std::ptrdiff_t>(i) - 1, readings.rend(),
+                                       [&](const auto& reading) { return reading.point == late.point; });
+      if (newest == readings.rend() || late.at >= newest->at) return;
+      CHECK(engine.evaluate(late).transitions.empty());
+    });
+    CAPTURE(seed);
+    CHECK(disturbed.transitions == expected.transitions);
+    CHECK(disturbed.readings == expected.readings);
+  }
+}
+
+// A second opinion on delays and freezing: counts seconds, one at a time, from the judged readings alone.
+TEST_CASE("no alarm without a cause, and none lost") {
+  for (std::uint32_t seed = 1; seed <= 60; ++seed) {
+    const auto log = run(some_readings(seed));
+    std::map<std::int64_t, std::vector<Reading>> by_second;
+    for (const auto& reading : log.judged) {
+      if (reading.point == "river.level") by_second[to_ms(reading.at) / 1'000].push_back(reading);
+    }
+    struct Counter {
+      bool raised = false;
+      bool leaving = false;  // on the way to the other side
+      bool known = false;
+      int left = 0;
+    } high;
+    std::vector<std::string> expected;
+    const auto turn = [&](std::int64_t second) {
+      high.raised = !high.raised;
+      high.leaving = false;
+      expected.push_back(fmt::format("{} {}", high.raised ? "raised" : "back", second));
+    };
+    const auto last = by_second.rbegin()->first;
+    for (std::int64_t second = 0; second <= last; ++second) {
+      if (high.leaving && high.known && --high.left == 0) turn(second);
+      for (const auto& reading : by_second[second]) {
+        high.known = reading.quality == Quality::good || reading.quality == Quality::suspect;
+        if (!high.known) continue;
+        const double x = std::get<double>(reading.value);
+        const bool stands = high.raised ? x > 5.5 : x > 6.0;
+        if (stands != high.raised && !high.leaving) high.left = high.raised ? 8 : 12;
+        high.leaving = stands != high.raised;
+      }
+    }
+    std::vector<std::string> got;
+    const auto transitions = log.transitions.find("high");
+    if (transitions == log.transitions.end()) {
+      CHECK(expected.empty());
+      continue;
+    }
+    for (const auto& line : transitions->second) {
+      const auto second = std::stoll(line.substr(line.find(':') + 1)) / 1'000;
+      if (second > last) continue;
+      got.push_back(fmt::format("{} {}", line.starts_with("high unacked") ? "raised" : "back", second));
+    }
+    CAPTURE(seed);
+    CHECK(got == expected);
+  }
+}

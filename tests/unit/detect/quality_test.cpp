@@ -1,0 +1,200 @@
+#include "firmware/detect/quality.hpp"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace hamlet;
+using namespace hamlet::detect;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr MonoTime at(std::int64_t s) {
+  return mono_from_ms(s * 1000);
+}
+
+Reading reading(std::int64_t s, Value value, Quality quality = Quality::good, std::string why = {}) {
+  return {.point = "river.level", .at = at(s), .value = std::move(value), .quality = quality, .why = std::move(why)};
+}
+
+struct Verdict {
+  Quality quality;
+  std::string why;
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+Verdict judged(PointQuality& quality, Reading input) {
+  normalise(input);
+  quality.judge(input);
+  return {input.quality, input.why};
+}
+const Verdict kGood{Quality::good, ""};
+
+}  // namespace
+
+TEST_CASE("the ends of a range are in it") {
+  const std::optional<Span> range{{0, 10}};
+  const std::optional<Span> suspect{{1, 9}};
+  CHECK(gross_range(0.0, range, suspect) == Flag::suspect);
+  CHECK(gross_range(1.0, range, suspect) == Flag::good);
+  CHECK(gross_range(9.0, range, suspect) == Flag::good);
+  CHECK(gross_range(10.0, range, suspect) == Flag::suspect);
+  CHECK(gross_range(std::nextafter(10.0, 11.0), range, suspect) == Flag::fail);
+  CHECK(gross_range(std::nextafter(0.0, -1.0), range, {}) == Flag::fail);
+  CHECK(gross_range({}, range, suspect) == Flag::missing);
+  CHECK(gross_range(1e300, {}, {}) == Flag::good);
+}
+
+TEST_CASE("a rate of exactly the threshold is good, and a change in no time is suspect") {
+  RateOfChange test{0.5};
+  CHECK(test.check(at(0), 1.0) == Flag::good);
+  CHECK(test.check(at(2), 2.0) == Flag::good);
+  CHECK(test.check(at(4), 3.5) == Flag::suspect);
+  CHECK(test.check(at(4), 3.5) == Flag::good);
+  CHECK(test.check(at(4), 3.6) == Flag::suspect);
+  CHECK(test.check(at(5), {}) == Flag::missing);
+  CHECK(test.check(at(6), 99.0) == Flag::good);  // nothing to compare with
+}
+
+TEST_CASE("a flat line without a sampling interval is judged by time") {
+  FlatLine test{{.tolerance = 0.125, .suspect = minutes{1}, .fail = minutes{2}}};
+  SUBCASE("suspect and bad from the thresholds on") {
+    for (int s = 0; s < 60; s += 10) CHECK(test.check(at(s), 5.0) == Flag::good);
+    for (int s = 60; s < 120; s += 10) CHECK(test.check(at(s), 5.05) == Flag::suspect);
+    CHECK(test.check(at(120), 5.0) == Flag::fail);
+    CHECK(test.check(at(130), 5.125) == Flag::good);  // not less than the tolerance
+    CHECK(test.check(at(180), 5.125) == Flag::good);  // the window reaches back to 120 s
+    CHECK(test.check(at(190), 5.125) == Flag::suspect);
+  }
+  SUBCASE("two samples are too few") {
+    CHECK(test.check(at(0), 5.0) == Flag::good);
+    CHECK(test.check(at(60), 5.0) == Flag::good);
+    CHECK(test.check(at(61), 5.0) == Flag::suspect);
+  }
+  SUBCASE("a silence longer than the threshold starts anew") {
+    for (int s = 0; s < 60; s += 10) CHECK(test.check(at(s), 5.0) == Flag::good);
+    CHECK(test.check(at(1000), 5.0) == Flag::good);
+    CHECK(test.check(at(1030), 5.0) == Flag::good);
+    CHECK(test.check(at(1060), 5.0) == Flag::suspect);
+  }
+}
+
+TEST_CASE("a tolerance of 0 never flags, even with missing samples between") {
+  FlatLine test{{.tolerance = 0, .suspect = seconds{2}, .fail = seconds{3}, .every = seconds{1}}};
+  CHECK(test.check(at(0), 5.0) == Flag::good);
+  for (int s = 1; s < 9; ++s) CHECK(test.check(at(s), {}) == Flag::missing);
+  CHECK(test.check(at(9), 5.0) == Flag::good);
+}
+
+TEST_CASE("a flat line over a long window is found late by at most 1/127, and never early") {
+  std::mt19937 random{7};
+  for (const std::int64_t window : {127, 128, 500, 5'000}) {
+    for (int round = 0; round < 3; ++round) {
+      FlatLine test{{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}}};
+      std::int64_t last_step = -1;  // position of the newest sample that is far from what follows
+      std::int64_t found = -1;
+      const auto step_at = static_cast<std::int64_t>(random() % 2'000);
+      for (std::int64_t i = 0; i < step_at + 2 * window; ++i) {
+        const double x = (i < step_at ? 10.0 : 0.0) + std::uniform_real_distribution{0.0, 0.99}(random);
+        if (i < step_at) last_step = i;
+        const auto flag = test.check(at(i), x);
+        if (i >= step_at && flag == Flag::suspect && found < 0) found = i;
+      }
+      const auto exact = last_step + 1 + window;
+      const auto late = window <= 127 ? 0 : (window + 126) / 127;
+      CAPTURE(window);
+      CHECK(found >= exact);
+      CHECK(found <= exact + late);
+    }
+  }
+}
+
+TEST_CASE("the flat line by buckets agrees with a plain window that is as long or a bucket longer") {
+  std::mt19937 random{11};
+  for (int round = 0; round < 50; ++round) {
+    const std::int64_t window = 3 + static_cast<std::int64_t>(random() % 120);
+    FlatLine test{{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}}};
+    std::vector<std::optional<double>> series;
+    double level = 0;
+    for (std::int64_t i = 0; i < 800; ++i) {
+      if (random() % 40 == 0) level += std::uniform_real_distribution{-1.0, 1.0}(random);
+      const bool gone = random() % 20 == 0;
+      series.push_back(gone ? std::nullopt : std::optional{level + std::uniform_real_distribution{0.0, 0.6}(random)});
+      double low = std::numeric_limits<double>::max();
+      double high = std::numeric_limits<double>::lowest();
+      for (std::int64_t j = std::max<std::int64_t>(0, i - window); j <= i; ++j) {
+        if (const auto& x = series[static_cast<std::size_t>(j)]) {
+          low = std::min(low, *x);
+          high = std::max(high, *x);
+        }
+      }
+      const auto expected = gone ? Flag::missing : i >= window && high - low < 1 ? Flag::suspect : Flag::good;
+      CAPTURE(round);
+      CAPTURE(i);
+      REQUIRE(test.check(at(i), series.back()) == expected);
+    }
+  }
+}
+
+TEST_CASE("the worst test is the one that is named") {
+  PointQuality quality{{.point = "river.level",
+                        .range = Span{0, 10},
+                        .suspect = Span{1, 9},
+                        .rate_of_change = 0.1,
+                        .flat_line = FlatLineRule{.tolerance = 0.1, .suspect = seconds{20}, .fail = seconds{30}}}};
+  CHECK(judged(quality, reading(0, 5.0)) == kGood);
+  CHECK(judged(quality, reading(10, 9.5)) == Verdict{Quality::suspect, "gross-range"});  // before rate-of-change
+  CHECK(judged(quality, reading(20, 5.0)) == Verdict{Quality::suspect, "rate-of-change"});
+  CHECK(judged(quality, reading(30, 11.0)) == Verdict{Quality::bad, "gross-range"});
+  CHECK(judged(quality, reading(40, 0.5)) == Verdict{Quality::suspect, "gross-range"});
+  CHECK(judged(quality, reading(50, 0.5)) == Verdict{Quality::suspect, "gross-range"});
+  CHECK(judged(quality, reading(60, 0.5)) == Verdict{Quality::suspect, "gross-range"});
+  CHECK(judged(quality, reading(70, 0.5)) == Verdict{Quality::bad, "flat-line"});
+}
+
+TEST_CASE("booleans and texts pass, and what a driver said stays") {
+  PointQuality quality{{.point = "river.level", .range = Span{2, 3}}};
+  CHECK(judged(quality, reading(0, true)) == kGood);
+  CHECK(judged(quality, reading(1, std::string{"open"})) == kGood);
+  CHECK(judged(quality, reading(2, {}, Quality::missing, "timeout")) == Verdict{Quality::missing, "timeout"});
+  CHECK(judged(quality, reading(3, 2.5, Quality::suspect, "device")) == Verdict{Quality::suspect, "device"});
+  CHECK(judged(quality, reading(4, 3.5, Quality::suspect, "device")) == Verdict{Quality::bad, "gross-range"});
+}
+
+TEST_CASE("what is no value is missing") {
+  for (const double x : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    auto input = reading(0, x);
+    normalise(input);
+    CHECK(input.quality == Quality::missing);
+    CHECK(input.why == "not-finite");
+    CHECK(std::holds_alternative<std::monostate>(input.value));
+  }
+  auto nothing = reading(0, {});
+  normalise(nothing);
+  CHECK(nothing.why == "no-value");
+  auto contradiction = reading(0, 4.0, Quality::missing, "timeout");
+  normalise(contradiction);
+  CHECK(std::holds_alternative<std::monostate>(contradiction.value));
+  CHECK(contradiction.why == "timeout");
+}
+
+TEST_CASE("a late reading is judged by its range alone and changes nothing") {
+  PointQuality quality{{.point = "river.level", .range = Span{0, 10}, .rate_of_change = 0.1}};
+  CHECK(judged(quality, reading(0, 5.0)) == kGood);
+  CHECK(judged(quality, reading(100, 6.0)) == kGood);
+  CHECK(judged(quality, reading(50, 9.0)) == kGood);
+  CHECK(judged(quality, reading(60, 11.0)) == Verdict{Quality::bad, "gross-range"});
+  CHECK(judged(quality, reading(110, 6.5)) == kGood);  // compared with the one at 100 s
+}
+
+TEST_CASE("a repetition leaves as the first did") {
+  PointQuality quality{{.point = "river.level", .rate_of_change = 0.1}};
+  CHECK(judged(quality, reading(0, 5.0)) == kGood);
+  CHECK(judged(quality, reading(10, 9.0)) == Verdict{Quality::suspect, "rate-of-change"});
+  CHECK(judged(quality, reading(10, 9.0)) == Verdict{Quality::suspect, "rate-of-change"});
+  CHECK(judged(quality, reading(20, 9.5)) == kGood);
+}

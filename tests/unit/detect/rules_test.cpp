@@ -1,0 +1,205 @@
+#include "firmware/detect/rules.hpp"
+
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace hamlet;
+using namespace hamlet::detect;
+using std::chrono::days;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+const std::vector<std::string> kPoints{"river.level", "rain.hour", "pump.on", "gate.state"};
+
+struct Read {
+  Rules rules;
+  std::vector<std::string> errors;
+};
+Read read(std::string_view text) {
+  auto document = config::Document::parse(text, "t.toml");
+  Read out{read_rules(document.root(), kPoints), {}};
+  document.finish();
+  for (const auto& each : document.diagnostics()) out.errors.push_back(each.to_string());
+  return out;
+}
+
+// The only error of an alarm on river.level with these lines.
+std::string alarm_error(std::string_view lines) {
+  const auto errors = read(fmt::format("[[alarm]]\nid = \"a\"\npoint = \"river.level\"\n{}\n", lines)).errors;
+  return fmt::format("{}", fmt::join(errors, "\n"));
+}
+std::string quality_error(std::string_view lines) {
+  const auto errors = read(fmt::format("[quality.\"river.level\"]\n{}\n", lines)).errors;
+  return fmt::format("{}", fmt::join(errors, "\n"));
+}
+
+}  // namespace
+
+TEST_CASE("the rules of the example in the header are read") {
+  const auto [rules, errors] = read(R"(
+[quality."river.level"]
+range = [0, 12]
+suspect = [0.2, 8]
+rate_of_change = { change = 0.5, per = "1min" }
+flat_line = { tolerance = 0.002, suspect = "6h", fail = "1d", every = "10s" }
+gap = "10min"
+
+[[alarm]]
+id = "river-level-high"
+point = "river.level"
+above = 4.5
+deadband = 0.2
+on_delay = "30s"
+off_delay = "5min"
+severity = "critical"
+text = { zh = "河道水位过高", en = "River level is high" }
+
+[[alarm]]
+id = "river-rising"
+point = "river.level"
+rise = 0.3
+within = "10min"
+
+[[alarm]]
+id = "gate-open"
+point = "gate.state"
+equals = "open"
+)");
+  CHECK(errors == std::vector<std::string>{});
+  REQUIRE(rules.quality.size() == 1);
+  const QualityRule expected{.point = "river.level",
+                             .range = Span{0, 12},
+                             .suspect = Span{0.2, 8},
+                             .rate_of_change = 0.5 / 60,
+                             .flat_line = FlatLineRule{0.002, hours{6}, days{1}, seconds{10}},
+                             .gap = minutes{10}};
+  CHECK(rules.quality[0] == expected);
+  REQUIRE(rules.alarms.size() == 3);
+  CHECK(rules.alarms[0] == AlarmRule{"river-level-high",
+                                     "river.level",
+                                     Condition::above,
+                                     4.5,
+                                     {},
+                                     0.2,
+                                     seconds{30},
+                                     minutes{5},
+                                     Severity::critical,
+                                     {"河道水位过高", "River level is high"}});
+  CHECK(rules.alarms[1] == AlarmRule{"river-rising",
+                                     "river.level",
+                                     Condition::rise,
+                                     0.3,
+                                     minutes{10},
+                                     0,
+                                     {},
+                                     {},
+                                     Severity::warning,
+                                     {"river-rising", "river-rising"}});
+  CHECK(rules.alarms[2].limit == Value{std::string{"open"}});
+}
+
+TEST_CASE("no rules are no mistake") {
+  const auto [rules, errors] = read("");
+  CHECK(errors.empty());
+  CHECK(rules.quality.empty());
+  CHECK(rules.alarms.empty());
+}
+
+TEST_CASE("mistakes in an alarm are told at their line") {
+  CHECK(alarm_error("above = 1\nbelow = 0") ==
+        "t.toml:5:9: alarm[1].below: expected exactly one of above, below, equals, rise, fall");
+  CHECK(alarm_error("deadband = 1") ==
+        "t.toml:1:1: alarm[1]: expected exactly one of above, below, equals, rise, fall");
+  CHECK(alarm_error("above = \"4\"") == "t.toml:4:9: alarm[1].above: expected a number, found a string");
+  CHECK(alarm_error("above = 4\ndeadband = -1") ==
+        "t.toml:5:12: alarm[1].deadband: -1 is out of range; expected 0 or more");
+  CHECK(alarm_error("equals = 4") ==
+        "t.toml:4:10: alarm[1].equals: expected true, false or a text; for numbers use above and below");
+  CHECK(alarm_error("equals = true\ndeadband = 1") ==
+        "t.toml:5:12: alarm[1].deadband: a point that is compared with equals has none");
+  CHECK(alarm_error("rise = 0.3") == "t.toml:1:1: alarm[1].within: missing; this key is required");
+  CHECK(alarm_error("fall = 0\nwithin = \"1min\"") ==
+        "t.toml:4:8: alarm[1].fall: 0 is out of range; expected more than 0");
+  CHECK(alarm_error("rise = 0.3\nwithin = \"1min\"\ndeadband = 0.3") ==
+        "t.toml:6:12: alarm[1].deadband: must be less than 0.3, or the alarm would never return");
+  CHECK(alarm_error("above = 1\nwithin = \"1min\"") == "t.toml:5:10: alarm[1].within: belongs to rise and fall only");
+  CHECK(alarm_error("above = 1\non_delay = \"8d\"") ==
+        "t.toml:5:12: alarm[1].on_delay: 8d is out of range; expected 0ms to 7d");
+  CHECK(alarm_error("above = 1\nseverity = \"critcal\"\n") ==
+        "t.toml:5:12: alarm[1].severity: expected one of \"critical\", \"major\", \"minor\", \"warning\"; did you mean "
+        "\"critical\"?");
+  CHECK(alarm_error("above = 1\nseverity = \"critical\"") ==
+        "t.toml:1:1: alarm[1]: text: missing; a critical alarm needs one: text = { zh = \"…\", en = \"…\" }");
+  CHECK(alarm_error("above = 1\nseverity = \"critical\"\ntext = { zh = \"水\", en = \"\" }") ==
+        "t.toml:6:8: alarm[1].text: must not be empty in either language");
+  CHECK(alarm_error("above = 1\nonn_delay = \"1s\"") ==
+        "t.toml:5:1: unknown key 'onn_delay' in alarm[1]; did you mean 'on_delay'?");
+}
+
+TEST_CASE("mistakes in a quality table are told at their line") {
+  CHECK(quality_error("range = [4, 3]") ==
+        "t.toml:2:9: quality.river.level.range: expected [low, high] with low below high");
+  CHECK(quality_error("range = [1, 2, 3]") ==
+        "t.toml:2:9: quality.river.level.range: expected [low, high] with low below high");
+  CHECK(quality_error("range = [1, \"a\"]") ==
+        "t.toml:2:9: quality.river.level.range: expected an array of numbers, as [1, 2.5]");
+  CHECK(quality_error("range = [0, 5]\nsuspect = [1, 6]") ==
+        "t.toml:3:11: quality.river.level.suspect: must lie within range [0, 5]");
+  CHECK(quality_error("rate_of_change = { per = \"1s\" }") ==
+        "t.toml:2:18: quality.river.level.rate_of_change.change: missing; write { change = 0.5, per = \"1min\" }");
+  CHECK(quality_error("rate_of_change = 4") ==
+        "t.toml:2:18: quality.river.level.rate_of_change: expected a table, found an integer");
+  CHECK(quality_error("flat_line = { tolerance = 0, suspect = \"1h\" }") ==
+        "t.toml:2:27: quality.river.level.flat_line.tolerance: 0 is out of range; expected more than 0");
+  CHECK(quality_error("flat_line = { tolerance = 1, suspect = \"1h\", fail = \"30min\" }") ==
+        "t.toml:2:53: quality.river.level.flat_line.fail: must not be shorter than suspect");
+  CHECK(quality_error("flat_line = { tolerance = 1, suspect = \"1h\", every = \"1h\" }") ==
+        "t.toml:2:40: quality.river.level.flat_line.suspect: must be at least two sampling intervals (every): fewer "
+        "samples say nothing");
+  CHECK(quality_error("gap = 5") ==
+        "t.toml:2:7: quality.river.level.gap: expected a duration in quotes, as in \"5s\", found an integer");
+}
+
+TEST_CASE("points that do not exist are errors, with the nearest that does") {
+  const auto errors = read(R"([quality."river.levle"]
+gap = "1min"
+[[alarm]]
+id = "a"
+point = "rain.hours"
+above = 3
+[[alarm]]
+id = "a"
+point = "nothing.like-it"
+above = 3)")
+                          .errors;
+  CHECK(errors == std::vector<std::string>{
+                      "t.toml:1:1: quality.river.levle: there is no point 'river.levle'; did you mean 'river.level'?",
+                      "t.toml:5:9: alarm[1].point: there is no point 'rain.hours'; did you mean 'rain.hour'?",
+                      "t.toml:8:6: alarm[2].id: another alarm is called 'a' already",
+                      "t.toml:9:9: alarm[2].point: there is no point 'nothing.like-it'"});
+}
+
+TEST_CASE("a limit that only bad readings could pass is an error") {
+  const auto errors = read(R"([quality."river.level"]
+range = [0, 5]
+[[alarm]]
+id = "a"
+point = "river.level"
+above = 5
+[[alarm]]
+id = "b"
+point = "river.level"
+below = -1)")
+                          .errors;
+  CHECK(errors ==
+        std::vector<std::string>{"t.toml:6:9: alarm[1].above: would never be raised: the point's range is [0, "
+                                 "5], and readings outside are bad",
+                                 "t.toml:10:9: alarm[2].below: would never be raised: the point's range is "
+                                 "[0, 5], and readings outside are bad"});
+}
