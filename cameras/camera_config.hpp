@@ -32,8 +32,9 @@ struct ZoneConfig {
 /// How RTP travels: inside the RTSP connection, or beside it where a camera cannot do that.
 enum class Transport : std::uint8_t { tcp = 0, udp = 1 };
 
-/// What an event's picture shows. masked: all but the zone and all that moves are pixelated, so that nobody can be
-/// recognised. clear: the picture as it is; whoever asks for it answers for it. none: no pictures.
+/// What an event's picture shows. masked: everything outside the zone and whatever moves in it is pixelated, so
+/// that nobody who passes can be recognised. clear: the picture as it is; whoever asks for it answers for it. none: no
+/// pictures.
 enum class Evidence : std::uint8_t { masked = 0, none = 1, clear = 2 };
 
 inline constexpr std::array<std::string_view, 2> kTransportWords{"tcp", "udp"};
@@ -63,9 +64,9 @@ struct CameraConfig {
   [[nodiscard]] bool is_file() const { return source.starts_with("file:"); }
 };
 
-inline constexpr std::size_t kMaxCameras = 64;
-inline constexpr std::size_t kMaxZones = 16;
-inline constexpr std::size_t kMaxCorners = 64;
+inline constexpr std::size_t kMaxCameras = 32;
+inline constexpr std::size_t kMaxZones = 8;
+inline constexpr std::size_t kMaxCorners = 32;
 
 namespace detail {
 
@@ -95,7 +96,9 @@ inline ZoneConfig read_zone(const config::Table& table) {
 inline void check_source(const config::Table& table, const CameraConfig& camera) {
   const std::string_view source = camera.source;
   if (source.empty()) return;  // reported as missing
-  if (std::any_of(source.begin(), source.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; })) {
+  if (source.size() > 1024) {
+    table.error("source", "the source is longer than 1024 bytes");
+  } else if (std::any_of(source.begin(), source.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; })) {
     table.error("source", "the source has a space or a control character in it");
   } else if (source.starts_with("file:")) {
     if (!source.starts_with("file:/")) table.error("source", "a file needs its whole path: \"file:/path/clip.mp4\"");

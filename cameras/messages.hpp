@@ -60,8 +60,8 @@ struct CameraState {
   /// An id, when it is not simply up: "ended" (a file, played to its end), "not-found", "refused" (by the other side,
   /// or user and password are wrong), "timeout", "unreachable", "no-video", "corrupt", "failed"; up with
   /// "zone-outside": a zone has no pixel in the picture.
-  std::string why;
-  std::string message;       ///< the same in words, for whoever looks deeper; English
+  std::string why{};
+  std::string message{};     ///< the same in words, for whoever looks deeper; English
   double fps = 0;            ///< frames received a second, over the last seconds
   std::uint64_t frames = 0;  ///< received since the camera was started
 };
@@ -279,6 +279,11 @@ inline decltype(Message::body) body_from(const json& in) {
 }
 
 }  // namespace detail
+
+/// Whether two configs say the same, passwords included.
+[[nodiscard]] inline bool same(const CameraConfig& a, const CameraConfig& b) {
+  return detail::to_json(a) == detail::to_json(b);
+}
 
 /// The frame's bytes. Text that is not UTF-8 is repaired.
 [[nodiscard]] inline std::string encode(const Message& message) {

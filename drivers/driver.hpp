@@ -24,10 +24,10 @@ enum class ValueType { number, boolean, text };
 
 /// A point as the config declares it: all that a page needs to draw it.
 struct PointInfo {
-  std::string point;  ///< "device.point"
-  std::string unit;   ///< as people write it: "m", "°C"; empty where there is none
+  std::string point;   ///< "device.point"
+  std::string unit{};  ///< as people write it: "m", "°C"; empty where there is none
   ValueType type = ValueType::number;
-  Text name;
+  Text name{};
   std::optional<double>
       min{};  ///< the instrument's measuring span: a scale to draw. It tests nothing: that is detect's
   std::optional<double> max{};
@@ -45,16 +45,16 @@ class Report {
   /// is missing and `why` an id such as "not-a-number".
   virtual void answered(std::vector<Reading> readings) = 0;
 
-  /// The device did not answer, retries included. `why`: an id ("timeout"); `detail`: what happened,
-  /// where, what to do.
-  virtual void failed(std::string why, std::string detail) = 0;
+  /// The device did not answer, retries included. `why`: an id ("timeout"). `message`: what happened,
+  /// where, and what to do.
+  virtual void failed(std::string why, std::string message) = 0;
 };
 
-/// A device at work. Io thread only.
+/// A device at work. Io thread only. Shared so that a handler under way can hold a weak_ptr; Drivers alone owns it.
 class Device {
  public:
   virtual ~Device() = default;
-  /// Begins; returns at once. Called once.
+  /// Begins; returns at once. Called once. The report hears nothing from inside it.
   virtual void start() = 0;
   /// Ends within a second, whatever the device does; the report hears nothing after it. Idempotent.
   virtual void stop() = 0;
@@ -70,7 +70,7 @@ struct Surroundings {
 /// One [[device]] table, read and found valid: everything that is known before the device is touched.
 struct Blueprint {
   std::vector<PointInfo> points;
-  std::function<std::unique_ptr<Device>(Surroundings)> build;
+  std::function<std::shared_ptr<Device>(Surroundings)> build;
 };
 
 /// A protocol: its name in the config and how it reads its table.

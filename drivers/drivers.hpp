@@ -17,13 +17,14 @@ struct DeviceInfo {
   std::string id;
   std::string driver;
   Text name;
-  std::vector<PointInfo> points;
+  std::vector<PointInfo> points{};
 };
 
 /// Where readings and events go. Both are called on the io thread, never from inside start() or stop().
 struct Sink {
   std::function<void(std::vector<Reading>)> readings;
   /// source = device id, kind "down": start when the device stops answering, end with the same id when it is back.
+  /// detail: {"why":id,"message":English}.
   std::function<void(Event)> event;
 };
 
@@ -37,7 +38,7 @@ class Drivers {
   struct Planned {
     DeviceInfo info;
     Millis missing_every{};
-    std::function<std::unique_ptr<Device>(Surroundings)> build;
+    std::function<std::shared_ptr<Device>(Surroundings)> build{};
   };
   using Config = std::vector<Planned>;
 
@@ -56,17 +57,17 @@ class Drivers {
 
   [[nodiscard]] const std::vector<DeviceInfo>& devices() const { return infos_; }
 
-  /// [{"id","driver","state":"up"|"down"|"starting","why"?,"detail"?,"since","polls","failures"}]: `since` is UTC in
+  /// [{"id","driver","state":"up"|"down"|"starting","why"?,"message"?,"since","polls","failures"}]: `since` is UTC in
   /// milliseconds, `polls` counts answers and failures, `failures` those without an answer; `why` (an id) and `detail`
   /// (English) say what is wrong when down.
   [[nodiscard]] nlohmann::json status() const;
 
  private:
-  class Unit;
+  class Supervised;
 
   std::vector<DeviceInfo> infos_;
   Sink sink_;
-  std::vector<std::unique_ptr<Unit>> units_;
+  std::vector<std::shared_ptr<Supervised>> supervised_;
 };
 
 }  // namespace hamlet::drivers

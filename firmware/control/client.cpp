@@ -76,6 +76,8 @@ tl::expected<void, CallFailure> Call::open() {
   if (socket_ >= 0 && connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return {};
   if (errno == EACCES || errno == EPERM) return fail_call(Kind::denied, Errc::denied, texts::socket_denied(path_));
   if (errno == EAGAIN) return silent();
+  if (errno == ENOENT) return fail_call(Kind::unreachable, Errc::unavailable, texts::no_socket(path_));
+  if (errno == ECONNREFUSED) return fail_call(Kind::unreachable, Errc::unavailable, texts::nobody_listens(path_));
   return fail_call(Kind::unreachable, Errc::unavailable,
                    texts::no_daemon(path_, std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
 }
@@ -114,6 +116,7 @@ tl::expected<std::string, CallFailure> Call::receive() {
 
 tl::expected<nlohmann::json, CallFailure> call(const fs::path& path, std::string_view verb, nlohmann::json args,
                                                Millis deadline) {
+  if (args.is_null()) args = nlohmann::json::object();
   const auto request = encode_request({std::string{verb}, std::move(args), nullptr});
   if (request.size() > kMaxRequestBytes) return fail_call(Kind::failed, Errc::invalid, texts::request_too_long());
   Call call{path, deadline};

@@ -73,7 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   void on_request(const ErrorCode& error, std::size_t size) {
-    deadline_.cancel();
+    stop_waiting();
     if (error == asio::error::operation_aborted || shared_->table == nullptr) return;
     if (error == asio::error::not_found) {  // the inbox is full and has no newline
       last_ = true;
@@ -105,7 +105,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_written(const ErrorCode& error) {
     shared_->pending_bytes -= outbox_.size();
     outbox_ = {};
-    deadline_.cancel();
+    stop_waiting();
     if (error == asio::error::operation_aborted || shared_->table == nullptr) return;
     if (error || last_) return close();
     read();
@@ -119,7 +119,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     });
   }
 
-  // A new wait may have begun between the expiry and this call.
+  void stop_waiting() { deadline_.expires_at(asio::steady_timer::time_point::max()); }
+  // The wait may be over, or a new one have begun, between the expiry and this call.
   void on_deadline() {
     if (deadline_.expiry() <= asio::steady_timer::clock_type::now()) close();
   }

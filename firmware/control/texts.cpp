@@ -101,6 +101,16 @@ Text socket_path_too_long(std::string_view path) {
           fmt::format("the socket's path is too long (107 bytes at most): {}", path)};
 }
 
+Text no_socket(std::string_view path) {
+  return {fmt::format("网关服务 hamletd 没有运行（没有 {}）", path),
+          fmt::format("the daemon hamletd is not running (there is no {})", path)};
+}
+
+Text nobody_listens(std::string_view path) {
+  return {fmt::format("网关服务 hamletd 没有运行，上次可能异常退出（{} 没有程序应答）", path),
+          fmt::format("the daemon hamletd is not running and may have crashed (nobody listens on {})", path)};
+}
+
 Text no_daemon(std::string_view path, std::string_view cause) {
   return {fmt::format("连不上网关服务 hamletd（{}：{}）", path, cause),
           fmt::format("cannot reach the daemon hamletd ({}: {})", path, cause)};

@@ -28,6 +28,8 @@ namespace hamlet::control::texts {
 [[nodiscard]] Text args_wrong(std::string_view detail);
 
 [[nodiscard]] Text socket_path_too_long(std::string_view path);
+[[nodiscard]] Text no_socket(std::string_view path);
+[[nodiscard]] Text nobody_listens(std::string_view path);
 [[nodiscard]] Text no_daemon(std::string_view path, std::string_view cause);
 [[nodiscard]] Text socket_denied(std::string_view path);
 [[nodiscard]] Text daemon_silent(std::string_view path);

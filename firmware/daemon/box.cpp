@@ -1,5 +1,6 @@
 #include "firmware/daemon/box.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include "firmware/core/id.hpp"
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/meta.hpp"
+#include "sync/journal/reader.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -18,6 +20,7 @@ using nlohmann::json;
 // A tele record holds at most so many readings: about 12 kB as a message.
 constexpr std::size_t kMaxBatch = 200;
 constexpr Millis kClockCheck{5'000};
+constexpr std::size_t kMaxPrimed = 20'000;  // readings
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
@@ -85,7 +88,6 @@ void Box::open_rooms() {
     detect_->reload(settings_.rules);
   }
   take_transitions(detect_->tick(clock_.mono()).transitions);
-  forget_orphans();
 
   if (!eyes_) {
     EyesLink::Options options{.socket = settings_.gateway.eyes_socket()};
@@ -112,11 +114,32 @@ void Box::open_rooms() {
   arm_tick();
 }
 
-// Rates and stuck sensors are judged by what came before; after a restart in the same boot that is in the journal. A time before
-// the boot, or one that the clock cannot tell, is of no use to them.
+// Rates, gaps and stuck sensors are judged by what came before: after a restart in the same boot that is in the journal. What it
+// cannot give costs nothing but a start anew.
 void Box::prime_detect() {
-  if (detect_->history() == Millis{0}) return;
-  // Nothing is read back yet: see ARCHITECTURE.md, "What a restart forgets".
+  const auto span = detect_->history();
+  if (span == Millis{0}) return;
+  auto reader = journal::Reader::open(settings_.gateway.state_dir);
+  const auto now = clock_.mono();
+  const auto wall = journal_->date({journal_->boot(), now}).wall;
+  const auto rows = reader ? (*reader)->readings("", wall - span, kMaxPrimed) : fail(reader.error());
+  if (!rows) return log::warning("detection starts without its past", {{"why", rows.error().message}});
+  std::vector<Reading> past;
+  for (const auto& row : *rows) {
+    Reading reading{.point = row.value("s", ""), .at = now - (wall - wall_from_ms(row.value("t", std::int64_t{0})))};
+    if (reading.at < MonoTime{} || reading.at > now) continue;  // before this boot, or dated by a clock that was wrong
+    const auto& value = row["v"];
+    if (value.is_number()) reading.value = value.get<double>();
+    if (value.is_boolean()) reading.value = value.get<bool>();
+    const auto quality = row.value("q", "");
+    reading.quality = quality == "good"      ? Quality::good
+                      : quality == "suspect" ? Quality::suspect
+                      : quality == "missing" ? Quality::missing
+                                             : Quality::bad;
+    past.push_back(std::move(reading));
+  }
+  std::stable_sort(past.begin(), past.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+  for (const auto& reading : past) detect_->prime(reading);
 }
 
 // The last that the county hears of this run is the event gateway/stop.
@@ -371,6 +394,8 @@ void Box::update_revision() {
 uplink::Hooks Box::uplink_hooks() {
   return {.meta = [this] { return uplink::Hooks::Meta{revision_, meta_}; },
           .alarms = [this] { return detect_->alarms(); },
+          .gone = [this] { return detect_->orphans(); },
+          .cleared = [this] { forget_orphans(); },
           .health = [this] { return health_json(); },
           .command =
               [this](contract::Command command, std::function<void(json)> reply) {

@@ -20,10 +20,21 @@ json describe(const drivers::DeviceInfo& device) {
   return {{"id", device.id}, {"driver", device.driver}, {"name", both(device.name)}, {"points", std::move(points)}};
 }
 
+std::string_view to_word(detect::Condition condition) {
+  switch (condition) {
+    case detect::Condition::above: return "above";
+    case detect::Condition::below: return "below";
+    case detect::Condition::equals: return "equals";
+    case detect::Condition::rise: return "rise";
+    case detect::Condition::fall: return "fall";
+  }
+  return "above";
+}
+
 json describe(const detect::AlarmRule& rule) {
   return {{"alarm", rule.id},
           {"point", rule.point},
-          {"condition", detect::to_string(rule.condition)},
+          {"condition", to_word(rule.condition)},
           {"limit", to_json(rule.limit)},
           {"deadband", rule.deadband},
           {"severity", to_string(rule.severity)},

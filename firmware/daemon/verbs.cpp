@@ -8,6 +8,7 @@
 #include "firmware/control/args.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/texts.hpp"
+#include "sync/journal/reader.hpp"
 
 namespace hamlet::daemon {
 namespace {

@@ -54,11 +54,14 @@ struct MqttMessage {
 
 /// The broker's answer to one published message (QoS 0: it left this machine).
 struct MqttAck {
-  static constexpr int kNoSubscribers = 0x10;  ///< the broker has it, and nobody subscribes to its topic
   std::uint64_t cookie = 0;
-  int reason = 0;  ///< MQTT 5 reason code; 0 on 3.1.1. From 0x80 on the broker refused the message
+  /// MQTT 5 reason code where the broker refused the message (from 0x80 on), else 0. Paho C 1.3.12 hides the codes of
+  /// success: 0x10, "nobody subscribes", does not reach us.
+  int reason = 0;
   [[nodiscard]] bool refused() const { return reason >= 0x80; }
 };
+/// "0x97 Quota exceeded"
+[[nodiscard]] std::string reason_text(int reason);
 
 struct MqttOptions {
   BrokerAddress broker;
@@ -123,8 +126,8 @@ class MqttClient {
   /// QoS 1. On MQTT 5 messages keep the retained flag they were published with. A refusal ends the session.
   void subscribe(std::vector<std::string> topic_filters);
 
-  /// Ends the session without a word, so that the broker publishes the Will; disconnected(why) follows at once.
-  void drop(Error why);
+  /// Gives the session up, whatever state it is in, and has the Will published. disconnected() does not follow.
+  void drop();
 
   /// Sends `farewell` if connected, says goodbye, ends. Blocks at most 2 s. Idempotent; safe while connecting.
   void stop(std::optional<MqttPublish> farewell = std::nullopt);

@@ -118,18 +118,6 @@ struct Presence {
 /// `now` is absent in the Will, which is written long before it is sent.
 [[nodiscard]] std::string render_offline(const Presence& presence, std::optional<Dated> now);
 
-/// The answer to a command, for `reply/{verb}` or its response topic.
-[[nodiscard]] std::string render_reply(std::string_view gw, std::string_view id, std::string_view verb,
-                                       const Result<nlohmann::json>& result);
-
-// ---- the durable state of an alarm: the journal's state "alarm/{id}"
-// -------------------------------------------------
-
-/// The contract's alarm object with `since` as {"boot","mono"}, so that it needs no wall time.
-[[nodiscard]] std::string encode_alarm_state(const Alarm& alarm);
-/// Error corrupt: names the field.
-[[nodiscard]] Result<Alarm> decode_alarm_state(std::string_view text);
-
 // ---- what comes back, or is read again -----------------------------------------------------------------------------
 
 /// One message of a lane, parsed and checked by whoever receives it: the sample county of the tests, `hamlet readings`.

@@ -93,11 +93,13 @@ struct Stat {
 /// committed, which committed() tells, and only then may it be sent. kill -9 and power cuts lose what was not committed
 /// and nothing else; a number whose commit was seen by read() or on_committed is never given again.
 ///
-/// A commit that fails (disk full) is tried again with backoff, in order, while append() goes on up to the bound of
-/// kMaxWaiting records; beyond that readings are refused (append returns an Error full), alarms and events last.
+/// A commit that fails (disk full) is tried again with backoff, in order, while append() goes on. Readings and pictures
+/// are refused (Error full, and no number is used up) once kMaxWaiting records or kMaxWaitingBytes wait; events a
+/// quarter beyond that, alarms half as much again.
 class Journal {
  public:
   static constexpr std::size_t kMaxWaiting = 100'000;
+  static constexpr std::size_t kMaxWaitingBytes = 64U << 20;
 
   /// Opens or creates. Blocks (start-up only).
   [[nodiscard]] static Result<std::unique_ptr<Journal>> open(boost::asio::io_context& io, Clock& clock,
@@ -162,6 +164,10 @@ class Journal {
 
   /// A JPEG's bytes by its media record's file name, for sending. Reading Worker.
   void read_media(std::string file_name, std::function<void(Result<std::string>)> then);
+
+  /// `alive` runs on the io thread once the writing Worker has come by: a pulse for the watchdog. Never while a write
+  /// hangs.
+  void ping(std::function<void()> alive);
 
   [[nodiscard]] Stat stat() const;
 

@@ -28,6 +28,7 @@ class Reader {
 
   /// The rows below are JSON as `hamlet --json` prints them (stable), times as `ts` in UTC ms with `tq`.
   /// Readings of one point since a wall time, oldest first, at most `limit` newest: {"t","tq","v","q","why"?}.
+  /// An empty point means all: each row then also has "s".
   [[nodiscard]] Result<nlohmann::json> readings(std::string_view point, WallTime since, std::size_t limit);
   /// Events, oldest first, at most `limit` newest; an empty source means all:
   /// {"epoch","seq","ts","tq","source","kind",…}.
@@ -38,8 +39,12 @@ class Reader {
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> state(std::string_view prefix);
   [[nodiscard]] contract::Dated date(Moment moment);
 
+  /// Reads the table of boots again: a reader that is kept sees what was dated meanwhile.
+  [[nodiscard]] Status refresh();
+  /// Makes what runs fail soon with Error cancelled. Any thread.
+  void interrupt();
+
  private:
-  friend class Journal;
   struct Impl;
   explicit Reader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

@@ -45,6 +45,9 @@ struct Hooks {
   };
   std::function<Meta()> meta;
   std::function<std::vector<Alarm>()> alarms;  ///< every alarm that is configured, as it stands
+  /// Alarms that the config no longer has: each birth clears their snapshots, until `cleared` says that the broker has done so.
+  std::function<std::vector<std::string>()> gone{};  ///< may be empty
+  std::function<void()> cleared{};
   std::function<nlohmann::json()> health;      ///< an object
   /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
   std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;

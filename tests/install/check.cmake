@@ -16,7 +16,7 @@ foreach(path
     ${DOCDIR}/LICENSE ${DOCDIR}/CONTRACT.md ${DOCDIR}/examples/hamlet.toml)
   expect(${path})
 endforeach()
-file(GLOB schemas ${tree}${DOCDIR}/schemas/*.json)
+file(GLOB schemas ${tree}${DOCDIR}/schema/*.json)
 if(NOT schemas)
   message(SEND_ERROR "no JSON Schema installed")
 endif()

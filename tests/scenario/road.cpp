@@ -57,7 +57,8 @@ window = "200ms"
 broker = "{1}"
 protocol = "5"
 keepalive = "2s"
-backoff = {{ base = "100ms", max = "500ms" }}
+backoff = "100ms"
+backoff_max = "500ms"
 [[device]]
 id = "river"
 driver = "modbus"
@@ -85,6 +86,8 @@ text = {{ zh = "水位过高", en = "River level is high" }}
 
   void start() { hamletd = std::make_unique<support::Process>(std::vector{support::program("hamletd"), std::string{"--config"}, config.string()}, log); }
 
+  void set_level(float level) { device.set_float(support::ModbusSimulator::Kind::holding, 0, level); }
+
   json ask(std::string_view verb, json args = json::object()) {
     auto answer = control::call(socket, verb, std::move(args));
     return answer ? *answer : json{};
@@ -94,7 +97,7 @@ text = {{ zh = "水位过高", en = "River level is high" }}
   template <class Wanted>
   bool ask_until(std::string_view verb, Wanted wanted) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < deadline) {
+    while (std::chrono::steady_clock::now() < deadline && hamletd->running()) {
       const auto answer = ask(verb);
       if (!answer.is_null() && wanted(answer)) return true;
       hamletd->wait(20ms);  // a pause that ends early where the daemon does
@@ -130,7 +133,7 @@ text = {{ zh = "水位过高", en = "River level is high" }}
 
 TEST_CASE("every number of every lane arrives through a cut link and two kill -9, and twice only as the same") {
   Village village;
-  village.device.set_float(0, 1.5F);
+  village.set_level(1.5F);
   village.start();
   REQUIRE_MESSAGE(village.county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix >= 5; }, kPatience),
                   village.hamletd->log());
@@ -138,9 +141,9 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
   village.proxy.cut();
   for (int kill = 0; kill < 2; ++kill) {
     // Alarms and readings while nobody listens.
-    village.device.set_float(0, 4.0F);
+    village.set_level(4.0F);
     REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }));
-    village.device.set_float(0, 1.0F);
+    village.set_level(1.0F);
     REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "returned"; }));
     REQUIRE(village.ask_until("journal", [&](const json& now) {
       return Village::unsent(now, "tele") >= static_cast<std::uint64_t>(10 * (kill + 1)) &&
@@ -171,7 +174,7 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
 
 TEST_CASE("an acknowledgement outlives kill -9") {
   Village village;
-  village.device.set_float(0, 4.0F);
+  village.set_level(4.0F);
   village.start();
   REQUIRE_MESSAGE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }),
                   village.hamletd->log());
@@ -223,6 +226,57 @@ TEST_CASE("SIGHUP takes a new config; one with mistakes changes nothing") {
   // The county hears of it: a new revision of meta with the new alarm.
   CHECK(village.county.wait_until(
       [](const auto& now) { return now.meta.is_object() && now.meta.value("alarms", json::array()).size() == 2; }, kPatience));
+}
+
+TEST_CASE("the county's commands run once, in time, and only where the box allows it") {
+  Village village{"[county]\nverbs = [\"ping\", \"alarm.ack\"]\n"};
+  village.set_level(4.0F);
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }));
+  const auto reply = [&](const std::string& verb, const json& command, std::size_t number) {
+    village.county.publish("cmd/" + verb, command.dump());
+    const auto came = village.county.wait_until(
+        [&](const auto& now) { return now.replies.contains(verb) && now.replies.at(verb).size() >= number; }, kPatience);
+    return came ? village.county.snapshot().replies.at(verb).at(number - 1) : json{};
+  };
+  const auto soon = to_ms(SystemClock{}.wall()) + 30'000;
+
+  const auto first = reply("ping", {{"id", "c1"}}, 1);
+  CHECK(first["ok"] == true);
+  CHECK(first["id"] == "c1");
+  CHECK(reply("ping", {{"id", "c1"}}, 2)["ok"] == false);
+  CHECK(reply("reload", {{"id", "c2"}, {"exp", soon}}, 1)["code"] == "denied");
+  CHECK(reply("alarm.ack", {{"id", "c3"}, {"alarm", "river-level-high"}}, 1)["ok"] == false);  // no expiry
+  CHECK(reply("alarm.ack", {{"id", "c4"}, {"alarm", "river-level-high"}, {"exp", soon - 60'000}}, 2)["ok"] == false);
+  CHECK(village.ask("alarms")["alarms"][0]["state"] == "unacked");
+  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 3)["ok"] == true);
+  CHECK(village.ask("alarms")["alarms"][0]["state"] == "acked");
+
+  // Not again after a crash either.
+  village.hamletd->kill();
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 4)["ok"] == false);
+}
+
+TEST_CASE("an alarm that the config no longer has leaves the county's screen") {
+  Village village;
+  village.set_level(4.0F);
+  village.start();
+  REQUIRE(village.county.wait_until(
+      [](const auto& now) { return now.alarms.contains("river-level-high"); }, kPatience));
+  std::string text;
+  {
+    std::ifstream in{village.config};
+    text.assign(std::istreambuf_iterator<char>{in}, {});
+  }
+  const auto from = text.find("id = \"river-level-high\"");
+  text.replace(from, 23, "id = \"another\"");
+  std::ofstream{village.config} << text;
+  village.hamletd->signal(SIGHUP);
+  CHECK(village.county.wait_until(
+      [](const auto& now) { return now.alarms.contains("another") && !now.alarms.contains("river-level-high"); }, kPatience));
 }
 
 TEST_CASE("motion in a clip reaches the county as an event with a picture") {

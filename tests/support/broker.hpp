@@ -2,13 +2,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
-#include <sys/types.h>
+#include "tests/support/process.hpp"
 
 namespace hamlet::support {
 
-/// A real mosquitto on a free port of 127.0.0.1, in a temporary directory. Throws std::runtime_error where it does not
+/// A real mosquitto on a free port of 127.0.0.1, in a temporary folder. Throws std::runtime_error where it does not
 /// come up. Dies with the thread that started it.
 class Broker {
  public:
@@ -22,9 +23,9 @@ class Broker {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] std::string uri() const;  ///< "mqtt://127.0.0.1:port"
-  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
-  [[nodiscard]] bool running() const { return pid_ > 0; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_.path(); }
+  [[nodiscard]] bool running() const { return process_ && process_->running(); }
+  [[nodiscard]] pid_t pid() const { return process_ ? process_->pid() : 0; }
   [[nodiscard]] std::string log() const;  ///< what it has written so far
 
   /// Again, on the same port; waits until it accepts, at most 10 s.
@@ -33,15 +34,15 @@ class Broker {
   void kill();  ///< SIGKILL
 
  private:
+  void write_config() const;
   void spawn();
-  void end(int signal);
   [[nodiscard]] bool wait_until_it_accepts();
 
   std::string config_;
   Persistence persistence_;
-  std::filesystem::path directory_;
+  TempDir directory_;
   std::uint16_t port_ = 0;
-  pid_t pid_ = 0;
+  std::unique_ptr<Process> process_;
 };
 
 /// A port of 127.0.0.1 that was free just now.

@@ -19,11 +19,22 @@ namespace hamlet::support {
 /// client of its own (bare Paho), that connects again by itself. Thread-safe.
 class County {
  public:
+  struct Arrival {
+    std::string epoch;
+    contract::Lane lane = contract::Lane::tele;
+    std::uint64_t seq = 0;
+    std::string topic;  ///< below the base
+    bool hist = false;
+    std::chrono::steady_clock::time_point at;
+    nlohmann::json payload;  ///< null for the media lane
+  };
+
   struct Options {
     std::string broker;          ///< "mqtt://127.0.0.1:port"
     std::string base;            ///< "hamlet/v1/430124/104/203/gw-0017"
     bool acknowledge = false;    ///< publishes the retained `ack` at most every 100 ms
     bool keep_messages = false;  ///< keeps every lane message in order of arrival (memory!)
+    std::function<void(const Arrival&)> on_arrival{};  ///< each lane message, on the client's thread; must not block
   };
 
   /// What has come of one lane of one epoch.
@@ -36,16 +47,6 @@ class County {
     std::uint64_t missing = 0;  ///< numbers below `last` that have not come
   };
   using Lanes = std::array<Lane, contract::kLaneCount>;
-
-  struct Arrival {
-    std::string epoch;
-    contract::Lane lane = contract::Lane::tele;
-    std::uint64_t seq = 0;
-    std::string topic;  ///< below the base
-    bool hist = false;
-    std::chrono::steady_clock::time_point at;
-    nlohmann::json payload;  ///< null for the media lane
-  };
 
   struct Snapshot {
     bool connected = false;
@@ -72,7 +73,7 @@ class County {
   County& operator=(const County&) = delete;
 
   [[nodiscard]] Snapshot snapshot() const;
-  /// Looks after each message until `done` says yes; false at the deadline.
+  /// Looks every 10 ms until `done` says yes; false at the deadline.
   [[nodiscard]] bool wait_until(const std::function<bool(const Snapshot&)>& done,
                                 std::chrono::milliseconds deadline) const;
 

@@ -25,6 +25,7 @@ Process::Process(std::vector<std::string> command, std::filesystem::path log) : 
   const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ == 0) {
+    setpgid(0, 0);  // Ctrl-C is ours to handle
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
     dup2(out, STDOUT_FILENO);

@@ -1,0 +1,304 @@
+#include "cameras/capture.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libavutil/error.h>
+#include <libavutil/log.h>
+#include <libavutil/opt.h>
+#include <libswscale/swscale.h>
+}
+
+namespace hamlet::cameras {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr std::int64_t kMaxPixels = 8192 * 4320;
+// A step of the time stamps that is longer than this is a fault in them, not a pause.
+constexpr Millis kMaxStep{10'000};
+constexpr Millis kUsualStep{40};
+
+struct FormatCloser {
+  void operator()(AVFormatContext* format) const { avformat_close_input(&format); }
+};
+struct CodecCloser {
+  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
+};
+struct PacketCloser {
+  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
+};
+struct FrameCloser {
+  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
+};
+struct ScalerCloser {
+  void operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
+};
+
+class Options {
+ public:
+  Options() = default;
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+  ~Options() { av_dict_free(&dictionary_); }
+  void set(const char* key, const std::string& value) { av_dict_set(&dictionary_, key, value.c_str(), 0); }
+  [[nodiscard]] AVDictionary** get() { return &dictionary_; }
+
+ private:
+  AVDictionary* dictionary_ = nullptr;
+};
+
+std::string_view why_of(int error) {
+  switch (error) {
+    case AVERROR(ENOENT):
+    case AVERROR_HTTP_NOT_FOUND:
+      return "not-found";
+    case AVERROR(EACCES):
+    case AVERROR_HTTP_UNAUTHORIZED:
+    case AVERROR_HTTP_FORBIDDEN:
+      return "refused";
+    case AVERROR(ETIMEDOUT):
+      return "timeout";
+    case AVERROR(ECONNREFUSED):
+    case AVERROR(ECONNRESET):
+    case AVERROR(EPIPE):
+    case AVERROR(EHOSTUNREACH):
+    case AVERROR(ENETUNREACH):
+      return "unreachable";
+    case AVERROR_INVALIDDATA:
+      return "corrupt";
+    case AVERROR_STREAM_NOT_FOUND:
+    case AVERROR_DECODER_NOT_FOUND:
+      return "no-video";
+    default:
+      return "failed";
+  }
+}
+
+std::string words_of(int error) {
+  std::array<char, AV_ERROR_MAX_STRING_SIZE> text{};
+  av_strerror(error, text.data(), text.size());
+  return text.data();
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+cv::Size fit(cv::Size source) {
+  const double scale = std::min(
+      {1.0, static_cast<double>(kPictureColumns) / source.width, static_cast<double>(kPictureRows) / source.height});
+  return {std::max(1, static_cast<int>(std::lround(source.width * scale))),
+          std::max(1, static_cast<int>(std::lround(source.height * scale)))};
+}
+
+}  // namespace
+
+std::string address_of(const CameraConfig& camera) {
+  if (camera.is_file()) return camera.source.substr(std::string_view{"file:"}.size());
+  constexpr std::string_view kScheme = "rtsp://";
+  if (camera.user.empty() || !camera.source.starts_with(kScheme)) return camera.source;
+  return fmt::format("{}{}:{}@{}", kScheme, percent_encode(camera.user), percent_encode(camera.password.reveal()),
+                     camera.source.substr(kScheme.size()));
+}
+
+// Its address is stable: FFmpeg's interrupt callback points to it.
+struct Capture::State {
+  State(const CameraConfig& camera, const std::atomic<bool>& cancel_flag)
+      : cancel{cancel_flag},
+        is_file{camera.is_file()},
+        read_timeout{camera.read_timeout},
+        interval{static_cast<Millis::rep>(1000.0 / camera.max_fps)} {}
+
+  const std::atomic<bool>& cancel;
+  const bool is_file;
+  const Millis read_timeout;
+  const Millis interval;  // between pictures handed on
+
+  Steady::time_point deadline{};
+  std::unique_ptr<AVFormatContext, FormatCloser> format;
+  std::unique_ptr<AVCodecContext, CodecCloser> codec;
+  std::unique_ptr<AVPacket, PacketCloser> packet{av_packet_alloc()};
+  std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
+  std::unique_ptr<SwsContext, ScalerCloser> scaler;
+  int stream = -1;
+  bool drained = false;  // no packet will come any more
+
+  std::uint64_t frames = 0;
+  std::uint64_t corrupt = 0;
+  std::optional<std::int64_t> last_stamp;  // of the stream, in its own time base
+  Millis media{};
+  Millis next_due{};
+
+  static int interrupted(void* self) {
+    const auto* state = static_cast<const State*>(self);
+    return state->cancel || Steady::now() > state->deadline ? 1 : 0;
+  }
+
+  [[nodiscard]] CaptureError error(int code, std::string_view doing) const {
+    if (cancel) return {"stopped", "stopped"};
+    if (Steady::now() > deadline) return {"timeout", fmt::format("{}: nothing came within the deadline", doing)};
+    return {std::string{why_of(code)}, fmt::format("{}: {}", doing, words_of(code))};
+  }
+
+  int open_format(const CameraConfig& camera) {
+    auto* context = avformat_alloc_context();
+    if (context == nullptr) return AVERROR(ENOMEM);
+    context->interrupt_callback = {&State::interrupted, this};
+    Options options;
+    // What a stream or a playlist may make FFmpeg open, whatever it says.
+    options.set("protocol_whitelist", is_file ? "file" : "rtp,tcp,udp");
+    if (!is_file) {
+      options.set("rtsp_transport", camera.transport == Transport::tcp ? "tcp" : "udp");
+      options.set("timeout", std::to_string(std::chrono::microseconds{camera.read_timeout}.count()));
+      options.set("allowed_media_types", "video");
+      options.set("analyzeduration", "2000000");
+    }
+    const auto* rtsp = is_file ? nullptr : av_find_input_format("rtsp");
+    const int opened = avformat_open_input(&context, address_of(camera).c_str(), rtsp, options.get());
+    if (opened < 0) return opened;  // FFmpeg has freed it
+    format.reset(context);
+    return avformat_find_stream_info(format.get(), nullptr);
+  }
+
+  int open_codec() {
+    const AVCodec* decoder = nullptr;
+    stream = av_find_best_stream(format.get(), AVMEDIA_TYPE_VIDEO, -1, -1, &decoder, 0);
+    if (stream < 0) return stream;
+    for (unsigned i = 0; i < format->nb_streams; ++i) {
+      if (static_cast<int>(i) != stream) format->streams[i]->discard = AVDISCARD_ALL;
+    }
+    codec.reset(avcodec_alloc_context3(decoder));
+    if (!codec) return AVERROR(ENOMEM);
+    const int copied = avcodec_parameters_to_context(codec.get(), format->streams[stream]->codecpar);
+    if (copied < 0) return copied;
+    codec->thread_count = 1;
+    codec->max_pixels = kMaxPixels;
+    codec->pkt_timebase = format->streams[stream]->time_base;
+    return avcodec_open2(codec.get(), decoder, nullptr);
+  }
+
+  // Puts one packet into the decoder. At the end of the source the decoder is drained.
+  [[nodiscard]] tl::expected<void, CaptureError> feed() {
+    const int got = av_read_frame(format.get(), packet.get());
+    if (got == AVERROR_EOF && is_file) {
+      drained = true;
+      avcodec_send_packet(codec.get(), nullptr);
+      return {};
+    }
+    if (got == AVERROR_EOF) return tl::unexpected(CaptureError{"unreachable", "read: the camera ended the stream"});
+    if (interrupted(this) != 0) {
+      av_packet_unref(packet.get());
+      return tl::unexpected(error(got, "read"));
+    }
+    if (got == AVERROR(EAGAIN)) return {};
+    if (got == AVERROR_INVALIDDATA) {
+      ++corrupt;
+      return {};
+    }
+    if (got < 0) return tl::unexpected(error(got, "read"));
+    if (packet->stream_index == stream && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
+    av_packet_unref(packet.get());
+    return {};
+  }
+
+  // Takes the decoder's next frame: true; false where it needs another packet.
+  [[nodiscard]] bool take() {
+    while (true) {
+      const int got = avcodec_receive_frame(codec.get(), frame.get());
+      if (got == AVERROR(EAGAIN) || got == AVERROR_EOF) return false;
+      const bool whole = got >= 0 && (frame->flags & AV_FRAME_FLAG_CORRUPT) == 0 && frame->decode_error_flags == 0;
+      if (whole && frame->width > 0 && frame->height > 0) return true;
+      ++corrupt;
+      if (got < 0) return false;
+      advance();
+    }
+  }
+
+  // Counts the frame and moves the source's time on to it.
+  void advance() {
+    ++frames;
+    if (frames == 1) {
+      last_stamp = frame->best_effort_timestamp;
+      return;
+    }
+    Millis step = kUsualStep;
+    if (frame->best_effort_timestamp != AV_NOPTS_VALUE) {
+      if (last_stamp && *last_stamp != AV_NOPTS_VALUE) {
+        const auto from_last = av_rescale_q(frame->best_effort_timestamp - *last_stamp, codec->pkt_timebase, {1, 1000});
+        if (from_last >= 0 && from_last <= kMaxStep.count()) step = Millis{from_last};
+      }
+      last_stamp = frame->best_effort_timestamp;
+    }
+    media += step;
+  }
+
+  [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
+    const cv::Size source{frame->width, frame->height};
+    const cv::Size size = fit(source);
+    scaler.reset(sws_getCachedContext(scaler.release(), source.width, source.height,
+                                      static_cast<AVPixelFormat>(frame->format), size.width, size.height,
+                                      AV_PIX_FMT_BGR24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+    if (!scaler) return tl::unexpected(CaptureError{"no-video", "the pixel format cannot be converted"});
+    Picture picture{cv::Mat(size, CV_8UC3), source, frames, media};
+    std::array<std::uint8_t*, 4> planes{picture.bgr.data, nullptr, nullptr, nullptr};
+    std::array<int, 4> strides{static_cast<int>(picture.bgr.step[0]), 0, 0, 0};
+    sws_scale(scaler.get(), frame->data, frame->linesize, 0, source.height, planes.data(), strides.data());
+    return picture;
+  }
+};
+
+Capture::Capture(std::unique_ptr<State> state) : state_{std::move(state)} {}
+Capture::Capture(Capture&&) noexcept = default;
+Capture& Capture::operator=(Capture&&) noexcept = default;
+Capture::~Capture() = default;
+
+std::uint64_t Capture::frames() const {
+  return state_->frames;
+}
+std::uint64_t Capture::corrupt() const {
+  return state_->corrupt;
+}
+
+tl::expected<Capture, CaptureError> Capture::open(const CameraConfig& camera, const std::atomic<bool>& cancel) {
+  av_log_set_level(AV_LOG_QUIET);  // its lines would carry the address, password included
+  auto state = std::make_unique<State>(camera, cancel);
+  state->deadline = Steady::now() + camera.open_timeout;
+  if (const int opened = state->open_format(camera); opened < 0) return tl::unexpected(state->error(opened, "open"));
+  if (const int opened = state->open_codec(); opened < 0) return tl::unexpected(state->error(opened, "open decoder"));
+  return Capture{std::move(state)};
+}
+
+tl::expected<std::optional<Picture>, CaptureError> Capture::read() {
+  auto& state = *state_;
+  state.deadline = Steady::now() + state.read_timeout;
+  while (true) {
+    if (State::interrupted(&state) != 0) return tl::unexpected(state.error(0, "read a frame that can be decoded"));
+    if (!state.take()) {
+      if (state.drained) return std::nullopt;
+      if (auto fed = state.feed(); !fed) return tl::unexpected(std::move(fed).error());
+      continue;
+    }
+    state.advance();
+    state.deadline = Steady::now() + state.read_timeout;
+    if (state.media < state.next_due) continue;
+    state.next_due = std::max(state.next_due + state.interval, state.media);
+    return state.scale();
+  }
+}
+
+}  // namespace hamlet::cameras

@@ -1,0 +1,265 @@
+#include "firmware/ctl/invocation.hpp"
+
+#include <algorithm>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "firmware/config/config.hpp"
+#include "firmware/core/id.hpp"
+#include "firmware/ctl/exit.hpp"
+#include "firmware/ctl/table.hpp"
+#include "firmware/ctl/texts.hpp"
+
+namespace hamlet::ctl {
+namespace {
+
+constexpr std::int64_t kMaxLimit = 100'000;
+constexpr std::int64_t kMaxOccurrence = 1'000'000'000'000;
+
+// CLI11's help in our words, with columns that hold for wide characters.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  explicit HelpFormatter(Lang lang) : lang_{lang} {
+    label("Usage", say(lang, Say::usage));
+    label("OPTIONS", say(lang, Say::meta_options));
+    label("SUBCOMMAND", say(lang, Say::meta_verb));
+    label("SUBCOMMANDS", say(lang, Say::meta_verb));
+    label("Positionals", say(lang, Say::arguments));
+    label("REQUIRED", "(" + say(lang, Say::required) + ")");
+  }
+
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return CLI::detail::find_and_replace(Formatter::make_help(app, std::move(name), mode), "\n\n\n", "\n\n");
+  }
+  std::string make_option(const CLI::Option* option, bool positional) const override {
+    return row(make_option_name(option, positional) + make_option_opts(option), option->get_description());
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string out = option->get_type_size() == 0 || option->get_positional() ? "" : " " + option->get_type_name();
+    if (option->get_required()) out += " " + get_label("REQUIRED");
+    return out;
+  }
+  std::string make_option_desc(const CLI::Option* option) const override { return option->get_description(); }
+  // A verb that takes a verb of its own is shown with it.
+  std::string make_subcommand(const CLI::App* verb) const override {
+    std::string out = row(verb->get_name(), verb->get_description());
+    for (const auto* inner : verb->get_subcommands({})) {
+      out += row(verb->get_name() + " " + inner->get_name(), inner->get_description());
+    }
+    return out;
+  }
+
+ private:
+  static constexpr std::size_t kFirstColumn = 28;
+  static std::string row(const std::string& name, const std::string& description) {
+    const auto first = pad("  " + name, kFirstColumn);
+    const bool fits = display_width("  " + name) < kFirstColumn;
+    return first + (fits ? "" : "\n" + std::string(kFirstColumn, ' ')) + description + '\n';
+  }
+  Lang lang_;
+};
+
+// Everything that the command line is made of. Options of CLI11 write into `out`.
+class CommandLine {
+ public:
+  explicit CommandLine(Lang lang) : lang_{lang}, app_{text(Say::about), "hamlet"} {
+    out_.lang = lang;
+    app_.formatter(std::make_shared<HelpFormatter>(lang));
+    app_.set_help_flag("-h,--help", text(Say::opt_help));
+    app_.set_version_flag("--version", "hamlet " HAMLET_VERSION, text(Say::opt_version));
+    app_.option_defaults()->group(text(Say::global_options));
+    app_.get_help_ptr()->group(text(Say::global_options));
+    app_.get_version_ptr()->group(text(Say::global_options));
+    app_.footer(text(Say::help_footer));
+    app_.fallthrough();
+    app_.require_subcommand(1);
+    add_globals();
+    app_.option_defaults()->group(text(Say::options));
+    add_reading_verbs();
+    add_history_verbs();
+    add_alarm_verbs();
+    add_config_verbs();
+  }
+
+  tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args) {
+    std::reverse(args.begin(), args.end());  // as CLI11 wants them
+    try {
+      app_.parse(std::move(args));
+    } catch (const CLI::CallForHelp&) {
+      return end(kOk, app_.help());
+    } catch (const CLI::CallForVersion& version) {
+      return end(kOk, std::string{version.what()} + '\n');
+    } catch (const CLI::Error& error) {
+      const auto words = say(lang_, Say::usage_error, explain(error));
+      return end(kUsage, say(lang_, Say::error_line, words) + '\n' + say(lang_, Say::see_help, chosen_name()) + '\n');
+    }
+    out_.since = parse_duration(since_).value_or(Millis{0});
+    return out_;
+  }
+
+ private:
+  [[nodiscard]] std::string text(Say id) const { return say(lang_, id); }
+  static tl::unexpected<ParseEnd> end(int code, std::string words) {
+    return tl::unexpected<ParseEnd>(ParseEnd{code, std::move(words)});
+  }
+
+  CLI::App* verb(CLI::App& parent, const char* name, Say about, Verb is) {
+    auto* app = parent.add_subcommand(name, text(about));
+    app->group(text(Say::verbs));
+    app->get_help_ptr()->group(text(Say::options));
+    app->footer(text(Say::verb_footer));
+    app->callback([this, app, is] {
+      if (app->get_subcommands().empty()) out_.verb = is;
+    });
+    return app;
+  }
+
+  std::string with_default(Say about, const std::string& value) const {
+    return text(about) + " (" + say(lang_, Say::default_value, value) + ")";
+  }
+
+  void add_globals() {
+    app_.add_option("--socket", out_.socket, with_default(Say::opt_socket, out_.socket.string()))
+        ->type_name(text(Say::meta_path));
+    app_.add_option("--config", out_.config, with_default(Say::opt_config, out_.config.string()))
+        ->type_name(text(Say::meta_file));
+    app_.add_flag("--json", out_.json, text(Say::opt_json));
+    app_.add_option("--lang", lang_word_, text(Say::opt_lang))
+        ->type_name(text(Say::meta_lang))
+        ->check(check([](const std::string& word) { return word == "zh" || word == "en"; }, Say::not_a_lang));
+  }
+
+  void add_reading_verbs() {
+    verb(app_, "status", Say::verb_status, Verb::status);
+    verb(app_, "points", Say::verb_points, Verb::points);
+  }
+
+  void add_history_verbs() {
+    auto* readings = verb(app_, "readings", Say::verb_readings, Verb::readings);
+    readings->add_option("POINT", out_.point, text(Say::arg_point))
+        ->required()
+        ->check(check([](const std::string& word) { return is_point_name(word); }, Say::not_a_point));
+    add_reach(*readings, "2h", 100);
+    auto* events = verb(app_, "events", Say::verb_events, Verb::events);
+    add_reach(*events, "24h", 100);
+    events->add_option("--source", out_.source, text(Say::opt_source))
+        ->type_name(text(Say::meta_id))
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+  }
+
+  void add_reach(CLI::App& app, const std::string& since, std::int64_t limit) {
+    const auto is_duration = [](const std::string& word) { return parse_duration(word).has_value(); };
+    app.add_option("--since", since_, with_default(Say::opt_since, since))
+        ->type_name(text(Say::meta_duration))
+        ->check(check(is_duration, Say::not_a_duration));
+    app.add_option("--limit", out_.limit, with_default(Say::opt_limit, fmt::to_string(limit)))
+        ->type_name(text(Say::meta_number))
+        ->check(in_range(1, kMaxLimit));
+    app.preparse_callback([this, since, limit](std::size_t) {
+      since_ = since;
+      out_.limit = limit;
+    });
+  }
+
+  void add_alarm_verbs() {
+    auto* alarms = verb(app_, "alarms", Say::verb_alarms, Verb::alarms);
+    verb(*alarms, "list", Say::verb_alarms_list, Verb::alarms);
+    auto* ack = verb(*alarms, "ack", Say::verb_alarms_ack, Verb::alarm_ack);
+    ack->add_option("ID", out_.alarm, text(Say::arg_alarm))
+        ->required()
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    ack->add_option("--occurrence", out_.occurrence, text(Say::opt_occurrence))
+        ->type_name(text(Say::meta_number))
+        ->check(in_range(1, kMaxOccurrence));
+  }
+
+  void add_config_verbs() {
+    verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
+    verb(app_, "journal", Say::verb_journal, Verb::journal);
+    verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
+    auto* config = verb(app_, "config", Say::verb_config, Verb::config_check);
+    config->require_subcommand(1);
+    auto* check = verb(*config, "check", Say::verb_config_check, Verb::config_check);
+    check->add_option("FILE", out_.config, text(Say::arg_file));
+  }
+
+  template <class Accept>
+  CLI::Validator check(Accept accept, Say complaint) {
+    const auto lang = lang_;
+    return CLI::Validator{[accept, complaint, lang](std::string& word) {
+                            return accept(word) ? std::string{} : say(lang, complaint, word);
+                          },
+                          ""};
+  }
+
+  CLI::Validator in_range(std::int64_t min, std::int64_t max) {
+    const auto lang = lang_;
+    return CLI::Validator{[min, max, lang](std::string& word) {
+                            std::int64_t number = 0;
+                            const bool ok = CLI::detail::lexical_cast(word, number) && number >= min && number <= max;
+                            return ok ? std::string{} : say(lang, Say::not_a_number, word, min, max);
+                          },
+                          ""};
+  }
+
+  // The innermost verb that was named.
+  CLI::App& chosen() {
+    auto* app = &app_;
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return *app;
+  }
+  std::string chosen_name() {
+    std::string name = "hamlet";
+    for (auto* app = &app_; !app->get_subcommands().empty();) {
+      app = app->get_subcommands().front();
+      name += " " + app->get_name();
+    }
+    return name;
+  }
+
+  // What CLI11 says in English, in our words. It tells apart by type; the name of what is meant it puts first.
+  std::string explain(const CLI::Error& error) {
+    const std::string what = error.what();
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) return explain_extra();
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+      constexpr std::string_view kSuffix = " is required";
+      const auto name = what.substr(0, what.size() - std::min(what.size(), kSuffix.size()));
+      if (name != "A subcommand") return say(lang_, Say::argument_missing, name);
+      return app_.remaining(true).empty() ? say(lang_, Say::verb_missing) : explain_extra();
+    }
+    const auto name = what.substr(0, what.find(':'));
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) return say(lang_, Say::value_missing, name);
+    return what;  // our own validators speak the language already
+  }
+
+  std::string explain_extra() {
+    const auto extras = app_.remaining(true);
+    const std::string word = extras.empty() ? "" : extras.front();
+    auto out = say(lang_, Say::unexpected_argument, word);
+    std::vector<std::string> known;
+    for (const auto* app : {&app_, &chosen()}) {
+      for (const auto* option : app->get_options()) {
+        for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+      }
+    }
+    for (const auto* verb : chosen().get_subcommands({})) known.push_back(verb->get_name());
+    if (const auto near = config::nearest(word, known)) out += say(lang_, Say::did_you_mean, *near);
+    return out;
+  }
+
+  Lang lang_;
+  CLI::App app_;
+  Invocation out_;
+  std::string since_ = "0s";
+  std::string lang_word_;
+};
+
+}  // namespace
+
+tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args, Lang lang) {
+  return CommandLine{lang}.parse(std::move(args));
+}
+
+}  // namespace hamlet::ctl

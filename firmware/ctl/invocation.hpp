@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "firmware/core/text.hpp"
+#include "firmware/core/time.hpp"
+
+namespace hamlet::ctl {
+
+enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check };
+
+/// What the technician asked for, parsed and checked.
+struct Invocation {
+  Verb verb = Verb::status;
+  std::filesystem::path socket = "/run/hamlet/control.sock";
+  std::filesystem::path config = "/etc/hamlet/hamlet.toml";
+  bool json = false;
+  Lang lang = Lang::en;
+
+  std::string point;                       ///< of readings
+  std::string source;                      ///< of events; empty: all
+  Millis since{};                          ///< of readings and events: an age
+  std::int64_t limit = 0;                  ///< of readings and events
+  std::string alarm;                       ///< of alarms ack
+  std::optional<std::int64_t> occurrence;  ///< of alarms ack
+};
+
+/// The command line said no more than "help" or "version", or it was wrong.
+struct ParseEnd {
+  int exit_code = 0;
+  std::string text;  ///< for stdout when the code is 0, else for stderr
+};
+
+/// `args` without the program's name. Help and errors are in `lang`.
+[[nodiscard]] tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args, Lang lang);
+
+}  // namespace hamlet::ctl

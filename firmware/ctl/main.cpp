@@ -1,0 +1,36 @@
+#include <cstdlib>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "firmware/control/client.hpp"
+#include "firmware/core/clock.hpp"
+#include "firmware/ctl/check_config.hpp"
+#include "firmware/ctl/journal_at_rest.hpp"
+#include "firmware/ctl/run.hpp"
+
+namespace {
+
+std::string get_env(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const hamlet::SystemClock clock;
+  const hamlet::ctl::World world{
+      .out = std::cout,
+      .err = std::cerr,
+      .colour = isatty(STDOUT_FILENO) == 1 && get_env("NO_COLOR").empty(),
+      .env = get_env,
+      .clock = clock,
+      .ask = [](const auto& socket, auto verb, const auto& args) { return hamlet::control::call(socket, verb, args); },
+      .read_journal = [&clock](
+                          const auto& asked,
+                          const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },
+      .check_config = hamlet::ctl::check_config,
+  };
+  return hamlet::ctl::run({argv + 1, argv + argc}, world);
+}

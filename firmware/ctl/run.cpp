@@ -1,0 +1,183 @@
+#include "firmware/ctl/run.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <unistd.h>
+
+#include "firmware/config/gateway.hpp"
+#include "firmware/ctl/exit.hpp"
+#include "firmware/ctl/format.hpp"
+#include "firmware/ctl/table.hpp"
+#include "firmware/ctl/texts.hpp"
+#include "firmware/ctl/views.hpp"
+
+namespace hamlet::ctl {
+namespace {
+
+using control::CallFailure;
+using nlohmann::json;
+
+std::string_view wire_name(Verb verb) {
+  switch (verb) {
+    case Verb::status:
+      return "status";
+    case Verb::points:
+      return "points";
+    case Verb::readings:
+      return "readings";
+    case Verb::events:
+      return "events";
+    case Verb::alarms:
+      return "alarms";
+    case Verb::alarm_ack:
+      return "alarm.ack";
+    case Verb::cameras:
+      return "cameras";
+    case Verb::journal:
+      return "journal";
+    case Verb::uplink:
+      return "uplink";
+    case Verb::config_check:
+      break;  // asks nobody
+  }
+  return "";
+}
+
+// Whether the journal alone can answer.
+bool is_journaled(Verb verb) {
+  return verb == Verb::readings || verb == Verb::events || verb == Verb::alarms || verb == Verb::journal;
+}
+
+json wire_args(const Invocation& asked) {
+  json args = json::object();
+  if (asked.verb == Verb::readings) args["point"] = asked.point;
+  if (asked.verb == Verb::readings || asked.verb == Verb::events) {
+    args["since_ms"] = asked.since.count();
+    args["limit"] = asked.limit;
+  }
+  if (asked.verb == Verb::events && !asked.source.empty()) args["source"] = asked.source;
+  if (asked.verb == Verb::alarm_ack) {
+    args["alarm"] = asked.alarm;
+    if (asked.occurrence) args["occurrence"] = *asked.occurrence;
+  }
+  return args;
+}
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
+}
+
+json to_json(const std::vector<config::Diagnostic>& diagnostics, const std::string& file) {
+  json list = json::array();
+  for (const auto& wrong : diagnostics) {
+    list.push_back({{"file", wrong.file}, {"line", wrong.line}, {"column", wrong.column}, {"message", wrong.message}});
+  }
+  return {{"file", file}, {"ok", diagnostics.empty()}, {"diagnostics", std::move(list)}};
+}
+
+// One invocation being carried out.
+class Run {
+ public:
+  Run(const Invocation& asked, const World& world) : asked_{asked}, world_{world} {}
+
+  int carry_out() {
+    if (asked_.verb == Verb::config_check) return check_config();
+    const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
+    if (result) return present(*result);
+    switch (result.error().kind) {
+      case CallFailure::Kind::denied:
+        return complain("denied", result.error().failure.text, kDenied);
+      case CallFailure::Kind::failed:
+        return complain(control::to_string(result.error().failure.code), result.error().failure.text, kFailed);
+      case CallFailure::Kind::unreachable:
+        break;
+    }
+    if (is_journaled(asked_.verb)) return fall_back(result.error().failure.text);
+    advise_down(result.error().failure.text);
+    return report("unreachable", result.error().failure.text, kUnreachable);
+  }
+
+ private:
+  template <class... Args>
+  void words(Say id, const Args&... args) const {
+    world_.err << say(asked_.lang, id, args...) << '\n';
+  }
+
+  int present(const json& result) const {
+    if (asked_.json) {
+      world_.out << dump(result);
+    } else {
+      const auto shown = show(asked_, result, world_.clock.wall(), world_.colour);
+      world_.out << shown.data << std::flush;  // before the words, where both go to one terminal
+      world_.err << shown.words;
+    }
+    if (asked_.verb == Verb::status && text_at(result, "health") == "degraded") return kDegraded;
+    return kOk;
+  }
+
+  // For a program where --json asks for it: the words have gone to stderr.
+  int report(std::string_view code, const Text& text, int exit_code) const {
+    if (asked_.json) world_.out << dump({{"error", {{"code", code}, {"zh", text.zh}, {"en", text.en}}}});
+    return exit_code;
+  }
+
+  int complain(std::string_view code, const Text& text, int exit_code) const {
+    words(Say::error_line, printable(text.in(asked_.lang)));
+    return report(code, text, exit_code);
+  }
+
+  void advise_down(const Text& text) const {
+    words(Say::error_line, printable(text.in(asked_.lang)));
+    words(Say::advice_daemon_down);
+  }
+
+  // The daemon is down: its journal still has what was committed.
+  int fall_back(const Text& unreachable) const {
+    advise_down(unreachable);
+    const auto state_dir = state_directory();
+    const auto result = world_.read_journal(asked_, state_dir);
+    if (result) {
+      words(Say::offline_note, state_dir.string());
+      return present(*result);
+    }
+    const auto& failure = result.error();
+    words(Say::offline_failed, printable(failure.text.in(asked_.lang)));
+    if (failure.code == Errc::denied) return report("denied", failure.text, kDenied);
+    return report("unreachable", unreachable, kUnreachable);
+  }
+
+  // Where the config says; its default where the config cannot be read.
+  [[nodiscard]] std::filesystem::path state_directory() const {
+    const auto document = config::Document::load(asked_.config);
+    return config::read_gateway(document.root()).state_dir;
+  }
+
+  int check_config() const {
+    const auto file = asked_.config.string();
+    if (access(file.c_str(), R_OK) != 0 && errno == EACCES) {
+      return complain("denied",
+                      {say(Lang::zh, Say::no_permission_file, file), say(Lang::en, Say::no_permission_file, file)},
+                      kDenied);
+    }
+    const auto diagnostics = world_.check_config(asked_.config);
+    static_cast<void>(present(to_json(diagnostics, file)));
+    return diagnostics.empty() ? kOk : kFailed;
+  }
+
+  const Invocation& asked_;
+  const World& world_;
+};
+
+}  // namespace
+
+int run(const std::vector<std::string>& args, const World& world) {
+  const auto lang = choose_lang(args, world.env);
+  const auto asked = parse(args, lang);
+  if (asked) return Run{*asked, world}.carry_out();
+  const auto& end = asked.error();
+  (end.exit_code == kOk ? world.out : world.err) << end.text;
+  return end.exit_code;
+}
+
+}  // namespace hamlet::ctl

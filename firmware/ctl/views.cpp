@@ -1,0 +1,384 @@
+#include "firmware/ctl/views.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "firmware/ctl/format.hpp"
+#include "firmware/ctl/table.hpp"
+#include "firmware/ctl/texts.hpp"
+
+namespace hamlet::ctl {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array kLanes{"alarm", "event", "tele", "media"};
+
+std::vector<json> list_at(const json& object, const char* key) {
+  const auto& found = member(object, key);
+  return found.is_array() ? found.get<std::vector<json>>() : std::vector<json>{};
+}
+
+Style style_of_quality(std::string_view quality) {
+  if (quality == "good") return Style::plain;
+  return quality == "suspect" ? Style::attention : Style::bad;
+}
+
+Style style_of_severity(std::string_view severity) {
+  if (severity == "critical" || severity == "major") return Style::bad;
+  return severity == "minor" ? Style::attention : Style::plain;
+}
+
+Style style_of_link(std::string_view state) {
+  if (state == "online" || state == "up" || state == "ok") return Style::good;
+  if (state == "down" || state == "offline" || state == "lost") return Style::bad;
+  return state == "off" ? Style::plain : Style::attention;
+}
+
+bool calls_for_somebody(const json& alarm) {
+  const auto state = text_at(alarm, "state");
+  return state == "unacked" || state == "acked" || state == "returned";
+}
+
+// Not acknowledged before acknowledged, urgent before less so.
+int urgency(const json& alarm) {
+  constexpr std::array kStates{"unacked", "returned", "acked"};
+  constexpr std::array kSeverities{"critical", "major", "minor", "warning"};
+  const auto rank = [](const auto& words, const std::string& word) {
+    return static_cast<int>(std::find(words.begin(), words.end(), word) - words.begin());
+  };
+  return rank(kStates, text_at(alarm, "state")) * 10 + rank(kSeverities, text_at(alarm, "severity"));
+}
+
+// One result being drawn.
+class View {
+ public:
+  View(const Invocation& asked, const json& result, WallTime now, bool colour)
+      : asked_{asked}, lang_{asked.lang}, result_{result}, now_{now}, colour_{colour} {}
+
+  Shown draw() {
+    switch (asked_.verb) {
+      case Verb::status:
+        status();
+        break;
+      case Verb::points:
+        points();
+        break;
+      case Verb::readings:
+        readings();
+        break;
+      case Verb::events:
+        events();
+        break;
+      case Verb::alarms:
+        alarms();
+        break;
+      case Verb::alarm_ack:
+        acknowledged();
+        break;
+      case Verb::cameras:
+        cameras();
+        break;
+      case Verb::journal:
+        journal();
+        break;
+      case Verb::uplink:
+        uplink();
+        break;
+      case Verb::config_check:
+        config_check();
+        break;
+    }
+    if (uncertain_) hint(Say::clock_note);
+    return std::move(shown_);
+  }
+
+ private:
+  template <class... Args>
+  [[nodiscard]] std::string text(Say id, const Args&... args) const {
+    return say(lang_, id, args...);
+  }
+  [[nodiscard]] std::string called(Kind kind, std::string_view code) const { return word(lang_, kind, code); }
+  template <class... Args>
+  void hint(Say id, const Args&... args) {
+    shown_.words += text(id, args...) + '\n';
+  }
+  void put(const Table& table) { shown_.data += table.render(colour_); }
+  [[nodiscard]] Column left(Say heading) const { return {text(heading), Align::left}; }
+  [[nodiscard]] Column right(Say heading) const { return {text(heading), Align::right}; }
+  [[nodiscard]] std::string figure(const json& object, const char* key) const {
+    return fmt::to_string(count_at(object, key));
+  }
+
+  // Beijing time; with a ? where the box did not know the time.
+  std::string time_of(const json& row, const char* key) {
+    const auto when = time_at(row, key);
+    if (!when) return text(Say::none);
+    const bool certain = text_at(row, "tq") != "unsynced";
+    uncertain_ = uncertain_ || !certain;
+    return to_china_time(*when) + (certain ? "" : " ?");
+  }
+  [[nodiscard]] std::string age_of(const json& row, const char* key) const {
+    const auto when = time_at(row, key);
+    return when ? ago(lang_, *when, now_) : text(Say::none);
+  }
+  Cell quality_of(const json& row) const {
+    const auto quality = text_at(row, "q");
+    return {called(Kind::quality, quality), style_of_quality(quality)};
+  }
+
+  void status();
+  void next_steps();
+  void points();
+  void readings();
+  void events();
+  [[nodiscard]] std::string detail_of(const json& event) const;
+  void alarms();
+  void acknowledged();
+  void cameras();
+  void journal();
+  void uplink();
+  void config_check();
+
+  const Invocation& asked_;
+  Lang lang_;
+  const json& result_;
+  WallTime now_;
+  bool colour_;
+  bool uncertain_ = false;  // a time with a ? was shown
+  Shown shown_;
+};
+
+void View::status() {
+  const auto up_down = [this](const char* key) {
+    const auto& both = member(result_, key);
+    return Cell{text(Say::up_down, figure(both, "up"), figure(both, "down")),
+                count_at(both, "down") > 0 ? Style::bad : Style::plain};
+  };
+  const auto health = text_at(result_, "health");
+  const auto& alarms = member(result_, "alarms");
+  const auto& uplink = member(result_, "uplink");
+  const auto& journal = member(result_, "journal");
+  const auto uplink_state = text_at(uplink, "state");
+  const auto uptime = std::chrono::seconds{std::min<std::uint64_t>(count_at(result_, "uptime_s"), 10'000'000'000)};
+  const auto tq = text_at(result_, "tq");
+
+  auto table = Table::labels();
+  table.add({text(Say::gateway), text_at(result_, "gw")});
+  table.add({text(Say::state), Cell{called(Kind::health, health), health == "ok" ? Style::good : Style::bad}});
+  table.add({text(Say::version), text_at(result_, "version")});
+  table.add({text(Say::uptime), span(lang_, uptime)});
+  table.add({text(Say::time), Cell{fmt::format("{} ({})", time_of(result_, "ts"), called(Kind::time_quality, tq)),
+                                   tq == "unsynced" ? Style::attention : Style::plain}});
+  table.add({text(Say::devices), up_down("devices")});
+  table.add({text(Say::cameras), up_down("cameras")});
+  table.add({text(Say::alarms), Cell{text(Say::alarm_counts, figure(alarms, "active"), figure(alarms, "unacked")),
+                                     count_at(alarms, "unacked") > 0 ? Style::bad : Style::plain}});
+  table.add(
+      {text(Say::uplink), Cell{text(Say::uplink_at, called(Kind::uplink, uplink_state), text_at(uplink, "broker")),
+                               style_of_link(uplink_state)}});
+  table.add({text(Say::journal), text(Say::journal_counts, figure(journal, "unsent"), figure(journal, "waiting"),
+                                      bytes(count_at(journal, "file_bytes")))});
+  for (const auto& problem : list_at(result_, "problems")) {
+    const auto words = both_at(lang_, problem, "text");
+    table.add({text(Say::problems), Cell{words.empty() ? text_at(problem, "id") : words, Style::bad}});
+  }
+  put(table);
+  next_steps();
+}
+
+void View::next_steps() {
+  std::string steps;
+  const auto step = [&](bool needed, Say id) {
+    if (needed) steps += "  " + text(id) + '\n';
+  };
+  const auto state = text_at(member(result_, "uplink"), "state");
+  step(count_at(member(result_, "devices"), "down") > 0, Say::next_points);
+  step(count_at(member(result_, "cameras"), "down") > 0, Say::next_cameras);
+  step(count_at(member(result_, "alarms"), "unacked") > 0, Say::next_alarms);
+  step(state == "offline" || state == "connecting", Say::next_uplink);
+  for (const auto& problem : list_at(result_, "problems")) {
+    if (text_at(problem, "id").starts_with("journal")) {
+      step(true, Say::next_journal);
+      break;
+    }
+  }
+  if (!steps.empty()) shown_.words += text(Say::next_steps) + '\n' + steps;
+}
+
+void View::points() {
+  const auto points = list_at(result_, "points");
+  if (points.empty()) return hint(Say::no_points, asked_.config.string());
+  Table table{{left(Say::point), left(Say::name), right(Say::value), left(Say::unit), left(Say::quality),
+               left(Say::reason), left(Say::time), right(Say::age)}};
+  for (const auto& point : points) {
+    table.add({text_at(point, "point"), both_at(lang_, point, "name"), value(lang_, member(point, "value")),
+               text_at(point, "unit"), quality_of(point), called(Kind::why, text_at(point, "why")),
+               time_of(point, "ts"), age_of(point, "ts")});
+  }
+  put(table);
+}
+
+void View::readings() {
+  const auto readings = list_at(result_, "readings");
+  if (readings.empty()) return hint(Say::no_readings, asked_.point, span(lang_, asked_.since));
+  const auto unit = text_at(result_, "unit");
+  Table table{
+      {left(Say::time), right(Say::age), right(Say::value), left(Say::unit), left(Say::quality), left(Say::reason)}};
+  for (const auto& reading : readings) {
+    table.add({time_of(reading, "t"), age_of(reading, "t"), value(lang_, member(reading, "v")), unit,
+               quality_of(reading), called(Kind::why, text_at(reading, "why"))});
+  }
+  put(table);
+  if (std::cmp_greater_equal(readings.size(), asked_.limit)) hint(Say::readings_cut, readings.size());
+}
+
+// The facts of an event on one line: the codes that are known in words, the rest as it is.
+std::string View::detail_of(const json& event) const {
+  const auto& detail = member(event, "detail");
+  if (!detail.is_object()) return {};
+  std::string out;
+  for (const auto& [key, fact] : detail.items()) {
+    if (fact.is_structured() || fact.is_null()) continue;
+    auto words = value(lang_, fact);
+    if (key == "why" || key == "reason") words = called(Kind::why, words);
+    if (key == "lane") words = called(Kind::lane, words);
+    out += fmt::format("{}{}={}", out.empty() ? "" : " ", called(Kind::detail, key), words);
+  }
+  return out;
+}
+
+void View::events() {
+  const auto events = list_at(result_, "events");
+  if (events.empty()) return hint(Say::no_events, span(lang_, asked_.since));
+  Table table{
+      {left(Say::time), right(Say::age), left(Say::source), left(Say::event), left(Say::phase), left(Say::detail)}};
+  for (const auto& event : events) {
+    table.add({time_of(event, "ts"), age_of(event, "ts"), text_at(event, "source"),
+               called(Kind::event, text_at(event, "kind")), called(Kind::phase, text_at(event, "phase")),
+               detail_of(event)});
+  }
+  put(table);
+  if (std::cmp_greater_equal(events.size(), asked_.limit)) hint(Say::events_cut, events.size());
+}
+
+void View::alarms() {
+  auto alarms = list_at(result_, "alarms");
+  if (alarms.empty()) return hint(Say::no_alarms_defined, asked_.config.string());
+  const auto normal = std::stable_partition(alarms.begin(), alarms.end(), calls_for_somebody);
+  const auto quiet = alarms.end() - normal;
+  if (normal == alarms.begin()) return hint(Say::no_active_alarms, quiet);
+  alarms.erase(normal, alarms.end());
+  std::stable_sort(alarms.begin(), alarms.end(), [](const json& a, const json& b) { return urgency(a) < urgency(b); });
+
+  Table table{{left(Say::severity), left(Say::alarm), left(Say::state), left(Say::since), right(Say::age),
+               right(Say::value), right(Say::limit), right(Say::occurrence), left(Say::text)}};
+  for (const auto& alarm : alarms) {
+    const auto severity = text_at(alarm, "severity");
+    table.add({Cell{called(Kind::severity, severity), style_of_severity(severity)}, text_at(alarm, "alarm"),
+               called(Kind::alarm_state, text_at(alarm, "state")), time_of(alarm, "since"), age_of(alarm, "since"),
+               value(lang_, member(alarm, "value")), value(lang_, member(alarm, "limit")), figure(alarm, "occurrence"),
+               both_at(lang_, alarm, "text")});
+  }
+  put(table);
+  if (quiet > 0) hint(Say::more_alarms_normal, quiet);
+  if (text_at(alarms.front(), "state") != "acked") hint(Say::next_ack, text_at(alarms.front(), "alarm"));
+}
+
+void View::acknowledged() {
+  const auto& alarm = member(result_, "alarm");
+  hint(Say::acked_done, text_at(alarm, "alarm"), figure(alarm, "occurrence"));
+}
+
+void View::cameras() {
+  const auto cameras = list_at(result_, "cameras");
+  if (cameras.empty()) return hint(Say::no_cameras, asked_.config.string());
+  Table table{{left(Say::camera), left(Say::name), left(Say::state), left(Say::reason), right(Say::picture_rate),
+               right(Say::frames), left(Say::zones), left(Say::last_event)}};
+  for (const auto& camera : cameras) {
+    const auto state = text_at(camera, "state");
+    const auto& fps = member(camera, "fps");
+    std::vector<std::string> zones;
+    for (const auto& zone : list_at(camera, "zones")) zones.push_back(zone.is_string() ? zone.get<std::string>() : "");
+    table.add({text_at(camera, "id"), both_at(lang_, camera, "name"),
+               Cell{called(Kind::camera, state), style_of_link(state)}, called(Kind::why, text_at(camera, "why")),
+               fps.is_number() ? fmt::format("{:.1f}", fps.get<double>()) : text(Say::none), figure(camera, "frames"),
+               fmt::format("{}", fmt::join(zones, " ")), age_of(camera, "last_event_ts")});
+  }
+  put(table);
+  const auto& eyes = member(result_, "eyes");
+  const auto state = text_at(eyes, "state");
+  auto process = Table::labels();
+  process.add({text(Say::analysis),
+               Cell{text(Say::restarts, called(Kind::camera, state), figure(eyes, "restarts")), style_of_link(state)}});
+  shown_.data += '\n';
+  put(process);
+}
+
+void View::journal() {
+  auto table = Table::labels();
+  table.add({text(Say::epoch), text_at(result_, "epoch")});
+  table.add({text(Say::boot), figure(result_, "boot")});
+  const auto window = count_at(result_, "window_ms");
+  if (window > 0) table.add({text(Say::window), span(lang_, Millis{std::min<std::uint64_t>(window, 300'000)})});
+  table.add({text(Say::file_size), bytes(count_at(result_, "file_bytes"))});
+  table.add({text(Say::media_size), bytes(count_at(result_, "media_bytes"))});
+  const auto failure = text_at(result_, "failure");
+  if (!failure.empty()) table.add({text(Say::failure), Cell{failure, Style::bad}});
+  put(table);
+
+  Table lanes{{left(Say::lane), right(Say::first), right(Say::last), right(Say::waiting), right(Say::unsent)}};
+  for (const auto* name : kLanes) {
+    const auto& lane = member(member(result_, "lanes"), name);
+    lanes.add({called(Kind::lane, name), figure(lane, "first"), figure(lane, "last"), figure(lane, "waiting"),
+               figure(lane, "unsent")});
+  }
+  shown_.data += '\n';
+  put(lanes);
+  if (!failure.empty()) hint(Say::journal_failing);
+}
+
+void View::uplink() {
+  const auto state = text_at(result_, "state");
+  if (state == "off") return hint(Say::uplink_off, asked_.config.string());
+  auto table = Table::labels();
+  table.add({text(Say::state), Cell{called(Kind::uplink, state), style_of_link(state)}});
+  table.add({text(Say::since), fmt::format("{} ({})", time_of(result_, "since_ts"), age_of(result_, "since_ts"))});
+  table.add({text(Say::broker), text_at(result_, "broker")});
+  table.add({text(Say::protocol), text_at(result_, "protocol")});
+  const auto last_error = text_at(result_, "last_error");
+  if (!last_error.empty()) table.add({text(Say::last_error), Cell{last_error, Style::attention}});
+  table.add({text(Say::inflight), figure(result_, "inflight")});
+  table.add({text(Say::reconnects), figure(result_, "reconnects")});
+  if (result_.contains("no_subscriber")) table.add({text(Say::no_subscriber), figure(result_, "no_subscriber")});
+  put(table);
+
+  Table lanes{{left(Say::lane), right(Say::last), right(Say::sent), right(Say::pending)}};
+  for (const auto* name : kLanes) {
+    const auto& lane = member(member(result_, "lanes"), name);
+    lanes.add({called(Kind::lane, name), figure(lane, "last"), figure(lane, "sent"), figure(lane, "pending")});
+  }
+  shown_.data += '\n';
+  put(lanes);
+}
+
+void View::config_check() {
+  const auto diagnostics = list_at(result_, "diagnostics");
+  for (const auto& wrong : diagnostics) {
+    std::string place = text_at(wrong, "file");
+    if (count_at(wrong, "line") > 0) place += fmt::format(":{}:{}", count_at(wrong, "line"), count_at(wrong, "column"));
+    shown_.data += printable(fmt::format("{}: {}", place, text_at(wrong, "message"))) + '\n';
+  }
+  if (diagnostics.empty()) return hint(Say::config_ok, asked_.config.string());
+  hint(Say::config_bad, asked_.config.string(), diagnostics.size());
+}
+
+}  // namespace
+
+Shown show(const Invocation& asked, const json& result, WallTime now, bool colour) {
+  return View{asked, result, now, colour}.draw();
+}
+
+}  // namespace hamlet::ctl

@@ -1,0 +1,52 @@
+# bash completion for hamlet(1). Ids of points and alarms come from the daemon, where it answers.
+
+_hamlet_ids() {  # VERB KEY: the values of KEY in the verb's JSON
+  timeout 2 hamlet --json "$1" 2>/dev/null | grep -o "\"$2\":\"[^\"]*\"" | cut -d'"' -f4 | sort -u
+}
+
+_hamlet() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb='' inner='' argument='' i
+  COMPREPLY=()
+  case $before in
+    --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
+    --socket | --config) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --since) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
+    --source | --limit | --occurrence) return ;;
+  esac
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --lang | --socket | --config | --since | --source | --limit | --occurrence) ((++i)) ;;
+      -*) ;;
+      *)
+        if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
+        elif [ -z "$inner" ]; then inner=${COMP_WORDS[i]}
+        else argument=${COMP_WORDS[i]}; fi
+        ;;
+    esac
+  done
+
+  local words='--json --lang --socket --config --help'
+  case $verb in
+    '') words+=' --version status points readings events alarms cameras journal uplink config' ;;
+    readings)
+      words+=' --since --limit'
+      [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
+      ;;
+    events) words+=' --since --limit --source' ;;
+    alarms)
+      if [ -z "$inner" ]; then words+=' list ack'
+      elif [ "$inner" = ack ]; then
+        words+=' --occurrence'
+        [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
+      fi
+      ;;
+    config)
+      if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
+      words+=' check'
+      ;;
+  esac
+  # Options only where one has been begun.
+  [[ $word == -* ]] || words=$(printf '%s\n' $words | grep -v '^-')
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -F _hamlet hamlet

@@ -1,0 +1,249 @@
+#include "sync/journal/reader.hpp"
+
+#include <fmt/format.h>
+
+#include "sync/journal/boots.hpp"
+#include "sync/journal/media.hpp"
+#include "sync/journal/store.hpp"
+
+namespace hamlet::journal {
+namespace {
+
+using nlohmann::json;
+
+// A record's time may be a little before its neighbour's: searching starts that much earlier.
+constexpr Millis kDisorder{60'000};
+constexpr std::uint64_t kChunk = 64;
+constexpr std::size_t kChunkBytes = 1U << 20;
+
+}  // namespace
+
+struct Reader::Impl {
+  std::filesystem::path directory;
+  std::unique_ptr<Store> store;
+  std::string epoch;
+  Boots boots;
+
+  Status refresh();
+  Result<std::uint64_t> lower_bound(Lane lane, LaneNumbers numbers, Moment moment);
+  Result<std::vector<contract::Range>> since(Lane lane, WallTime since);
+  template <class Take>
+  Result<json> newest(Lane lane, WallTime since, std::size_t limit, Take take);
+  Result<json> render(const Record& record) const;
+};
+
+// The table of boots may have changed since.
+Status Reader::Impl::refresh() {
+  auto stored = store->boots();
+  if (!stored) return fail(std::move(stored).error());
+  boots = Boots{std::move(*stored)};
+  return {};
+}
+
+// The first number whose record is not before the moment; one behind the last where there is none.
+Result<std::uint64_t> Reader::Impl::lower_bound(Lane lane, LaneNumbers numbers, Moment moment) {
+  auto from = numbers.first;
+  auto to = numbers.last + 1;
+  while (from < to) {
+    const auto middle = from + (to - from) / 2;
+    const auto found = store->first_from(lane, middle);
+    if (!found) return fail(found.error());
+    if (!*found || (*found)->second >= moment) {
+      to = middle;
+    } else {
+      from = (*found)->first + 1;
+    }
+  }
+  return from;
+}
+
+// The numbers of the records that may be dated at or behind `since`, oldest first: at most one range for each stretch
+// of each boot, so that a wall clock that jumped hides nothing.
+Result<std::vector<contract::Range>> Reader::Impl::since(Lane lane, WallTime since) {
+  std::vector<contract::Range> ranges;
+  const auto numbers = store->numbers(lane);
+  if (!numbers) return fail(numbers.error());
+  if (numbers->first == 0) return ranges;
+
+  const auto& stretches = boots.stretches();
+  for (std::size_t i = 0; i < stretches.size(); ++i) {
+    const auto& stretch = stretches[i];
+    const bool opens_boot = i == 0 || stretches[i - 1].boot != stretch.boot;
+    const bool closes_boot = i + 1 == stretches.size() || stretches[i + 1].boot != stretch.boot;
+    const auto wanted = MonoTime{since.time_since_epoch() - stretch.offset} - kDisorder;
+    if (!closes_boot && wanted > stretches[i + 1].from) continue;
+    const auto begin = opens_boot ? wanted : std::max(stretch.from, wanted);
+    const auto end =
+        closes_boot ? Moment{stretch.boot + 1, MonoTime::min()} : Moment{stretch.boot, stretches[i + 1].from};
+    const auto from = lower_bound(lane, *numbers, {stretch.boot, begin});
+    if (!from) return fail(from.error());
+    const auto past = lower_bound(lane, *numbers, end);
+    if (!past) return fail(past.error());
+    const auto first = ranges.empty() ? *from : std::max(*from, ranges.back().to + 1);
+    if (first < *past) ranges.push_back({first, *past - 1});
+  }
+  return ranges;
+}
+
+// Goes from the newest record back to `since`, chunk by chunk, until `take` (a record's rows, oldest first) has given
+// `limit`.
+template <class Take>
+Result<json> Reader::Impl::newest(Lane lane, WallTime from_time, std::size_t limit, Take take) {
+  const auto ranges = since(lane, from_time);
+  if (!ranges) return fail(ranges.error());
+  std::vector<json> chunks;  // newest first, each oldest first
+  std::size_t count = 0;
+  for (auto range = ranges->rbegin(); range != ranges->rend() && count < limit; ++range) {
+    for (auto to = range->to; to >= range->from && count < limit;) {
+      const auto chunk_from = to - range->from < kChunk ? range->from : to - kChunk + 1;
+      json rows = json::array();
+      for (auto at = chunk_from; at <= to;) {
+        const auto records = store->records(lane, at, to, kChunk, kChunkBytes, epoch);
+        if (!records && records.error().code != Errc::corrupt) return fail(records.error());
+        for (const auto& record : records ? *records : std::vector<Record>{}) take(record, rows);
+        if (records && records->empty()) break;
+        at = records ? records->back().seq + 1 : at + 1;  // a damaged record is passed over
+      }
+      count += rows.size();
+      chunks.push_back(std::move(rows));
+      to = chunk_from - 1;
+    }
+  }
+  json out = json::array();
+  auto surplus = count > limit ? count - limit : 0;
+  for (auto chunk = chunks.rbegin(); chunk != chunks.rend(); ++chunk) {
+    for (auto& row : *chunk) {
+      if (surplus > 0) {
+        --surplus;
+      } else {
+        out.push_back(std::move(row));
+      }
+    }
+  }
+  return out;
+}
+
+Result<json> Reader::Impl::render(const Record& record) const {
+  const contract::Envelope envelope{.gw = {},
+                                    .epoch = epoch,
+                                    .lane = record.lane,
+                                    .seq = record.seq,
+                                    .at = record.at,
+                                    .hist = false,
+                                    .rev = record.rev};
+  auto text = contract::render(record.body, envelope, [this](Moment moment) { return boots.date(moment); });
+  if (!text) return fail(std::move(text).error());
+  auto message = json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (message.is_discarded()) return fail(Errc::corrupt, fmt::format("record {} is no JSON", record.seq));
+  return message;
+}
+
+Reader::Reader(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
+Reader::~Reader() = default;
+
+Result<std::unique_ptr<Reader>> Reader::open(const std::filesystem::path& directory) {
+  auto store = Store::open_reading(directory / kFileName);
+  if (!store) return fail(std::move(store).error().in("open journal"));
+  auto epoch = (*store)->meta("epoch");
+  if (!epoch) return fail(std::move(epoch).error().in("open journal"));
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->store = std::move(*store);
+  impl->epoch = epoch->value_or("");
+  if (auto status = impl->refresh(); !status) return fail(std::move(status).error().in("open journal"));
+  return std::unique_ptr<Reader>{new Reader{std::move(impl)}};
+}
+
+Result<std::vector<Record>> Reader::records(Lane lane, std::uint64_t from, std::size_t max_records,
+                                            std::size_t max_bytes) {
+  return impl_->store->records(lane, from, std::numeric_limits<std::uint64_t>::max(), max_records, max_bytes,
+                               impl_->epoch);
+}
+
+Result<json> Reader::readings(std::string_view point, WallTime since, std::size_t limit) {
+  const auto needle = point.empty() ? std::string{R"("s":")"} : fmt::format(R"("s":"{}")", point);
+  return impl_->newest(Lane::tele, since, limit, [&](const Record& record, json& rows) {
+    if (record.body.bytes.find(needle) == std::string::npos) return;
+    const auto message = impl_->render(record);
+    if (!message) return;
+    for (const auto& reading : message->value("readings", json::array())) {
+      if (!point.empty() && reading.value("s", "") != point) continue;
+      if (reading.value("t", std::int64_t{0}) < to_ms(since)) continue;
+      json row{{"t", reading["t"]}, {"tq", message->at("tq")}, {"v", reading["v"]}, {"q", reading["q"]}};
+      if (reading.contains("why")) row["why"] = reading["why"];
+      if (point.empty()) row["s"] = reading["s"];
+      rows.push_back(std::move(row));
+    }
+  });
+}
+
+Result<json> Reader::events(std::string_view source, WallTime since, std::size_t limit) {
+  const auto topic = source.empty() ? std::string{"event/"} : fmt::format("event/{}/", source);
+  return impl_->newest(Lane::event, since, limit, [&](const Record& record, json& rows) {
+    if (!record.body.topic.starts_with(topic)) return;
+    auto message = impl_->render(record);
+    if (!message || message->value("ts", std::int64_t{0}) < to_ms(since)) return;
+    for (const auto* envelope : {"gw", "lane", "hist", "rev"}) message->erase(envelope);
+    rows.push_back(std::move(*message));
+  });
+}
+
+// What is private to whoever wrote the state begins with '_'.
+Result<json> Reader::alarms() {
+  const auto stored = state("alarm/");
+  if (!stored) return fail(stored.error());
+  json rows = json::array();
+  for (const auto& [key, value] : *stored) {
+    auto row = json::parse(value, nullptr, /*allow_exceptions=*/false);
+    const auto since = row.is_object() ? row.value("since", json{}) : json{};
+    if (!since.is_object() || !since.value("boot", json{}).is_number_unsigned() ||
+        !since.value("mono", json{}).is_number_integer()) {
+      return fail(Errc::corrupt, fmt::format("the state {} is no alarm", key));
+    }
+    for (auto field = row.begin(); field != row.end();)
+      field = field.key().starts_with('_') ? row.erase(field) : std::next(field);
+    const auto dated = date({since["boot"].get<std::uint32_t>(), mono_from_ms(since["mono"].get<std::int64_t>())});
+    row["since"] = to_ms(dated.wall);
+    row["tq"] = to_string(dated.quality);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Result<Stat> Reader::stat() {
+  Stat stat;
+  stat.epoch = impl_->epoch;
+  const auto& stretches = impl_->boots.stretches();
+  stat.boot = stretches.empty() ? 0 : stretches.back().boot;
+  const auto positions = impl_->store->positions();
+  if (!positions) return fail(positions.error());
+  for (const auto lane : contract::kLanes) {
+    const auto numbers = impl_->store->numbers(lane);
+    if (!numbers) return fail(numbers.error());
+    stat.lanes.at(index(lane)) = {.first = numbers->first,
+                                  .last = numbers->last,
+                                  .waiting = 0,
+                                  .unsent = count_unsent(*positions, lane, *numbers)};
+  }
+  stat.file_bytes = file_bytes(impl_->directory);
+  stat.media_bytes = picture_bytes(impl_->directory / kMediaFolder);
+  return stat;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Reader::state(std::string_view prefix) {
+  return impl_->store->states(prefix);
+}
+
+contract::Dated Reader::date(Moment moment) {
+  return impl_->boots.date(moment);
+}
+
+Status Reader::refresh() {
+  return impl_->refresh();
+}
+
+void Reader::interrupt() {
+  impl_->store->interrupt();
+}
+
+}  // namespace hamlet::journal

@@ -1,0 +1,118 @@
+#include "sync/uplink/backlog.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "firmware/core/log.hpp"
+
+namespace hamlet::uplink {
+
+bool is_history(Moment at, std::uint32_t boot, MonoTime now, Millis commit_window) {
+  return at.boot != boot || now - at.mono > std::max(Millis{60'000}, 2 * commit_window);
+}
+
+Backlog::Backlog(journal::Journal& journal, contract::Lane lane, std::function<void()> more)
+    : journal_{journal}, lane_{lane}, more_{std::move(more)}, position_{journal.position(kName, lane)} {}
+
+void Backlog::rewind() {
+  session_ = std::make_shared<bool>(true);
+  ahead_.clear();
+  has_picture_ = reading_ = fetching_ = false;
+  next_ = position_.prefix + 1;
+}
+
+void Backlog::read_ahead() {
+  const auto last = journal_.committed(lane_);
+  if (reading_ || ahead_.size() >= kBatch || next_ > last) return;
+  reading_ = true;
+  journal_.read(lane_, next_, kBatch, kBatchBytes, [this, session = std::weak_ptr{session_}, last](Records records) {
+    if (session.expired()) return;
+    reading_ = false;
+    took(std::move(records), last);
+  });
+}
+
+void Backlog::took(Records records, std::uint64_t asked_up_to) {
+  if (!records) {
+    if (records.error().code != Errc::corrupt) {  // full, or the disk: the next commit or tick asks again
+      log::warning("cannot read the journal",
+                   {{"lane", contract::to_string(lane_)}, {"error", records.error().message}});
+      return;
+    }
+    log::error("a record of the journal is damaged and will not be sent",
+               {{"lane", contract::to_string(lane_)}, {"seq", next_}, {"error", records.error().message}});
+    skip_to(next_ + 1);
+  } else if (records->empty()) {
+    skip_to(asked_up_to + 1);
+  } else {
+    for (auto& record : *records) {
+      skip_to(record.seq);
+      next_ = record.seq + 1;
+      if (!position_.contains(record.seq)) ahead_.push_back(std::move(record));
+    }
+  }
+  read_ahead();
+  fetch_picture();
+  more_();
+}
+
+/// The numbers from next_ to before `seq` are not in the journal any more: nothing is left to send of them.
+void Backlog::skip_to(std::uint64_t seq) {
+  for (; next_ < seq; ++next_) done(next_);
+}
+
+const journal::Record* Backlog::front() const {
+  if (ahead_.empty() || (lane_ == contract::Lane::media && !has_picture_)) return nullptr;
+  return &ahead_.front();
+}
+
+std::string Backlog::take_picture() {
+  return std::exchange(picture_, {});
+}
+
+void Backlog::pop() {
+  ahead_.pop_front();
+  has_picture_ = false;
+  read_ahead();
+  fetch_picture();
+}
+
+void Backlog::fetch_picture() {
+  if (lane_ != contract::Lane::media || ahead_.empty() || has_picture_ || fetching_) return;
+  fetching_ = true;
+  const auto& record = ahead_.front();
+  journal_.read_media(record.body.bytes, [this, session = std::weak_ptr{session_}, seq = record.seq](auto bytes) {
+    if (session.expired()) return;
+    fetching_ = false;
+    took_picture(seq, std::move(bytes));
+  });
+}
+
+void Backlog::took_picture(std::uint64_t seq, Result<std::string> bytes) {
+  if (!bytes && bytes.error().code == Errc::full) return;  // too many reads wait: the next commit or tick asks again
+  if (bytes) {
+    picture_ = std::move(*bytes);
+    has_picture_ = true;
+  } else {
+    log::warning("a picture is gone and will not be sent", {{"seq", seq}, {"error", bytes.error().message}});
+    done(seq);
+    pop();
+  }
+  more_();
+}
+
+void Backlog::done(std::uint64_t seq) {
+  if (position_.contains(seq)) return;
+  // Never refused: handed out in order, at most a window of numbers can be missing before this one.
+  moved_ = position_.add(seq) || moved_;
+}
+
+void Backlog::store() {
+  if (std::exchange(moved_, false)) journal_.set_position(kName, lane_, position_);
+}
+
+std::uint64_t Backlog::highest_done() const {
+  return position_.beyond.empty() ? position_.prefix : position_.beyond.back().to;
+}
+
+}  // namespace hamlet::uplink

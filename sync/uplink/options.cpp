@@ -1,0 +1,31 @@
+#include <array>
+
+#include "sync/uplink/uplink.hpp"
+
+namespace hamlet::uplink {
+
+Options read_options(const config::Table& table) {
+  using std::chrono::days, std::chrono::minutes, std::chrono::seconds;
+  constexpr std::array<std::string_view, 3> kProtocols{"auto", "5", "3.1.1"};
+  constexpr std::array kMeant{wire::MqttProtocol::any, wire::MqttProtocol::v5, wire::MqttProtocol::v311};
+  Options options;
+  if (!table.exists()) return options;
+  options.enabled = table.flag_or("enabled", true);
+  options.broker = options.enabled ? table.text("broker") : table.text_or("broker", "");
+  if (!options.broker.empty()) {
+    if (const auto parsed = wire::parse_broker(options.broker); !parsed) table.error("broker", parsed.error().message);
+  }
+  options.protocol = kMeant.at(table.choice_or("protocol", 0, kProtocols));
+  options.client_id = table.text_or("client_id", "");
+  options.user = table.text_or("user", "");
+  options.password = table.secret_or("password");
+  options.keepalive = table.duration_or("keepalive", options.keepalive, {seconds{2}, minutes{10}});
+  options.connect_deadline = table.duration_or("connect_deadline", options.connect_deadline, {seconds{1}, minutes{5}});
+  options.backoff_base = table.duration_or("backoff", options.backoff_base, {Millis{10}, minutes{10}});
+  options.backoff_max = table.duration_or("backoff_max", options.backoff_max, {options.backoff_base, days{1}});
+  options.health_every = table.duration_or("health_every", options.health_every, {seconds{1}, days{1}});
+  options.county_ack = table.flag_or("county_ack", false);
+  return options;
+}
+
+}  // namespace hamlet::uplink

@@ -1,0 +1,496 @@
+#include "sync/uplink/uplink.hpp"
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "firmware/core/log.hpp"
+#include "sync/uplink/backlog.hpp"
+#include "sync/uplink/backoff.hpp"
+
+// How it works, on one page:
+//
+//   connect() ----------> connected() ------> birth ------------> online
+//      ^     wire client      |   state, meta, snapshots: outbox     |  all of it acknowledged
+//      |                      v                                      v
+//   retry timer <----- went_offline(why) <---- disconnected, refused, silent for two keepalives
+//
+// pump() fills the client's window of at most 20 messages: first from the outbox (everything outside the lanes), then
+// from the first lane, by priority, that has something. acked() moves the lanes' positions and pumps again. That is all
+// the road there is; a lost link forgets what was in flight, and the next session starts behind the positions.
+
+namespace hamlet::uplink {
+
+namespace {
+
+using contract::Lane;
+using nlohmann::json;
+
+constexpr std::size_t kMaxOutbox = 1'000;
+constexpr Millis kTick{250};
+
+/// A message's cookie: a lane and a number, or one of the outbox's.
+constexpr unsigned kLaneShift = 60;
+constexpr std::uint64_t kOutbox = 0;
+constexpr std::uint64_t kBirth = 1;
+constexpr std::uint64_t cookie_of(Lane lane, std::uint64_t seq) {
+  return (contract::index(lane) + 1) << kLaneShift | seq;
+}
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace
+
+struct Uplink::Impl : std::enable_shared_from_this<Impl> {
+  enum class State { off, offline, connecting, birth, online };
+
+  Impl(boost::asio::io_context& io_context, Clock& the_clock, Options the_options, contract::Topics the_topics,
+       journal::Journal& the_journal, Hooks the_hooks)
+      : io{io_context},
+        clock{the_clock},
+        options{std::move(the_options)},
+        topics{std::move(the_topics)},
+        journal{the_journal},
+        hooks{std::move(the_hooks)},
+        commit_window{journal.stat().window},
+        backoff{options.backoff_base, options.backoff_max, options.seed},
+        retry_timer{io},
+        tick_timer{io} {
+    for (const auto lane : contract::kLanes) {
+      lanes.at(contract::index(lane)) = std::make_unique<Backlog>(journal, lane, [this] { pump(); });
+    }
+  }
+
+  // ---- the states ----
+
+  void start() {
+    if (!options.enabled || client) return;
+    wire::MqttOptions wire;
+    wire.broker = wire::parse_broker(options.broker).value();  // read_options() has checked it
+    wire.protocol = options.protocol;
+    wire.client_id = options.client_id.empty() ? "hamlet-" + topics.gw() : options.client_id;
+    wire.user = options.user;
+    wire.password = options.password;
+    wire.keepalive = options.keepalive;
+    wire.connect_deadline = options.connect_deadline;
+    client = std::make_unique<wire::MqttClient>(
+        io, std::move(wire),
+        wire::MqttHandlers{.connected = [this](const wire::MqttSession& session) { connected(session); },
+                           .disconnected = [this](const Error& why) { went_offline(why); },
+                           .acked = [this](std::span<const wire::MqttAck> acks) { acked(acks); },
+                           .message = [this](wire::MqttMessage message) { arrived(std::move(message)); }});
+    connect();
+    tick();
+  }
+
+  void connect() {
+    enter(State::connecting);
+    client->set_will(
+        {.topic = topics.at("state"), .payload = contract::render_offline(presence(), {}), .retained = true});
+    client->connect();
+  }
+
+  void connected(const wire::MqttSession& session) {
+    enter(State::birth);
+    ++sessions;
+    protocol = session.protocol;
+    log::info("connected to the county", {{"broker", options.broker}, {"mqtt", wire::to_string(session.protocol)}});
+    for (const auto& lane : lanes) lane->rewind();
+    client->subscribe(options.county_ack ? std::vector{topics.at("cmd/#"), topics.at("ack")}
+                                         : std::vector{topics.at("cmd/#")});
+    // What the snapshots say must be durable before it is said.
+    journal.sync([weak = weak_from_this(), born = sessions](const Status& durable) {
+      const auto self = weak.lock();
+      if (!self || self->state != State::birth || self->sessions != born) return;
+      self->give_birth(durable.has_value());
+    });
+  }
+
+  /// Where the disk fails the county still gets what is stored, but no alarm's present state.
+  void give_birth(bool durable) {
+    publish_state(kBirth);
+    publish_meta(kBirth);
+    if (durable) publish_snapshots(kBirth);
+    for (const auto& id : hooks.gone ? hooks.gone() : std::vector<std::string>{}) {
+      enqueue({.topic = topics.at("alarm/" + id), .payload = {}, .retained = true, .cookie = kBirth});
+    }
+    health_due = clock.mono();
+    born = true;
+    pump();
+  }
+
+  void came_online() {
+    enter(State::online);
+    backoff.reset();
+    last_error.reset();
+    if (hooks.cleared) hooks.cleared();
+  }
+
+  /// Gives the session up: the link is no good, or the broker refuses what we must not lose.
+  void lose(const Error& why) {
+    client->drop();
+    went_offline(why);
+  }
+
+  void went_offline(const Error& why) {
+    if (!last_error || last_error->message != why.message) {
+      log::warning("no link to the county", {{"broker", options.broker}, {"why", why.message}});
+    }
+    last_error = why;
+    outbox.clear();
+    birth_left = 0;
+    born = false;
+    enter(State::offline);
+    retry_timer.expires_after(backoff.next());
+    retry_timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock(); self && self->state == State::offline) self->connect();
+    });
+  }
+
+  void stop() {
+    if (!client) return;
+    retry_timer.cancel();
+    tick_timer.cancel();
+    client->stop(wire::MqttPublish{
+        .topic = topics.at("state"), .payload = contract::render_offline(presence(), now()), .retained = true});
+    client.reset();
+    born = false;
+    enter(State::off);
+  }
+
+  void enter(State next) {
+    if (state == next) return;
+    state = next;
+    since = clock.wall();
+  }
+
+  // ---- the road ----
+
+  void pump() {
+    if (!born) return;
+    for (;;) {
+      if (client->inflight() == 0) last_progress = clock.mono();
+      if (client->window_left() == 0) break;
+      if (!outbox.empty()) {
+        auto message = std::move(outbox.front());
+        outbox.pop_front();
+        if (!hand_over(std::move(message))) return;
+        continue;
+      }
+      const auto lane = std::find_if(lanes.begin(), lanes.end(), [](const auto& each) { return each->front(); });
+      if (lane == lanes.end()) break;
+      if (!send_front(**lane)) return;
+    }
+    if (state == State::birth && outbox.empty() && birth_left == 0) came_online();
+  }
+
+  bool send_front(Backlog& lane) {
+    const journal::Record& record = *lane.front();
+    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(lane.lane(), record.seq)};
+    if (lane.lane() == Lane::media) {
+      message.topic = topics.at("media/" + contract::media_name(journal.epoch(), record.seq));
+      message.payload = lane.take_picture();
+    } else {
+      const contract::Envelope envelope{.gw = topics.gw(),
+                                        .epoch = journal.epoch(),
+                                        .lane = lane.lane(),
+                                        .seq = record.seq,
+                                        .at = record.at,
+                                        .hist = is_history(record.at, journal.boot(), clock.mono(), commit_window),
+                                        .rev = record.rev};
+      auto payload = contract::render(record.body, envelope, date);
+      if (!payload) {
+        log::error(
+            "a record cannot be sent",
+            {{"lane", contract::to_string(lane.lane())}, {"seq", record.seq}, {"error", payload.error().message}});
+        lane.done(record.seq);
+        lane.pop();
+        return true;
+      }
+      message.topic = topics.at(record.body.topic);
+      message.payload = std::move(*payload);
+    }
+    lane.pop();
+    return hand_over(std::move(message));
+  }
+
+  /// False: the session is over.
+  bool hand_over(wire::MqttPublish message) {
+    const auto taken = client->publish(std::move(message));
+    if (!taken) lose(taken.error());
+    return taken.has_value();
+  }
+
+  void acked(std::span<const wire::MqttAck> acks) {
+    last_progress = clock.mono();
+    std::optional<Error> refusal;
+    for (const auto& ack : acks) {
+      const auto which = ack.cookie >> kLaneShift;
+      if (ack.refused()) {
+        refusal = Error{Errc::denied, fmt::format("the broker refuses {}: {}: check its access rules for this box",
+                                                  which == 0 ? "what is outside the lanes"
+                                                             : contract::to_string(contract::kLanes.at(which - 1)),
+                                                  wire::reason_text(ack.reason))};
+      } else if (which > 0) {
+        lanes.at(which - 1)->done(ack.cookie & ((1ULL << kLaneShift) - 1));
+      } else if (ack.cookie == kBirth) {
+        --birth_left;
+      }
+    }
+    for (const auto& lane : lanes) lane->store();
+    if (refusal) return lose(*refusal);
+    pump();
+  }
+
+  // ---- outside the lanes ----
+
+  /// Puts a message into the outbox; one of the same topic that waits there is replaced where it is a state.
+  void enqueue(wire::MqttPublish message) {
+    if (state != State::birth && state != State::online) return;
+    const auto same = std::find_if(outbox.begin(), outbox.end(), [&](const auto& each) {
+      return (message.retained || message.qos == 0) && each.topic == message.topic;
+    });
+    if (same != outbox.end()) {
+      same->payload = std::move(message.payload);
+      return;
+    }
+    if (outbox.size() >= kMaxOutbox) {
+      log::warning("too much waits to be sent", {{"dropped", message.topic}});
+      return;
+    }
+    if (message.cookie == kBirth) ++birth_left;
+    outbox.push_back(std::move(message));
+  }
+
+  void publish_state(std::uint64_t cookie) {
+    const auto here = presence();
+    stated = contract::render_online(here, {});
+    enqueue({.topic = topics.at("state"),
+             .payload = contract::render_online(here, now()),
+             .retained = true,
+             .cookie = cookie});
+  }
+
+  void publish_meta(std::uint64_t cookie) {
+    auto meta = hooks.meta();
+    revision = meta.revision;
+    meta.body["rev"] = revision;
+    enqueue({.topic = topics.at("meta"),
+             .payload = dump(signed_by_us(std::move(meta.body))),
+             .retained = true,
+             .cookie = cookie});
+  }
+
+  void publish_snapshots(std::uint64_t cookie) {
+    for (const auto& alarm : hooks.alarms()) publish_snapshot(alarm, cookie);
+  }
+
+  void publish_snapshot(const Alarm& alarm, std::uint64_t cookie) {
+    auto payload =
+        contract::render_snapshot(alarm, topics.gw(), journal.epoch(), {journal.boot(), clock.mono()}, revision, date);
+    if (!payload)
+      return log::error("an alarm cannot be sent", {{"alarm", alarm.id}, {"error", payload.error().message}});
+    enqueue(
+        {.topic = topics.at("alarm/" + alarm.id), .payload = std::move(*payload), .retained = true, .cookie = cookie});
+  }
+
+  void publish_health() {
+    enqueue({.topic = topics.at("health"), .payload = dump(signed_by_us(hooks.health())), .qos = 0});
+    if (contract::render_online(presence(), {}) != stated) publish_state(kOutbox);
+  }
+
+  /// With what every message outside the lanes says about itself.
+  json signed_by_us(json body) const {
+    const auto time = now();
+    body["gw"] = topics.gw();
+    body["epoch"] = journal.epoch();
+    body["ts"] = to_ms(time.wall);
+    body["tq"] = to_string(time.quality);
+    return body;
+  }
+
+  contract::Presence presence() const {
+    contract::Presence here{
+        .gw = topics.gw(), .epoch = journal.epoch(), .boot = journal.boot(), .firmware = HAMLET_VERSION};
+    for (const auto& lane : lanes) {
+      const auto last = journal.committed(lane->lane());
+      here.lanes.at(contract::index(lane->lane())) = {last, lane->position().pending(last)};
+    }
+    return here;
+  }
+
+  contract::Dated now() const { return journal.date({journal.boot(), clock.mono()}); }
+
+  // ---- what comes down ----
+
+  void arrived(wire::MqttMessage message) {
+    const auto kept = shared_from_this();  // a command may be the end of us: reload
+    const std::string commands = topics.at("cmd/");
+    if (message.topic == topics.at("ack")) return county_acked(message.payload);
+    if (!message.topic.starts_with(commands)) return;
+    const std::string verb = message.topic.substr(commands.size());
+    if (message.retained) return log::warning("a retained command is ignored", {{"verb", verb}});
+    auto command = contract::parse_command(verb, message.payload);
+    if (!command) {
+      return log::warning("a command is ignored", {{"verb", verb}, {"error", command.error().message}});
+    }
+    if (message.expires_in && !command->expires) command->expires = clock.wall() + *message.expires_in;
+    hooks.command(*command, [weak = weak_from_this(), verb, id = command->id, to = std::move(message.response_topic),
+                             correlation = std::move(message.correlation)](json answer) {
+      const auto self = weak.lock();
+      if (!self) return;
+      answer["id"] = id;
+      self->enqueue({.topic = to.empty() ? self->topics.at("reply/" + verb) : to,
+                     .payload = dump(self->signed_by_us(std::move(answer))),
+                     .correlation = correlation});
+      self->pump();
+    });
+  }
+
+  void county_acked(const std::string& payload) {
+    if (!options.county_ack) return;
+    const auto acks = contract::parse_ack(payload);
+    if (!acks) return log::warning("the county's ack is ignored", {{"error", acks.error().message}});
+    for (const auto& ack : *acks) {
+      if (ack.epoch != journal.epoch()) continue;
+      for (const auto& lane : lanes) {
+        const auto stored = ack.stored.at(contract::index(lane->lane()));
+        county_has.at(contract::index(lane->lane())) = std::min(stored, lane->highest_done());
+      }
+    }
+  }
+
+  // ---- the watch ----
+
+  void tick() {
+    tick_timer.expires_after(kTick);
+    tick_timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock()) {
+        self->look_around();
+        if (self->client) self->tick();
+      }
+    });
+  }
+
+  void look_around() {
+    if (!born) return;
+    const auto time = clock.mono();
+    // Keepalive finds a dead link that is idle; one that is not shows by what is never acknowledged.
+    if (client->inflight() > 0 && time - last_progress > 2 * options.keepalive) {
+      return lose(Error{Errc::timeout, "nothing was acknowledged within " + to_string(2 * options.keepalive)});
+    }
+    if (state == State::online && time >= health_due) {
+      health_due = time + options.health_every;
+      publish_health();
+    }
+    committed();
+  }
+
+  void committed() {
+    if (!born) return;
+    for (const auto& lane : lanes) {
+      lane->store();
+      lane->read_ahead();
+    }
+    pump();
+  }
+
+  json status() const {
+    static constexpr std::array kNames{"off", "offline", "connecting", "connecting", "online"};
+    json out{{"state", kNames.at(static_cast<std::size_t>(state))},
+             {"broker", options.broker},
+             {"protocol", wire::to_string(protocol)},
+             {"since_ts", to_ms(since)},
+             {"inflight", client ? client->inflight() : 0},
+             {"reconnects", sessions > 0 ? sessions - 1 : 0},
+             {"lanes", json::object()}};
+    if (last_error) out["last_error"] = last_error->message;
+    for (const auto& lane : lanes) {
+      const auto name = contract::to_string(lane->lane());
+      const auto last = journal.committed(lane->lane());
+      std::uint64_t pending = 0;
+      for (const auto& span : lane->position().pending(last)) pending += span.to - span.from + 1;
+      out["lanes"][name] = {{"last", last}, {"sent", lane->highest_done()}, {"pending", pending}};
+      if (options.county_ack) out["county"][name] = county_has.at(contract::index(lane->lane()));
+    }
+    return out;
+  }
+
+  boost::asio::io_context& io;
+  Clock& clock;
+  const Options options;
+  const contract::Topics topics;
+  journal::Journal& journal;
+  const Hooks hooks;
+  const Millis commit_window;
+  const contract::DateFunction date = [this](Moment moment) { return journal.date(moment); };
+
+  State state = State::off;
+  WallTime since{};
+  wire::MqttProtocol protocol = options.protocol;
+  std::optional<Error> last_error;
+  std::uint64_t sessions = 0;
+  Backoff backoff;
+  boost::asio::steady_timer retry_timer;
+  boost::asio::steady_timer tick_timer;
+
+  bool born = false;           // this session may publish
+  std::uint64_t revision = 0;  // of the last `meta`
+  std::array<std::unique_ptr<Backlog>, contract::kLaneCount> lanes;
+  std::deque<wire::MqttPublish> outbox;  // goes before the lanes
+  std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged
+  MonoTime last_progress{};
+  MonoTime health_due{};
+  std::string stated;  // what the last `state` said, without its time
+  std::array<std::uint64_t, contract::kLaneCount> county_has{};
+  std::unique_ptr<wire::MqttClient> client;  // last: its handlers use the rest
+};
+
+Uplink::Uplink(boost::asio::io_context& io, Clock& clock, Options options, contract::Topics topics,
+               journal::Journal& journal, Hooks hooks)
+    : impl_{std::make_shared<Impl>(io, clock, std::move(options), std::move(topics), journal, std::move(hooks))} {}
+
+Uplink::~Uplink() {
+  stop();
+}
+
+void Uplink::start() {
+  impl_->start();
+}
+void Uplink::stop() {
+  impl_->stop();
+}
+void Uplink::committed() {
+  impl_->committed();
+}
+
+void Uplink::alarm_changed(const Alarm& alarm) {
+  if (!impl_->born) return;  // the birth will say it
+  impl_->journal.sync([weak = std::weak_ptr{impl_}, alarm](const Status& durable) {
+    const auto impl = weak.lock();
+    if (!impl || !durable) return;
+    impl->publish_snapshot(alarm, kOutbox);
+    impl->pump();
+  });
+}
+
+void Uplink::meta_changed() {
+  if (!impl_->born) return;
+  impl_->publish_meta(kOutbox);
+  impl_->publish_snapshots(kOutbox);
+  impl_->pump();
+}
+
+nlohmann::json Uplink::status() const {
+  return impl_->status();
+}
+
+}  // namespace hamlet::uplink

@@ -1,0 +1,467 @@
+// The uplink with a real journal, a real mosquitto, a bad link and a county that keeps the books.
+#include "sync/uplink/uplink.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+#include "tests/support/broker.hpp"
+#include "tests/support/county.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/proxy.hpp"
+
+using hamlet::Alarm;
+using hamlet::Millis;
+using hamlet::Reading;
+using hamlet::contract::Lane;
+using hamlet::journal::Journal;
+using hamlet::journal::Urgency;
+using hamlet::support::Broker;
+using hamlet::support::County;
+using hamlet::support::Proxy;
+using hamlet::uplink::Hooks;
+using hamlet::uplink::Uplink;
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+namespace {
+
+hamlet::contract::Topics topics() {
+  return hamlet::contract::Topics::from_division("430124104203", "gw-0017").value();
+}
+
+/// A box without devices: a journal and its uplink, on this thread.
+struct Box {
+  explicit Box(const std::string& broker, std::function<void(hamlet::uplink::Options&)> change = {},
+               Millis window = 50ms)
+      : commit_window{window} {
+    options.enabled = true;
+    options.broker = broker;
+    options.backoff_base = 50ms;
+    options.backoff_max = 200ms;
+    options.connect_deadline = 5s;
+    options.health_every = 1h;
+    if (change) change(options);
+    open();
+  }
+  ~Box() { close(); }
+
+  void open() {
+    journal = Journal::open(io, clock,
+                            {.directory = folder.path(),
+                             .window = commit_window,
+                             .machine_id = std::string(32, 'a'),
+                             .boot_id = std::string(32, 'b')})
+                  .value();
+    journal->set_revision(7);
+    Hooks hooks{.meta =
+                    [] {
+                      return Hooks::Meta{7, json{{"devices", json::array()}}};
+                    },
+                .alarms = [this] { return alarms; },
+                .health =
+                    [this] {
+                      return json{{"healthy", ++healths}};
+                    },
+                .command =
+                    [this](hamlet::contract::Command command, auto reply) {
+                      commands.push_back(command);
+                      reply({{"ok", true}, {"said", command.args.value("say", "")}});
+                    }};
+    uplink = std::make_unique<Uplink>(io, clock, options, topics(), *journal, std::move(hooks));
+    journal->on_committed([this] {
+      if (uplink) uplink->committed();
+    });
+  }
+  void close() {
+    if (uplink) uplink->stop();
+    uplink.reset();
+    if (journal) journal->stop();
+    journal.reset();
+  }
+
+  void read(std::size_t count, Urgency urgency = Urgency::window) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const Reading reading{.point = "river.level", .at = clock.mono(), .value = double(++readings)};
+      REQUIRE(journal->append(Lane::tele, clock.mono(),
+                              hamlet::contract::encode_readings(std::span{&reading, 1}, clock.mono()), urgency));
+    }
+  }
+  void happen() {
+    const hamlet::Event event{.source = "gateway", .kind = "up", .id = "0123456789abcdef", .at = clock.mono()};
+    REQUIRE(
+        journal->append(Lane::event, clock.mono(), hamlet::contract::encode_event(event, clock.mono()), Urgency::now));
+  }
+  Alarm alarm(hamlet::AlarmState state) {
+    return {.id = "level-high",
+            .occurrence = 1,
+            .state = state,
+            .severity = hamlet::Severity::major,
+            .since = {journal->boot(), clock.mono()},
+            .value = 3.5,
+            .limit = 3.0,
+            .text = {"水位高", "level high"},
+            .sources = {"river.level"}};
+  }
+  void raise() {
+    const auto raised = alarm(hamlet::AlarmState::unacked);
+    alarms = {raised};
+    REQUIRE(journal->append(Lane::alarm, clock.mono(),
+                            hamlet::contract::encode_alarm(raised, {journal->boot(), clock.mono()}), Urgency::now));
+    uplink->alarm_changed(raised);
+  }
+  void photograph(std::string jpeg) { REQUIRE(journal->append_media(clock.mono(), std::move(jpeg))); }
+
+  template <class Done>
+  bool run_until(Done done, std::chrono::milliseconds deadline = 30s) {
+    const auto until = std::chrono::steady_clock::now() + deadline;
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      io.restart();
+      io.run_one_for(5ms);
+    }
+    return true;
+  }
+  [[nodiscard]] std::string state() const { return uplink->status()["state"]; }
+  bool online() {
+    return run_until([&] { return state() == "online"; });
+  }
+  [[nodiscard]] std::uint64_t pending() const {
+    std::uint64_t sum = 0;
+    for (const auto& [name, lane] : uplink->status()["lanes"].items()) sum += lane["pending"].get<std::uint64_t>();
+    return sum;
+  }
+  bool drained() {
+    return run_until([&] {
+      const auto stat = journal->stat();
+      return std::all_of(stat.lanes.begin(), stat.lanes.end(), [](const auto& lane) { return lane.waiting == 0; }) &&
+             pending() == 0;
+    });
+  }
+
+  hamlet::support::TempDir folder;
+  boost::asio::io_context io;
+  hamlet::SystemClock clock{true};
+  Millis commit_window;
+  hamlet::uplink::Options options;
+  std::vector<Alarm> alarms;
+  std::vector<hamlet::contract::Command> commands;
+  std::uint64_t readings = 0;
+  int healths = 0;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<Uplink> uplink;
+};
+
+County::Options county_of(const Broker& broker, bool keep = false) {
+  return {.broker = broker.uri(), .base = topics().base(), .keep_messages = keep};
+}
+
+}  // namespace
+
+TEST_CASE("a birth says everything that a page needs, and a stop says goodbye") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri()};
+  CHECK(box.state() == "off");
+  box.alarms = {box.alarm(hamlet::AlarmState::acked)};
+  box.read(3, Urgency::now);
+  box.uplink->start();
+  REQUIRE(box.online());
+  REQUIRE(box.drained());
+  REQUIRE(county.wait_until(
+      [](const auto& now) {
+        return now.total(Lane::tele).prefix == 3 && now.alarms.size() == 1 && now.health.is_object();
+      },
+      10s));
+  const auto birth = county.snapshot();
+  CHECK(birth.state["state"] == "online");
+  CHECK(birth.state["gw"] == "gw-0017");
+  CHECK(birth.state["epoch"] == box.journal->epoch());
+  CHECK(birth.state["firmware"] == HAMLET_VERSION);
+  CHECK(birth.state["lanes"]["tele"].contains("pending"));
+  CHECK(birth.meta["rev"] == 7);
+  CHECK(birth.meta["devices"].is_array());
+  CHECK(birth.alarms.at("level-high")["state"] == "acked");
+  CHECK(birth.health["healthy"] == 1);
+  CHECK(birth.invalid.empty());
+  const auto status = box.uplink->status();
+  CHECK(status["broker"] == broker.uri());
+  CHECK(status["protocol"] == "5");
+  CHECK(status["lanes"]["tele"] == json{{"last", 3}, {"sent", 3}, {"pending", 0}});
+  box.close();
+  CHECK(county.wait_until([](const auto& now) { return now.state["state"] == "offline"; }, 10s));
+}
+
+TEST_CASE("every lane arrives, each in its own numbers, by MQTT 5 and by 3.1.1") {
+  for (const auto protocol : {hamlet::wire::MqttProtocol::v5, hamlet::wire::MqttProtocol::v311}) {
+    Broker broker;
+    County county{county_of(broker)};
+    Box box{broker.uri(), [&](auto& options) { options.protocol = protocol; }};
+    box.uplink->start();
+    REQUIRE(box.online());
+    box.read(500);
+    for (int i = 0; i < 30; ++i) box.happen();
+    for (int i = 0; i < 5; ++i) box.photograph("jpeg " + std::to_string(i));
+    box.raise();
+    REQUIRE(box.drained());
+    REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
+    const auto books = county.snapshot();
+    CHECK(books.total(Lane::event).prefix == 30);
+    CHECK(books.total(Lane::media).prefix == 5);
+    CHECK(books.total(Lane::alarm).prefix == 1);
+    CHECK(books.total(Lane::tele).duplicates == 0);
+    CHECK(books.readings == 500);
+    CHECK(books.media_bytes == 5 * 6);
+    CHECK(books.alarms.at("level-high")["state"] == "unacked");
+    CHECK(books.invalid.empty());
+  }
+}
+
+TEST_CASE("the Will tells of a box that went without a word") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  proxy.cut();
+  REQUIRE(county.wait_until([](const auto& now) { return now.state.value("state", "") == "offline"; }, 10s));
+  CHECK(county.snapshot().state["epoch"] == box.journal->epoch());
+  proxy.open();
+  REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+  REQUIRE(box.online());
+  CHECK(county.wait_until([](const auto& now) { return now.state["state"] == "online"; }, 10s));
+  CHECK(box.uplink->status()["reconnects"] == 1);
+}
+
+TEST_CASE("never are more than twenty messages in flight") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  proxy.stall();
+  box.read(500, Urgency::now);
+  for (int i = 0; i < 30; ++i) box.happen();
+  std::uint64_t most = 0;
+  REQUIRE(box.run_until([&] {
+    most = std::max(most, box.uplink->status()["inflight"].get<std::uint64_t>());
+    return box.journal->committed(Lane::tele) == 500 && most == 20;
+  }));
+  proxy.open();
+  REQUIRE(box.run_until([&] {
+    most = std::max(most, box.uplink->status()["inflight"].get<std::uint64_t>());
+    return box.pending() == 0;
+  }));
+  CHECK(most == 20);
+  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
+}
+
+TEST_CASE("a link that is cut again and again loses nothing and doubles only what was in flight") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  box.read(5'000);
+  constexpr std::uint64_t kCuts = 4;
+  for (std::uint64_t cut = 1; cut <= kCuts; ++cut) {
+    REQUIRE(box.run_until([&] { return box.uplink->status()["lanes"]["tele"]["sent"] >= cut * 1'000; }));
+    proxy.cut();
+    REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+    proxy.open();
+    REQUIRE(box.online());
+  }
+  REQUIRE(box.drained());
+  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 5'000; }, 20s));
+  const auto tele = county.snapshot().total(Lane::tele);
+  CHECK(tele.missing == 0);
+  CHECK(tele.conflicts == 0);
+  CHECK(tele.duplicates <= kCuts * 20);
+}
+
+TEST_CASE("a half-open link under load is found within two keepalives, though TCP says nothing") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri(), [](auto& options) { options.keepalive = 2s; }};
+  box.uplink->start();
+  REQUIRE(box.online());
+  proxy.half_open();
+  const auto began = std::chrono::steady_clock::now();
+  box.read(100, Urgency::now);
+  REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+  CHECK(std::chrono::steady_clock::now() - began < 4s + 500ms);
+  proxy.open();
+  REQUIRE(box.online());
+  REQUIRE(box.drained());
+  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 100; }, 10s));
+}
+
+TEST_CASE("an alarm goes ahead of a backlog") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker, true)};
+  Box box{proxy.uri()};
+  box.read(4'000, Urgency::now);
+  REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 4'000; }));
+  proxy.rate(4'000'000);
+  box.uplink->start();
+  REQUIRE(box.run_until([&] { return box.uplink->status()["lanes"]["tele"]["sent"] >= 500; }));
+  const auto sent_before = box.uplink->status()["lanes"]["tele"]["sent"].get<std::uint64_t>();
+  box.raise();
+  std::uint64_t sent_when_durable = 0;
+  REQUIRE(box.run_until([&] {
+    if (sent_when_durable == 0 && box.journal->committed(Lane::alarm) == 1) {
+      sent_when_durable = box.uplink->status()["lanes"]["tele"]["sent"];
+    }
+    return box.uplink->status()["lanes"]["alarm"]["sent"] == 1;
+  }));
+  proxy.rate(0);
+  REQUIRE(box.drained());
+  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 4'000; }, 20s));
+  const auto books = county.snapshot();
+  const auto alarm = std::find_if(books.messages.begin(), books.messages.end(),
+                                  [](const auto& arrival) { return arrival.lane == Lane::alarm; });
+  REQUIRE(alarm != books.messages.end());
+  const auto ahead = static_cast<std::uint64_t>(alarm - books.messages.begin());
+  CHECK(ahead >= sent_before);
+  CHECK(ahead <= sent_when_durable + 2 * 20);  // what was in flight when it became durable
+}
+
+TEST_CASE("nothing is sent before it is durable") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri(), [](auto& options) { options.health_every = 1s; }, 1h};
+  box.uplink->start();
+  REQUIRE(box.online());
+  box.read(10);
+  // Two more healths: the uplink has looked around meanwhile.
+  const int before = box.healths;
+  REQUIRE(box.run_until([&] { return box.healths >= before + 2; }));
+  CHECK(box.journal->committed(Lane::tele) == 0);
+  CHECK(county.snapshot().total(Lane::tele).received == 0);
+  box.journal->sync([](const auto&) {});
+  REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 10; }));
+  REQUIRE(box.drained());
+  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 10; }, 10s));
+}
+
+TEST_CASE("a restart goes on where it stood, in the same epoch") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri()};
+  box.uplink->start();
+  box.read(100);
+  REQUIRE(box.drained());
+  box.close();
+  box.open();
+  box.uplink->start();
+  box.read(100);
+  REQUIRE(box.drained());
+  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 200; }, 10s));
+  const auto books = county.snapshot();
+  CHECK(books.epochs.size() == 1);
+  CHECK(books.total(Lane::tele).duplicates == 0);
+}
+
+TEST_CASE("commands are judged before they are handed on, and answered where the county asks") {
+  Broker broker;
+  County county{county_of(broker)};
+  county.publish("cmd/ping", R"({"id":"old"})", true);
+  Box box{broker.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  county.publish("cmd/ping", "no JSON");
+  county.publish("cmd/ping", R"({"id":"c1","say":"hi"})");
+  county.request("cmd/ping", R"({"id":"c2","say":"ho"})", "answer/ping", "corr-2");
+  REQUIRE(box.run_until([&] { return box.commands.size() == 2; }));
+  REQUIRE(box.run_until([&] {
+    const auto now = county.snapshot();
+    return now.replies.contains("ping") && now.replies.at("ping").size() == 2;
+  }));
+  CHECK(box.commands[0].id == "c1");
+  CHECK(box.commands[1].id == "c2");
+  const auto replies = county.snapshot().replies.at("ping");
+  CHECK(replies[0]["id"] == "c1");
+  CHECK(replies[0]["said"] == "hi");
+  CHECK(replies[0]["gw"] == "gw-0017");
+  CHECK(replies[1]["id"] == "c2");
+  CHECK(county.correlations() == std::vector<std::string>{"corr-2"});
+}
+
+TEST_CASE("the county's ack is clamped to what was sent, and another epoch's is nobody's") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri(), [](auto& options) { options.county_ack = true; }};
+  box.uplink->start();
+  REQUIRE(box.online());
+  box.read(10);
+  REQUIRE(box.drained());
+  county.publish("ack", json{{"0000000000000000", {{"tele", 5}}}}.dump(), true);
+  county.publish("ack", json{{box.journal->epoch(), {{"tele", 4}}}}.dump(), true);
+  REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 4; }));
+  county.publish("ack", json{{box.journal->epoch(), {{"tele", 1'000}}}}.dump(), true);
+  REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 10; }));
+}
+
+TEST_CASE("a broker that refuses a lane is told of in words, and nothing counts as sent") {
+  hamlet::support::TempDir folder;
+  const auto acl = folder.path() / "acl";
+  std::ofstream{acl} << "topic readwrite " << topics().base() << "/state\ntopic readwrite " << topics().base()
+                     << "/meta\ntopic read " << topics().base() << "/cmd/#\n";
+  Broker broker{"acl_file " + acl.string()};
+  Box box{broker.uri(), [](auto& options) { options.protocol = hamlet::wire::MqttProtocol::v5; }};
+  box.read(3, Urgency::now);
+  box.uplink->start();
+  REQUIRE(box.run_until([&] { return box.uplink->status().contains("last_error"); }));
+  CHECK(box.uplink->status()["last_error"].get<std::string>().find("refuses tele: 0x87") != std::string::npos);
+  CHECK(box.uplink->status()["lanes"]["tele"]["pending"] == 3);
+}
+
+TEST_CASE("a broker that restarts without its memory gets a birth again") {
+  Broker broker;
+  Box box{broker.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  broker.kill();
+  REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+  box.read(50);
+  broker.start();
+  County county{county_of(broker)};
+  REQUIRE(box.online());
+  REQUIRE(box.drained());
+  CHECK(county.wait_until([](const auto& now) { return now.state.is_object() && now.meta.is_object(); }, 10s));
+}
+
+TEST_CASE("stop is bounded, whatever the link does") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  Box box{proxy.uri()};
+  box.uplink->start();
+  SUBCASE("at once") {}
+  SUBCASE("online") {
+    REQUIRE(box.online());
+  }
+  SUBCASE("half-open, with messages in flight") {
+    REQUIRE(box.online());
+    proxy.half_open();
+    box.read(100, Urgency::now);
+    REQUIRE(box.run_until([&] { return box.uplink->status()["inflight"] == 20; }));
+  }
+  SUBCASE("while it waits to try again") {
+    proxy.cut();
+    REQUIRE(box.run_until([&] { return box.state() == "offline"; }));
+  }
+  const auto began = std::chrono::steady_clock::now();
+  box.uplink->stop();
+  CHECK(std::chrono::steady_clock::now() - began < 2'500ms);
+  CHECK(box.state() == "off");
+  box.uplink->stop();
+}

@@ -1,0 +1,101 @@
+#include "cameras/camera_config.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace hamlet;
+using namespace hamlet::cameras;
+
+namespace {
+
+// The diagnostics' text, one a line.
+std::string problems_of(std::string_view toml) {
+  auto document = config::Document::parse(toml, "t.toml");
+  (void)read_cameras(document.root());
+  document.finish();
+  std::string out;
+  for (const auto& diagnostic : document.diagnostics()) out += diagnostic.to_string() + "\n";
+  return out;
+}
+
+bool says(const std::string& problems, std::string_view words) {
+  return problems.find(words) != std::string::npos;
+}
+
+constexpr std::string_view kZone = "[[camera.zone]]\nid = \"z\"\npolygon = [[0, 0], [10, 0], [10, 10]]\n";
+
+}  // namespace
+
+TEST_CASE("a camera is read with its zones and defaults") {
+  auto document = config::Document::parse(R"(
+[[camera]]
+id = "ford"
+source = "file:/clips/ford.avi"
+name = { zh = "渡口", en = "The ford" }
+loop = true
+drawn_on = [768, 576]
+gb28181 = "43012410401320000001"
+[[camera.zone]]
+id = "water"
+name = { zh = "水面", en = "Water" }
+polygon = [[0, 0], [100, 0], [100, 50.5]]
+min_area = 0.2
+hold = "500ms"
+[[camera]]
+id = "gate"
+source = "rtsp://10.0.0.9:8554/main"
+user = "viewer"
+transport = "udp"
+evidence = "none"
+enabled = false
+)",
+                                          "t.toml");
+  const auto cameras = read_cameras(document.root());
+  document.finish();
+  REQUIRE(document.ok());
+  REQUIRE(cameras.size() == 2);
+  CHECK(cameras[0].name == Text{"渡口", "The ford"});
+  CHECK(cameras[0].loop);
+  CHECK(cameras[0].evidence == Evidence::masked);
+  CHECK(cameras[0].drawn_on == std::pair<double, double>{768, 576});
+  REQUIRE(cameras[0].zones.size() == 1);
+  CHECK(cameras[0].zones[0].polygon.size() == 3);
+  CHECK(cameras[0].zones[0].min_area == 0.2);
+  CHECK(cameras[0].zones[0].hold == Millis{500});
+  CHECK(cameras[0].zones[0].on_delay == Millis{200});
+  CHECK_FALSE(cameras[1].enabled);
+  CHECK(cameras[1].transport == Transport::udp);
+  CHECK(cameras[1].evidence == Evidence::none);
+  CHECK(cameras[1].user == "viewer");
+  CHECK(cameras[1].name == Text{"gate", "gate"});
+}
+
+TEST_CASE("what is wrong with a camera is said, with what to do") {
+  const auto source = [](std::string_view text) {
+    return problems_of("[[camera]]\nid = \"a\"\nsource = \"" + std::string{text} + "\"\n");
+  };
+  CHECK(source("file:/clips/a.avi").empty());
+  CHECK(says(source("clips/a.avi"), "expected \"file:/path/clip.mp4\" or \"rtsp://host/path\""));
+  CHECK(says(source("http://host/x"), "this is no source"));
+  CHECK(says(source("file:clips/a.avi"), "whole path"));
+  CHECK(says(source("rtsp:///x"), "host is missing"));
+  CHECK(says(source("rtsp://host/a b"), "space"));
+  CHECK(says(problems_of("[[camera]]\nid = \"a\"\n"), "source"));
+  CHECK(says(problems_of("[[camera]]\nid = \"a\"\nsource = \"file:/x\"\ngb28181 = \"123\"\n"), "20 digits"));
+  CHECK(says(problems_of("[[camera]]\nid = \"a\"\nsource = \"file:/x\"\ndrawn_on = [1280]\n"), "drawn_on"));
+}
+
+TEST_CASE("a password in the source is refused, and not repeated") {
+  const auto problems = problems_of("[[camera]]\nid = \"a\"\nsource = \"rtsp://admin:hunter2@host/x\"\n");
+  CHECK(says(problems, "password = { file ="));
+  CHECK_FALSE(says(problems, "hunter2"));
+}
+
+TEST_CASE("zones need three corners inside a picture, and an id of their own") {
+  const auto camera = std::string{"[[camera]]\nid = \"a\"\nsource = \"file:/x\"\n"};
+  CHECK(problems_of(camera + std::string{kZone}).empty());
+  CHECK(says(problems_of(camera + std::string{kZone} + std::string{kZone}), "another zone"));
+  CHECK(says(problems_of(camera + "[[camera.zone]]\nid = \"z\"\npolygon = [[0, 0], [1, 1]]\n"), "3 to 32 corners"));
+  CHECK(says(problems_of(camera + "[[camera.zone]]\nid = \"z\"\npolygon = [[0, 0], [1, 1], [-1, 5]]\n"),
+             "outside any picture"));
+  CHECK(says(problems_of(camera + camera), "another camera"));
+}

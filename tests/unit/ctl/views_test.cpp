@@ -1,0 +1,189 @@
+#include "firmware/ctl/views.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace hamlet::ctl;
+using hamlet::Lang;
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::int64_t kNow = 1'795'411'860'000;  // 2026-11-23 13:31:00 in Beijing
+
+Invocation asked(Verb verb, Lang lang) {
+  Invocation out;
+  out.verb = verb;
+  out.lang = lang;
+  out.point = "river.level";
+  out.since = 2h;
+  out.limit = 100;
+  return out;
+}
+
+Shown zh(Verb verb, const json& result) {
+  return show(asked(verb, Lang::zh), result, hamlet::wall_from_ms(kNow), false);
+}
+Shown en(Verb verb, const json& result) {
+  return show(asked(verb, Lang::en), result, hamlet::wall_from_ms(kNow), false);
+}
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+json status() {
+  return json::parse(
+      R"({"gw":"gw-0017","version":"0.1.0","contract":1,"uptime_s":93784,"boot":3,"epoch":"9f2c41d07be1a655",
+    "ts":1795411860000,"tq":"synced","health":"degraded",
+    "problems":[{"id":"device:river","text":{"zh":"设备 river 没有应答","en":"device river does not answer"}}],
+    "devices":{"up":2,"down":1},"cameras":{"up":1,"down":0},"alarms":{"unacked":1,"active":2},
+    "uplink":{"state":"offline","broker":"mqtt://county:1883"},"journal":{"unsent":120,"waiting":3,"file_bytes":3240000}})");
+}
+
+}  // namespace
+
+TEST_CASE("status says what is wrong and what to do") {
+  const auto shown = zh(Verb::status, status());
+  CHECK(shown.data ==
+        "网关    gw-0017\n"
+        "状态    有问题\n"
+        "版本    0.1.0\n"
+        "已运行  26 小时 3 分钟\n"
+        "时间    2026-11-23 13:31:00 (已校时)\n"
+        "设备    2 个在线，1 个掉线\n"
+        "摄像机  1 个在线，0 个掉线\n"
+        "告警    2 条需要处理，其中 1 条未确认\n"
+        "上行    未连接  mqtt://county:1883\n"
+        "日志库  120 条待上传，3 条待写入，占用 3.2 MB\n"
+        "问题    设备 river 没有应答\n");
+  for (const auto* next : {"hamlet points", "hamlet alarms", "hamlet uplink"}) CHECK(has(shown.words, next));
+  CHECK(!has(shown.words, "hamlet cameras"));
+  CHECK(has(en(Verb::status, status()).data, "Problems  device river does not answer\n"));
+}
+
+TEST_CASE("status has nothing to say when all is well") {
+  auto all_well = status();
+  all_well["health"] = "ok";
+  all_well["problems"] = json::array();
+  all_well["devices"]["down"] = 0;
+  all_well["alarms"] = {{"unacked", 0}, {"active", 0}};
+  all_well["uplink"]["state"] = "online";
+  const auto shown = en(Verb::status, all_well);
+  CHECK(shown.words.empty());
+  CHECK(has(shown.data, "State    ok\n"));
+}
+
+TEST_CASE("points show value, quality and its reason in words") {
+  const auto points = json::parse(R"({"points":[
+    {"point":"river.level","name":{"zh":"河道水位","en":"River level"},"value":2.31,"unit":"m","q":"good","ts":1795411855000,"tq":"synced"},
+    {"point":"pump.on","name":{"zh":"水泵","en":"Pump"},"value":null,"unit":"","q":"missing","why":"device-down","ts":1795411680000,"tq":"synced"},
+    {"point":"rain.rate","name":{"zh":"雨强","en":"Rain"},"value":null,"unit":"mm","q":"missing","why":"no-reading-yet","ts":null}]})");
+  CHECK(zh(Verb::points, points).data ==
+        "测点         名称        值  单位  质量  原因        时间                   多久前\n"
+        "river.level  河道水位  2.31  m     好                2026-11-23 13:30:55    5 秒前\n"
+        "pump.on      水泵         -        缺失  设备掉线    2026-11-23 13:28:00  3 分钟前\n"
+        "rain.rate    雨强         -  mm    缺失  还没有读数  -                           -\n");
+  CHECK(has(en(Verb::points, points).data, "device down"));
+}
+
+TEST_CASE("readings of a time when the clock was not set are marked") {
+  const auto readings = json::parse(R"({"point":"river.level","unit":"m","readings":[
+    {"t":1795411800000,"tq":"unsynced","v":2.3,"q":"good"},{"t":1795411860000,"tq":"synced","v":9.9,"q":"suspect","why":"rate-of-change"}]})");
+  const auto shown = en(Verb::readings, readings);
+  CHECK(shown.data ==
+        "Time                         Age  Value  Unit  Quality  Reason\n"
+        "2026-11-23 13:30:00 ?  1 min ago    2.3  m     good\n"
+        "2026-11-23 13:31:00      0 s ago    9.9  m     suspect  changes too fast\n");
+  CHECK(has(shown.words, "not certain"));
+}
+
+TEST_CASE("readings that were cut off say so") {
+  auto request = asked(Verb::readings, Lang::en);
+  request.limit = 1;
+  const json one{{"readings", {{{"t", kNow}, {"tq", "synced"}, {"v", 1}, {"q", "good"}}}}};
+  CHECK(has(show(request, one, hamlet::wall_from_ms(kNow), false).words, "Only the newest 1"));
+  request.limit = 2;
+  CHECK(show(request, one, hamlet::wall_from_ms(kNow), false).words.empty());
+}
+
+TEST_CASE("events tell their facts in words") {
+  const auto events = json::parse(
+      R"({"events":[{"epoch":"9f2c41d07be1a655","seq":7,"ts":1795411860000,"tq":"synced","source":"cam-ford",
+    "kind":"motion","phase":"end","event":"00112233aabbccdd","detail":{"zone":"ford","why":"camera-lost","box":[1,2,3,4]},"media":[]},
+    {"epoch":"9f2c41d07be1a655","seq":8,"ts":1795411860000,"tq":"synced","source":"gateway","kind":"brand-new","phase":"once","detail":{"x":1}}]})");
+  CHECK(zh(Verb::events, events).data ==
+        "时间                 多久前  来源      事件        阶段  详情\n"
+        "2026-11-23 13:31:00  0 秒前  cam-ford  画面有动静  结束  原因=摄像机掉线 区域=ford\n"
+        "2026-11-23 13:31:00  0 秒前  gateway   brand-new         x=1\n");
+}
+
+TEST_CASE("alarms that call for somebody come first, the most urgent on top") {
+  const auto alarm = [](const char* id, const char* state, const char* severity) {
+    return json{{"alarm", id},
+                {"occurrence", 2},
+                {"state", state},
+                {"severity", severity},
+                {"since", kNow - 60'000},
+                {"value", 4.7},
+                {"limit", 4.5},
+                {"text", {{"zh", "水位过高"}, {"en", "Level high"}}}};
+  };
+  const json alarms{{"alarms",
+                     {alarm("normal-one", "normal", "critical"), alarm("acked-one", "acked", "critical"),
+                      alarm("minor-one", "unacked", "minor"), alarm("major-one", "unacked", "major")}}};
+  const auto shown = en(Verb::alarms, alarms);
+  const auto at = [&](const char* id) { return shown.data.find(id); };
+  CHECK(at("major-one") < at("minor-one"));
+  CHECK(at("minor-one") < at("acked-one"));
+  CHECK(at("normal-one") == std::string::npos);
+  CHECK(has(shown.words, "1 more alarms are normal"));
+  CHECK(has(shown.words, "hamlet alarms ack major-one"));
+}
+
+TEST_CASE("cameras, journal and uplink are drawn") {
+  const auto cameras =
+      en(Verb::cameras, json::parse(R"({"cameras":[{"id":"cam-ford","name":{"zh":"渡口","en":"Ford"},"state":"down",
+    "why":"timeout","fps":0.04,"frames":12,"zones":["ford","road"]}],"eyes":{"state":"up","restarts":2}})"));
+  CHECK(has(cameras.data, "cam-ford  Ford  down   no answer in time  0.0      12  ford road  -\n"));
+  CHECK(has(cameras.data, "Analysis process  up, restarted 2 times\n"));
+
+  const auto journal =
+      zh(Verb::journal, json::parse(R"({"epoch":"9f2c41d07be1a655","boot":3,"window_ms":10000,"file_bytes":4096,
+    "media_bytes":0,"failure":"disk full","lanes":{"tele":{"first":1,"last":1841,"waiting":3,"unsent":120}}})"));
+  CHECK(has(journal.data, "测量数据         1      1841       3     120\n"));
+  CHECK(has(journal.data, "故障      disk full"));
+  CHECK(has(journal.words, "df -h"));
+
+  const auto uplink =
+      en(Verb::uplink, json::parse(R"({"state":"connecting","broker":"mqtt://county:1883","protocol":"5",
+    "since_ts":1795411800000,"last_error":"refused","inflight":0,"reconnects":4,"no_subscriber":0,
+    "lanes":{"alarm":{"last":3,"sent":2,"pending":1}}})"));
+  CHECK(has(uplink.data, "State               connecting\n"));
+  CHECK(has(uplink.data, "Lane   Last  Sent up to  Pending\nalarm     3           2        1\n"));
+}
+
+TEST_CASE("where there is nothing, the words say what that means and stdout stays empty") {
+  const std::vector<std::pair<Verb, const char*>> rows{
+      {Verb::points, "[[device]]"}, {Verb::readings, "--since 7d"}, {Verb::events, "--since 7d"},
+      {Verb::alarms, "[[alarm]]"},  {Verb::cameras, "[[camera]]"},
+  };
+  for (const auto& [verb, next] : rows) {
+    for (const auto& shown : {zh(verb, json::object()), en(verb, json::object())}) {
+      CHECK(shown.data.empty());
+      CHECK(has(shown.words, next));
+    }
+  }
+  const json quiet{{"alarms", {{{"alarm", "a"}, {"state", "normal"}}}}};
+  CHECK(has(en(Verb::alarms, quiet).words, "1 defined, all normal"));
+  CHECK(has(en(Verb::uplink, {{"state", "off"}}).words, "[uplink]"));
+}
+
+TEST_CASE("a result of another shape does not throw") {
+  const std::vector<json> results{json{}, json::array({1, 2}),
+                                  json{{"points", "x"}, {"readings", 1}, {"events", {1, "x"}}, {"alarms", {nullptr}}},
+                                  json{{"points", {1}}, {"cameras", {{{"fps", "x"}, {"zones", {1}}}}}, {"lanes", 5}}};
+  for (const auto verb : {Verb::status, Verb::points, Verb::readings, Verb::events, Verb::alarms, Verb::alarm_ack,
+                          Verb::cameras, Verb::journal, Verb::uplink, Verb::config_check}) {
+    for (const auto& result : results) CHECK_NOTHROW(static_cast<void>(zh(verb, result)));
+  }
+}

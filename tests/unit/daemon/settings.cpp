@@ -1,0 +1,113 @@
+#include "firmware/daemon/settings.hpp"
+
+#include <cstdlib>
+#include <fstream>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "firmware/daemon/meta.hpp"
+#include "tests/support/process.hpp"
+
+namespace {
+
+using namespace hamlet;
+
+constexpr std::string_view kSmallest = R"([gateway]
+id = "gw-1"
+division = "430124104203"
+)";
+
+auto read(const std::string& text) {
+  const support::TempDir dir;
+  const auto file = dir.path() / "hamlet.toml";
+  std::ofstream{file} << text;
+  return daemon::read_settings(file);
+}
+
+std::string first_mistake(const std::string& text) {
+  const auto settings = read(text);
+  return settings ? std::string{"none"} : settings.error().front().to_string();
+}
+
+std::filesystem::path example() { return std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "firmware/image/hamlet.toml"; }
+
+}  // namespace
+
+TEST_CASE("the example config is right, and shows every kind of thing") {
+  const auto settings = daemon::read_settings(example());
+  REQUIRE_MESSAGE(settings, settings.error().front().to_string());
+  CHECK(settings->topics.base() == "hamlet/v1/430124/104/203/gw-0017");
+  CHECK(settings->devices.size() == 2);
+  CHECK(settings->rules.alarms.size() == 2);
+  CHECK(settings->rules.quality.size() == 1);
+  CHECK(settings->cameras.size() == 1);
+  CHECK(settings->gateway.county_verbs.contains("alarm.ack"));
+}
+
+TEST_CASE("a config of three lines is enough") {
+  const auto settings = read(std::string{kSmallest});
+  REQUIRE(settings);
+  CHECK(settings->gateway.name.zh == "gw-1");
+  CHECK(settings->uplink.enabled == false);
+  CHECK(settings->journal.window == Millis{10'000});
+}
+
+TEST_CASE("mistakes in different rooms are told in one go, each at its line") {
+  const auto settings = read(R"([gateway]
+id = "Gateway 1"
+division = "4301"
+[journal]
+window = "10"
+[uplink]
+broker = "mqtt://county"
+kepalive = "30s"
+[[device]]
+id = "river"
+driver = "modbuss"
+)");
+  REQUIRE_FALSE(settings);
+  std::string all;
+  for (const auto& each : settings.error()) all += each.to_string() + "\n";
+  CAPTURE(all);
+  for (const auto* part : {":2:", "id: expected an id", ":3:", "division", ":5:", "window", "duration", ":8:",
+                           "did you mean 'keepalive'", ":11:", "modbus"}) {
+    CHECK_MESSAGE(all.find(part) != std::string::npos, "not told: ", part);
+  }
+}
+
+TEST_CASE("a camera may not have the id of a device: both are sources of events") {
+  const auto text = first_mistake(std::string{kSmallest} + R"([[device]]
+id = "ford"
+driver = "modbus"
+address = "127.0.0.1"
+[[device.point]]
+id = "p"
+function = "coil"
+address = 1
+[[camera]]
+id = "ford"
+source = "file:/clip.avi"
+)");
+  CHECK(text.find("camera[1].id: a device has this id") != std::string::npos);
+}
+
+TEST_CASE("a file that is not there is told in words") {
+  const auto settings = daemon::read_settings("/nowhere/hamlet.toml");
+  REQUIRE_FALSE(settings);
+  CHECK(settings.error().front().to_string() == "/nowhere/hamlet.toml: there is no such file");
+}
+
+TEST_CASE("meta draws the page and gives nothing away") {
+  const auto settings = daemon::read_settings(example());
+  REQUIRE(settings);
+  const auto meta = daemon::describe(*settings);
+  CHECK(meta["devices"][0]["points"][0]["point"] == "river.level");
+  CHECK(meta["devices"][0]["points"][0]["unit"] == "m");
+  CHECK(meta["alarms"][0]["limit"] == 3.0);
+  CHECK(meta["cameras"][0]["zones"][0]["polygon"].size() == 4);
+  const auto text = meta.dump();
+  for (const auto* secret : {"rtsp", "viewer", "password", "192.168"}) {
+    CHECK_MESSAGE(text.find(secret) == std::string::npos, "meta tells ", secret);
+  }
+}

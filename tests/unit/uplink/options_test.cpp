@@ -1,0 +1,68 @@
+#include <doctest/doctest.h>
+
+#include "sync/uplink/uplink.hpp"
+
+using hamlet::config::Document;
+using hamlet::uplink::read_options;
+using hamlet::wire::MqttProtocol;
+using namespace std::chrono_literals;
+
+TEST_CASE("without a table there is no uplink") {
+  auto document = Document::parse("", "t.toml");
+  CHECK_FALSE(read_options(document.root().table("uplink")).enabled);
+  CHECK(document.ok());
+}
+
+TEST_CASE("a broker is enough") {
+  auto document = Document::parse("[uplink]\nbroker = \"mqtt://county.example\"\n", "t.toml");
+  const auto options = read_options(document.root().table("uplink"));
+  document.finish();
+  REQUIRE(document.ok());
+  CHECK(options.enabled);
+  CHECK(options.protocol == MqttProtocol::any);
+  CHECK(options.keepalive == 30s);
+  CHECK(options.backoff_base == 1s);
+  CHECK(options.backoff_max == 60s);
+  CHECK_FALSE(options.county_ack);
+}
+
+TEST_CASE("everything may be said") {
+  auto document = Document::parse(R"([uplink]
+enabled = false
+broker = "mqtt://10.0.0.1:1884"
+protocol = "3.1.1"
+client_id = "box-1"
+user = "box"
+keepalive = "1 min"
+connect_deadline = "30s"
+backoff = "5s"
+backoff_max = "10min"
+health_every = "5min"
+county_ack = true
+)",
+                                  "t.toml");
+  const auto options = read_options(document.root().table("uplink"));
+  document.finish();
+  REQUIRE(document.ok());
+  CHECK_FALSE(options.enabled);
+  CHECK(options.protocol == MqttProtocol::v311);
+  CHECK(options.client_id == "box-1");
+  CHECK(options.keepalive == 60s);
+  CHECK(options.backoff_max == 10min);
+  CHECK(options.county_ack);
+}
+
+TEST_CASE("what is wrong is found, with its place") {
+  const auto first_finding = [](const std::string& line) {
+    auto document = Document::parse("[uplink]\n" + line + "\n", "t.toml");
+    (void)read_options(document.root().table("uplink"));
+    document.finish();
+    return document.ok() ? std::string{} : document.diagnostics().front().to_string();
+  };
+  CHECK(first_finding("enabled = true").find("broker") != std::string::npos);
+  CHECK(first_finding("broker = \"county.example:1883\"").find("t.toml:2:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nprotocol = \"4\"").find("t.toml:3:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nkeepalive = \"1s\"").find("t.toml:3:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nbackoff = \"1min\"\nbackoff_max = \"1s\"").find("t.toml:4:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nkeepalife = \"30s\"").find("keepalive") != std::string::npos);
+}
