@@ -50,7 +50,10 @@ std::size_t end_of_string(std::string_view text, std::size_t begin) {
     if (text[i] == '\\' && quote == '"') {
       ++i;
     } else if (text.substr(i, closing.size()) == closing) {
-      return i + closing.size();
+      i += closing.size();
+      // Up to two quotes right before the closing three belong to the text.
+      for (int more = 0; multiline && more < 2 && i < text.size() && text[i] == quote; ++more) ++i;
+      return i;
     } else if (text[i] == '\n' && !multiline) {
       return i;
     }

@@ -352,7 +352,7 @@ void View::uplink() {
   if (!last_error.empty()) table.add({text(Say::last_error), Cell{last_error, Style::attention}});
   table.add({text(Say::inflight), figure(result_, "inflight")});
   table.add({text(Say::reconnects), figure(result_, "reconnects")});
-  table.add({text(Say::no_subscriber), figure(result_, "no_subscriber")});
+  if (result_.contains("no_subscriber")) table.add({text(Say::no_subscriber), figure(result_, "no_subscriber")});
   put(table);
 
   Table lanes{{left(Say::lane), right(Say::last), right(Say::sent), right(Say::pending)}};

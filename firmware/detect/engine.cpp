@@ -85,11 +85,12 @@ Millis Engine::history() const {
   for (const auto& point : points_) {
     const auto& rule = point.quality.rule();
     longest = std::max(longest, rule.gap.value_or(Millis{0}));
-    if (rule.flat_line)
+    if (rule.flat_line) {
       longest = std::max({longest, rule.flat_line->suspect, rule.flat_line->fail.value_or(Millis{0})});
+    }
   }
   for (const auto& alarm : alarms_) longest = std::max(longest, alarm.rule().within);
-  return longest + longest / 64;  // windows that are kept in parts reach a little further back
+  return 2 * longest;  // where all of the first half is missing, a flat line starts anew
 }
 
 void Engine::reload(Rules rules) {

@@ -54,7 +54,8 @@ struct Due {
 /// delay that runs out at the very moment of a reading is counted before that reading. The outcome does not depend on
 /// when or how often tick() is called, except for the missing readings, which only tick() reports.
 ///
-/// Cost: well under 1 us a reading. Memory: at most about 3 KiB for a point and 4 KiB for an alarm on rise or fall.
+/// Cost: well under 1 us a reading. Memory: at most about 4 KiB for a point with a flat-line test, and as much for an
+/// alarm on rise or fall.
 class Engine {
  public:
   /// `boot`: the journal's number of this boot.
@@ -63,8 +64,8 @@ class Engine {
   /// Takes up a stored alarm. Error corrupt: the value is damaged; that alarm starts afresh (and is saved anew).
   /// Error invalid: not a key of ours. A delay that was running in another boot starts anew.
   [[nodiscard]] Status restore(std::string_view key, std::string_view value);
-  /// Remembers a reading of this boot that was judged before the restart, oldest first. No outcome. How far back it is
-  /// of use: history().
+  /// Remembers a reading of this boot as it was judged before the restart, oldest first. No outcome. Of use are those
+  /// of the last history(), and of each point the newest one before, with the gap that followed it.
   void prime(const Reading& reading);
   [[nodiscard]] Millis history() const;
   /// Goes on with other rules (reload): unchanged tests keep what they remember, alarms their state. Alarms whose rule

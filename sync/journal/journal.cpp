@@ -116,8 +116,8 @@ struct InFlight {
 
 }  // namespace
 
-// All members belong to the io thread but writer_ (the `journal-write` Worker's) and reader_ (the `journal-read`
-// Worker's). Handlers posted back hold a weak pointer: after the journal they do nothing.
+// All members belong to the io thread, but `writer` is the Worker `writing`'s and `reader` the Worker `reading`'s while
+// these run. Handlers posted back hold a weak pointer: after the journal they do nothing.
 struct Journal::Impl : std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& io_context, Clock& the_clock, Options the_options, Opened opened)
       : io{io_context},
@@ -310,7 +310,6 @@ void Journal::Impl::succeeded() {
   media_bytes += batch.picture_bytes;
   retry_after = kFirstRetry;
   const bool recovered = !std::exchange(failure, {}).empty();
-  if (recovered) log::info("journal commits again");
   if (std::exchange(flush_again, false)) flush();
 
   // Last: what they call may append, or stop us.
@@ -325,7 +324,6 @@ void Journal::Impl::succeeded() {
 void Journal::Impl::failed(const Error& error) {
   const bool fresh = failure.empty();
   failure = error.message;
-  if (fresh) log::error("journal cannot commit; it keeps trying", {{"why", failure}});
   retry_later();
 
   const auto self = shared_from_this();
@@ -363,11 +361,13 @@ void Journal::Impl::answer(Then then, Value value) {
 
 template <class Value>
 void Journal::Impl::on_reader(std::function<Result<Value>(Reader&)> run, std::function<void(Result<Value>)> then) {
-  const bool taken = !stopped && reading.post([this, work = busy(io), run = std::move(run), then] {
+  // What `then` holds is let go of on the io thread, never on the Worker's.
+  auto held = std::make_shared<std::function<void(Result<Value>)>>(std::move(then));
+  const bool taken = reading.post([this, work = busy(io), run = std::move(run), held] {
     auto fresh = reader->refresh();
-    answer(then, fresh ? run(*reader) : Result<Value>{fail(std::move(fresh).error())});
+    answer(std::move(*held), fresh ? run(*reader) : Result<Value>{fail(std::move(fresh).error())});
   });
-  if (!taken) answer(then, Result<Value>{fail(Errc::full, "journal: too many reads wait")});
+  if (!taken) answer(std::move(*held), Result<Value>{fail(Errc::full, "journal: too many reads wait")});
 }
 
 // ---- the end -------------------------------------------------------------------------------------------------------
@@ -553,8 +553,8 @@ void Journal::read_media(std::string file_name, std::function<void(Result<std::s
 
 void Journal::ping(std::function<void()> alive) {
   if (impl_->stopped || impl_->writing.waiting() >= kMaxPulses) return;  // a write hangs: no pulse
-  (void)impl_->writing.post([impl = impl_.get(), work = busy(impl_->io), alive = std::move(alive)] {
-    impl->answer([alive](std::monostate) { alive(); }, std::monostate{});
+  (void)impl_->writing.post([impl = impl_.get(), work = busy(impl_->io), alive = std::move(alive)]() mutable {
+    impl->answer([alive = std::move(alive)](std::monostate) { alive(); }, std::monostate{});
   });
 }
 

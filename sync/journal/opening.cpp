@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "firmware/core/id.hpp"
-#include "firmware/core/log.hpp"
 #include "sync/journal/media.hpp"
 
 namespace hamlet::journal {
@@ -107,7 +106,6 @@ Result<Attempt> replace(const fs::path& file, std::string_view why, std::string_
                         WallTime now) {
   const auto name = rename_aside(file, why, now);
   if (!name) return fail(name.error());
-  log::error("journal set aside; a new one with a new epoch begins", {{"reason", reason}, {"kept_as", *name}});
   auto store = open_checked(file);
   if (!store) return fail(std::move(store).error());
   return Attempt{std::move(*store), std::move(carry), fmt::format("{}; kept as {}", reason, *name)};

@@ -126,14 +126,21 @@ struct Box {
     }
     return true;
   }
+  /// Waits for the county with the box at work.
+  template <class Done>
+  bool seen_by(const County& county, Done done, std::chrono::milliseconds deadline) {
+    const bool seen = run_until([&] { return done(county.snapshot()); }, deadline);
+    if (!seen) MESSAGE(county.snapshot().to_string());
+    return seen;
+  }
   [[nodiscard]] std::string state() const { return uplink->status()["state"]; }
   bool online() {
     return run_until([&] { return state() == "online"; });
   }
   [[nodiscard]] std::uint64_t pending() const {
     std::uint64_t sum = 0;
-    const json lanes = uplink->status()["lanes"];
-    for (const auto& lane : lanes) sum += lane["pending"].get<std::uint64_t>();
+    const auto status = uplink->status();
+    for (const auto& [name, lane] : status["lanes"].items()) sum += lane["pending"].get<std::uint64_t>();
     return sum;
   }
   bool drained() {
@@ -173,7 +180,7 @@ TEST_CASE("a birth says everything that a page needs, and a stop says goodbye") 
   box.uplink->start();
   REQUIRE(box.online());
   REQUIRE(box.drained());
-  REQUIRE(county.wait_until(
+  REQUIRE(box.seen_by(county, 
       [](const auto& now) {
         return now.total(Lane::tele).prefix == 3 && now.alarms.size() == 1 && now.health.is_object();
       },
@@ -194,7 +201,7 @@ TEST_CASE("a birth says everything that a page needs, and a stop says goodbye") 
   CHECK(status["protocol"] == "5");
   CHECK(status["lanes"]["tele"] == json{{"last", 3}, {"sent", 3}, {"pending", 0}});
   box.close();
-  CHECK(county.wait_until([](const auto& now) { return now.state["state"] == "offline"; }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.state["state"] == "offline"; }, 10s));
 }
 
 TEST_CASE("every lane arrives, each in its own numbers, by MQTT 5 and by 3.1.1") {
@@ -209,7 +216,7 @@ TEST_CASE("every lane arrives, each in its own numbers, by MQTT 5 and by 3.1.1")
     for (int i = 0; i < 5; ++i) box.photograph("jpeg " + std::to_string(i));
     box.raise();
     REQUIRE(box.drained());
-    REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
+    REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
     const auto books = county.snapshot();
     CHECK(books.total(Lane::event).prefix == 30);
     CHECK(books.total(Lane::media).prefix == 5);
@@ -230,12 +237,12 @@ TEST_CASE("the Will tells of a box that went without a word") {
   box.uplink->start();
   REQUIRE(box.online());
   proxy.cut();
-  REQUIRE(county.wait_until([](const auto& now) { return now.state.value("state", "") == "offline"; }, 10s));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.state.value("state", "") == "offline"; }, 10s));
   CHECK(county.snapshot().state["epoch"] == box.journal->epoch());
   proxy.open();
   REQUIRE(box.run_until([&] { return box.state() != "online"; }));
   REQUIRE(box.online());
-  CHECK(county.wait_until([](const auto& now) { return now.state["state"] == "online"; }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.state["state"] == "online"; }, 10s));
   CHECK(box.uplink->status()["reconnects"] == 1);
 }
 
@@ -260,7 +267,7 @@ TEST_CASE("never are more than twenty messages in flight") {
     return box.pending() == 0;
   }));
   CHECK(most == 20);
-  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 500; }, 10s));
 }
 
 TEST_CASE("a link that is cut again and again loses nothing and doubles only what was in flight") {
@@ -280,7 +287,7 @@ TEST_CASE("a link that is cut again and again loses nothing and doubles only wha
     REQUIRE(box.online());
   }
   REQUIRE(box.drained());
-  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 5'000; }, 20s));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 5'000; }, 20s));
   const auto tele = county.snapshot().total(Lane::tele);
   CHECK(tele.missing == 0);
   CHECK(tele.conflicts == 0);
@@ -302,7 +309,7 @@ TEST_CASE("a half-open link under load is found within two keepalives, though TC
   proxy.open();
   REQUIRE(box.online());
   REQUIRE(box.drained());
-  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 100; }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 100; }, 10s));
 }
 
 TEST_CASE("an alarm goes ahead of a backlog") {
@@ -326,7 +333,7 @@ TEST_CASE("an alarm goes ahead of a backlog") {
   }));
   proxy.rate(0);
   REQUIRE(box.drained());
-  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 4'000; }, 20s));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 4'000; }, 20s));
   const auto books = county.snapshot();
   const auto alarm = std::find_if(books.messages.begin(), books.messages.end(),
                                   [](const auto& arrival) { return arrival.lane == Lane::alarm; });
@@ -351,7 +358,7 @@ TEST_CASE("nothing is sent before it is durable") {
   box.journal->sync([](const auto&) {});
   REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 10; }));
   REQUIRE(box.drained());
-  CHECK(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 10; }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 10; }, 10s));
 }
 
 TEST_CASE("a restart goes on where it stood, in the same epoch") {
@@ -366,7 +373,7 @@ TEST_CASE("a restart goes on where it stood, in the same epoch") {
   box.uplink->start();
   box.read(100);
   REQUIRE(box.drained());
-  REQUIRE(county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix == 200; }, 10s));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 200; }, 10s));
   const auto books = county.snapshot();
   CHECK(books.epochs.size() == 1);
   CHECK(books.total(Lane::tele).duplicates == 0);
@@ -438,7 +445,7 @@ TEST_CASE("a broker that restarts without its memory gets a birth again") {
   County county{county_of(broker)};
   REQUIRE(box.online());
   REQUIRE(box.drained());
-  CHECK(county.wait_until([](const auto& now) { return now.state.is_object() && now.meta.is_object(); }, 10s));
+  CHECK(box.seen_by(county, [](const auto& now) { return now.state.is_object() && now.meta.is_object(); }, 10s));
 }
 
 TEST_CASE("stop is bounded, whatever the link does") {

@@ -112,6 +112,8 @@ TEST_CASE("keys with parts without end are an error") {
   CHECK(only_error("x = \"\"\"\n\n\"\"\"\n" + parts(40, "\"a\".") + "b = 1") ==
         "t.toml:4:1: a key here has more than 32 parts");
   CHECK(only_error("x = { " + parts(40, "'a'.") + "b = 1 }") == "t.toml:1:1: a key here has more than 32 parts");
+  CHECK(only_error("x = { y = \"\"\"z\"\"\"\", " + parts(40, "a.") + "b = 1 }") ==
+        "t.toml:1:1: a key here has more than 32 parts");
   CHECK(Document::parse("[" + parts(31, "a.") + "b]", "t.toml").ok());
 
   const auto dots = parts(100, "a.");

@@ -450,5 +450,5 @@ TEST_CASE("a reload keeps what its rules leave unchanged") {
 TEST_CASE("how much of the past is of use") {
   CHECK(engine_of(high(), {.point = "river.level"}).history() == Millis{0});
   const FlatLineRule flat{.tolerance = 1, .suspect = minutes{64}};
-  CHECK(engine_of(high(), {.point = "river.level", .flat_line = flat}).history() == minutes{65});
+  CHECK(engine_of(high(), {.point = "river.level", .flat_line = flat}).history() == minutes{128});
 }

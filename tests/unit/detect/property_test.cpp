@@ -129,20 +129,22 @@ void acknowledge_some(Engine& engine, std::size_t i, MonoTime now, Log& log) {
   for (const auto& alarm : engine.alarms()) (void)engine.acknowledge(alarm.id, alarm.occurrence, now);
 }
 
-// What a daemon would prime an engine with: the newest reading of each point before the engine's history, and all
-// since.
+// What a daemon would prime an engine with: of each point the newest reading before the engine's history, with the gap
+// that followed it, and all since.
 std::vector<Reading> past_of_use(const std::vector<Reading>& judged, MonoTime now, Millis history) {
-  std::map<std::string, Reading> newest;
+  std::map<std::string, std::vector<Reading>> newest;
   std::vector<Reading> since;
   for (const auto& reading : judged) {
     if (reading.at >= now - history) {
       since.push_back(reading);
+    } else if (reading.why == "gap") {
+      newest[reading.point].push_back(reading);
     } else {
-      newest.insert_or_assign(reading.point, reading);
+      newest[reading.point] = {reading};
     }
   }
   std::vector<Reading> out;
-  for (const auto& [point, reading] : newest) out.push_back(reading);
+  for (const auto& [point, readings] : newest) out.insert(out.end(), readings.begin(), readings.end());
   out.insert(out.end(), since.begin(), since.end());
   return out;
 }
