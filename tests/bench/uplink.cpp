@@ -158,7 +158,8 @@ void drain(benchmark::State& state) {
 class BarePublisher : public mqtt::callback {
  public:
   explicit BarePublisher(const support::Broker& broker)
-      : client_{paho_uri(broker), "bare", static_cast<mqtt::iclient_persistence*>(nullptr)} {
+      : client_{paho_uri(broker), "bare", mqtt::create_options{MQTTVERSION_5},
+                static_cast<mqtt::iclient_persistence*>(nullptr)} {
     client_.set_callback(*this);
     mqtt::connect_options options;
     options.set_mqtt_version(MQTTVERSION_5);
