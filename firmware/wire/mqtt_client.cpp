@@ -25,12 +25,10 @@
 //
 //   1. A persistence folder of "" means files in "/": the persistence is a null iclient_persistence*, always.
 //   2. Its buffers for times without a link lose (above 100 messages it throws) or never finish (O(n^2)): it is given
-//   nothing
-//      while not connected, and never more than our window.
+//      nothing while not connected, and never more than our window.
 //   3. More handed over than its own limit of messages in flight stalls it for a second: our window is the smaller one.
 //   4. Its own reconnect deadlocks, loses and aborts (paho.mqtt.cpp #356, #384, #465), and tokens of a lost connection
-//   stay
-//      pending for ever (#525): each session is a new async_client, destroyed when it is over.
+//      stay pending for ever (#525): each session is a new async_client, destroyed when it is over.
 //   5. It looks names up holding the lock that all its calls need: it gets numeric addresses only.
 //   6. Its callbacks run under that same lock (#389): ours move what came into an inbox, and post.
 //   7. Its threads write to sockets that are gone (#419): they inherit a mask in which SIGPIPE is blocked.
@@ -38,25 +36,22 @@
 //   9. Its connect timeout is looked at every 3 s only: the deadline is ours.
 //  10. It always says DISCONNECT, and C++ 1.2.0 drops the reason code "with Will": where the Will is due, we publish
 //  it.
-//  11. Destroying its last client waits for its threads, up to a second or so: only the Worker does that. (An idle
-//  client kept
-//      beside it would save that, and cost each connect a second: its receiving thread looks at new sockets only so
-//      often.)
+//  11. A CONNACK's MQTT 5 reason is where 3.1.1's return code was; a PUBACK's is there only where it refuses.
+//  12. Destroying its last client waits for its threads, up to a second or so: only the Worker does that. (An idle
+//      client beside it would save that, and cost each connect a second: new sockets are looked at only that often.)
 
 namespace hamlet::wire {
 
 namespace {
 
 constexpr std::size_t kMaxWindow = 50;
-constexpr std::size_t kMaxUndelivered =
-    256;  // messages that came and the io thread has not looked at; more are dropped
+constexpr std::size_t kMaxUndelivered = 256;  // messages the io thread has not looked at; more are dropped
 constexpr std::chrono::milliseconds kFarewell{700};
 constexpr std::chrono::milliseconds kGoodbye{300};
 
-// MQTT 5 reason codes, and in the second line the return codes of a 3.1.1 CONNACK.
-constexpr int kMalformed = 0x81, kProtocolError = 0x82, kUnsupportedVersion = 0x84, kBadLogin = 0x86,
-              kNotAuthorized = 0x87;
-constexpr int kConnackVersion = 1, kConnackBadLogin = 4, kConnackNotAuthorized = 5;
+constexpr int kMalformed = 0x81, kProtocolError = 0x82, kUnsupportedVersion = 0x84;  // reasons of MQTT 5
+constexpr int kBadLogin = 0x86, kNotAuthorized = 0x87;
+constexpr int kConnackVersion = 1, kConnackBadLogin = 4, kConnackNotAuthorized = 5;  // return codes of 3.1.1
 
 // ---- what Paho's threads tell the io thread ----
 
@@ -66,7 +61,7 @@ struct Opened {
 /// The session did not come to be.
 struct Failed {
   Error error;
-  bool protocol_refused = false;  // as a broker does that knows no MQTT 5
+  enum class Version { fine, perhaps_refused, refused } version = Version::fine;
 };
 /// The session is no more.
 struct Lost {
@@ -139,11 +134,14 @@ Failed connect_failure(const mqtt::exception& error, const std::string& address)
     }
     const bool version =
         reason == kMalformed || reason == kProtocolError || reason == kUnsupportedVersion || reason == kConnackVersion;
-    return {Error{Errc::unavailable, where + "the broker refuses: " + reason_text(reason)}, version};
+    return {Error{Errc::unavailable, where + "the broker refuses: " + reason_text(reason)},
+            version ? Failed::Version::refused : Failed::Version::fine};
   }
-  // A broker that knows no MQTT 5 may answer in a form that Paho takes for a broken one, or just close.
+  // A broker that knows no MQTT 5 may answer in a form that Paho takes for a broken one, or just close; so does a link
+  // that breaks.
   if (what == "TCP connect completion failure" || what == "socket error") {
-    return {Error{Errc::unavailable, where + "the broker closed the connection without an answer"}, true};
+    return {Error{Errc::unavailable, where + "the broker closed the connection without an answer"},
+            Failed::Version::perhaps_refused};
   }
   return {Error{Errc::unavailable, where + (what.empty() ? "no connection" : what)}};
 }
@@ -387,13 +385,13 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
     give_up_at = started + options.connect_deadline;
     boost::system::error_code not_numeric;
     (void)boost::asio::ip::make_address(options.broker.host, not_numeric);
+    arm(not_numeric ? std::min(give_up_at, started + options.resolve_deadline) : give_up_at);
     if (!not_numeric) {
       boost::asio::post(io, [weak = weak_from_this(), host = options.broker.host] {
         if (const auto self = weak.lock()) self->resolved(std::vector{host});
       });
       return;
     }
-    arm(std::min(give_up_at, started + options.resolve_deadline));
     auto asked = resolver.resolve(options.broker.host, [weak = weak_from_this()](auto found) {
       if (const auto self = weak.lock()) self->resolved(std::move(found));
     });
@@ -415,8 +413,8 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
   /// Tries the first of the addresses that are left.
   void open_next(int version) {
     std::weak_ptr<Impl> weak = weak_from_this();
-    auto inbox = std::make_shared<Inbox>([this, weak] {
-      boost::asio::post(io, [weak] {
+    auto inbox = std::make_shared<Inbox>([&context = io, weak] {
+      boost::asio::post(context, [weak] {
         if (const auto self = weak.lock()) self->look_into_inbox();
       });
     });
@@ -465,14 +463,14 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
 
   void handle(Failed& failed) {
     if (state != State::connecting) return;
-    const bool was_v5 = session->version() == MQTTVERSION_5;
+    const bool may_fall_back = options.protocol == MqttProtocol::any && session->version() == MQTTVERSION_5;
+    const bool refused = failed.version == Failed::Version::refused ||
+                         (failed.version == Failed::Version::perhaps_refused && protocol == MqttProtocol::any);
     retire(Session::Leave::with_will);
-    if (failed.protocol_refused && was_v5 && options.protocol == MqttProtocol::any) {
-      return open_next(MQTTVERSION_3_1_1);
-    }
+    if (may_fall_back && refused) return open_next(MQTTVERSION_3_1_1);
     addresses.pop_front();
-    if (!addresses.empty()) return open_next(paho_version(options.protocol));
-    protocol = options.protocol;  // what was known of this broker may have changed
+    if (!addresses.empty()) return open_next(paho_version(protocol));
+    if (protocol == MqttProtocol::v311) protocol = options.protocol;  // it may have learned MQTT 5 meanwhile
     over(failed.error);
   }
 
@@ -558,7 +556,7 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
   boost::asio::steady_timer deadline;
   std::chrono::steady_clock::time_point give_up_at{};
   State state = State::idle;
-  MqttProtocol protocol;              // what the next session tries first
+  MqttProtocol protocol;              // what is known of the broker: any, or what it was last connected with
   std::deque<std::string> addresses;  // that this connect() has not tried, the present one first
   std::shared_ptr<Session> session;   // the io thread never holds the last reference: retire()
   std::array<std::uint64_t, kMaxWindow> cookies{};
