@@ -1,5 +1,7 @@
 #include "firmware/daemon/box.hpp"
 
+#include <pwd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -24,6 +26,26 @@ constexpr std::size_t kMaxPrimed = 20'000;  // readings
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
+constexpr const char* kEyesUser = "hamlet-eyes";
+
+// Our own child, or, where systemd starts it, a process of the user hamlet-eyes.
+EyesLink::Options eyes_options(const config::Gateway& gateway, const std::filesystem::path& program) {
+  EyesLink::Options options{.socket = gateway.eyes_socket()};
+  if (gateway.start_eyes) {
+    options.program = program;
+    return options;
+  }
+  std::vector<char> buffer(16'384);
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwnam_r(kEyesUser, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) {
+    options.peer_uid = entry.pw_uid;
+    options.socket_group = entry.pw_gid;
+  } else {
+    log::warning("there is no such user; only our own may connect as hamlet-eyes", {{"user", kEyesUser}});
+  }
+  return options;
+}
 
 }  // namespace
 
@@ -90,8 +112,7 @@ void Box::open_rooms() {
   take_transitions(detect_->tick(clock_.mono()).transitions);
 
   if (!eyes_) {
-    EyesLink::Options options{.socket = settings_.gateway.eyes_socket()};
-    if (settings_.gateway.start_eyes) options.program = programs_.eyes;
+    auto options = eyes_options(settings_.gateway, programs_.eyes);
     eyes_ = std::make_unique<EyesLink>(
         io_, clock_, std::move(options),
         EyesLink::Sink{.observation = [this](cameras::Observation seen,
