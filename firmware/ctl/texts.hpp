@@ -64,7 +64,6 @@ enum class Say {
   unexpected_argument,
   did_you_mean,
   value_missing,
-  wrong_value,
   not_a_duration,
   not_a_number,
   not_an_id,
@@ -78,7 +77,6 @@ enum class Say {
   offline_failed,
   no_permission_file,
   clock_note,
-  result_not_understood,
   journal_absent,
   journal_denied,
   // headings and labels

@@ -26,10 +26,13 @@ cv::Mat a_thing_wanders(int frame) {
   return bgr;
 }
 
-// 12 s of it.
-fs::path make_clip(const fs::path& folder) {
-  const auto file = folder / "clip.mjpeg";
-  support::write_clip(file, 300, a_thing_wanders);
+// 12 s of it, made once.
+fs::path the_clip() {
+  static const support::TempDir folder;
+  static const fs::path file = [] {
+    support::write_clip(folder.path() / "clip.mjpeg", 300, a_thing_wanders);
+    return folder.path() / "clip.mjpeg";
+  }();
   return file;
 }
 
@@ -43,7 +46,7 @@ void overwrite(const fs::path& file, std::size_t at, std::size_t count) {
 
 TEST_CASE("what moves in a clip arrives as an event with a picture, and the camera's end is told") {
   Harness harness{Harness::With::eyes};
-  REQUIRE(harness.link.start({file_camera("yard", make_clip(harness.folder.path()), 320, 240)}));
+  REQUIRE(harness.link.start({file_camera("yard", the_clip(), 320, 240)}));
   CHECK(harness.eyes_state() == "starting");
   REQUIRE(harness.until([&] { return harness.state_of("yard") == "down ended"; }));
 
@@ -91,7 +94,7 @@ TEST_CASE("a file in real time keeps to its time stamps, and begins again when t
 
 TEST_CASE("eyes that is killed is told of, what it left open is ended, and it comes back") {
   Harness harness{Harness::With::eyes};
-  auto camera = file_camera("yard", make_clip(harness.folder.path()), 320, 240);
+  auto camera = file_camera("yard", the_clip(), 320, 240);
   camera.speed = 2;
   camera.loop = true;
   REQUIRE(harness.link.start({camera}));
@@ -119,7 +122,7 @@ TEST_CASE("eyes that is killed is told of, what it left open is ended, and it co
 
 TEST_CASE("eyes that hangs is killed and replaced") {
   Harness harness{Harness::With::eyes, Millis{4'000}};
-  REQUIRE(harness.link.start({file_camera("yard", make_clip(harness.folder.path()), 320, 240)}));
+  REQUIRE(harness.link.start({file_camera("yard", the_clip(), 320, 240)}));
   REQUIRE(harness.until([&] { return harness.state_of("yard") == "down ended"; }));
   const pid_t first = eyes_child();
   kill(first, SIGSTOP);
@@ -144,7 +147,7 @@ TEST_CASE("a program that is not there is told of, and tried again") {
 
 TEST_CASE("no source takes the process down, nor its neighbours") {
   Harness harness{Harness::With::eyes};
-  const auto good = make_clip(harness.folder.path());
+  const auto good = the_clip();
   const auto corrupt = harness.folder.path() / "corrupt.mjpeg";
   const auto cut = harness.folder.path() / "cut.mjpeg";
   const auto empty = harness.folder.path() / "empty.mp4";
@@ -249,7 +252,7 @@ TEST_CASE("a camera that refuses the connection is unreachable") {
 
 TEST_CASE("a new config leaves alone what did not change") {
   Harness harness{Harness::With::eyes};
-  auto loop = file_camera("loop", make_clip(harness.folder.path()), 320, 240);
+  auto loop = file_camera("loop", the_clip(), 320, 240);
   loop.speed = 1;
   loop.loop = true;
   auto other = loop;
@@ -280,7 +283,7 @@ TEST_CASE("without a camera nothing is started until there is one") {
   REQUIRE(harness.link.start({}));
   CHECK(harness.eyes_state() == "off");
   CHECK(eyes_child() == 0);
-  harness.link.reload({file_camera("yard", make_clip(harness.folder.path()), 320, 240)});
+  harness.link.reload({file_camera("yard", the_clip(), 320, 240)});
   CHECK(harness.eyes_state() == "starting");
   CHECK(harness.until([&] { return harness.state_of("yard") == "down ended"; }));
 }

@@ -27,7 +27,7 @@ bool has_chinese(std::string_view text) {
 
 // What a script reads stays as it is: signs, and text that is nothing but a code.
 bool needs_no_words(Say id) {
-  return id == Say::meta_lang || id == Say::none || id == Say::uplink_at || id == Say::wrong_value;
+  return id == Say::meta_lang || id == Say::none || id == Say::uplink_at;
 }
 
 }  // namespace
