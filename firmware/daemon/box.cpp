@@ -109,7 +109,7 @@ void Box::open_rooms() {
   } else {
     detect_->reload(settings_.rules);
   }
-  take_transitions(detect_->tick(clock_.mono()).transitions);
+  tick();
 
   if (!eyes_) {
     auto options = eyes_options(settings_.gateway, programs_.eyes);
