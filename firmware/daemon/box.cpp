@@ -11,6 +11,7 @@
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/meta.hpp"
 #include "sync/journal/reader.hpp"
+#include "sync/uplink/backlog.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -76,6 +77,10 @@ Status Box::start() {
   journal_->on_committed([this] {
     if (uplink_) uplink_->committed();
   });
+  journal_->on_epoch([this] {
+    if (uplink_) uplink_->epochs_changed();
+  });
+  journal_->set_uplinks(uplink_names());
 
   server_ = std::make_unique<control::Server>(io_, settings_.gateway.control_socket(), verbs_);
   if (auto listening = server_->start(); !listening) return fail(std::move(listening).error().in("control socket"));
@@ -86,7 +91,7 @@ Status Box::start() {
   open_rooms();
   emit_gateway("start", {{"firmware", HAMLET_VERSION}, {"boot", journal_->boot()}});
   if (!journal_->set_aside().empty()) {
-    log::error("the journal was damaged and was set aside", {{"file", journal_->set_aside()}});
+    log::error("the journal is not what it was", {{"why", journal_->set_aside()}});
     emit_gateway("journal", {{"set_aside", journal_->set_aside()}});
   }
   start_uplink();
@@ -232,6 +237,7 @@ Status Box::reload() {
     });
     it = known ? std::next(it) : latest_.erase(it);
   }
+  journal_->set_uplinks(uplink_names());
   update_revision();
   open_rooms();
   start_uplink();
@@ -265,7 +271,7 @@ void Box::take_reading(Reading reading) {
 void Box::flush_readings() {
   if (batch_.empty()) return;
   batch_timer_.cancel();
-  store(Lane::tele, contract::encode_readings(batch_, clock_.mono()), Urgency::now);
+  store(Lane::tele, contract::encode_readings(batch_, clock_.mono(), &journal_->names()), Urgency::now);
   batch_.clear();
 }
 
@@ -381,6 +387,7 @@ void Box::check_clock() {
     log::info("clock", {{"change", change->dump()}});
     emit_gateway("time", std::move(*change));
   }
+  journal_->tend();
   clock_timer_.expires_after(kClockCheck);
   clock_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error && sensing_) check_clock();
@@ -422,6 +429,11 @@ uplink::Hooks Box::uplink_hooks() {
               [this](contract::Command command, std::function<void(json)> reply) {
                 take_command(std::move(command), std::move(reply));
               }};
+}
+
+std::vector<std::string> Box::uplink_names() const {
+  if (!settings_.uplink.enabled) return {};
+  return {std::string{uplink::Backlog::kName}};
 }
 
 void Box::start_uplink() {

@@ -80,6 +80,7 @@ class Box {
   void check_clock();
   void update_revision();
   [[nodiscard]] uplink::Hooks uplink_hooks();
+  [[nodiscard]] std::vector<std::string> uplink_names() const;
   void start_uplink();
 
   // verbs.cpp: what can be asked

@@ -184,6 +184,20 @@ class Session {
     }
   }
 
+  void peek(const std::string& topic, bool begin) {
+    try {
+      mqtt::subscribe_options as_published;
+      as_published.set_retain_as_published(version_ == MQTTVERSION_5);
+      if (begin) {
+        client_->subscribe(topic, 1, as_published);
+      } else {
+        client_->unsubscribe(topic);
+      }
+    } catch (const std::exception& error) {
+      inbox_->push(Lost{Error{Errc::unavailable, std::string{"subscribe: "} + error.what()}});
+    }
+  }
+
   /// From the io thread. True: a job that calls flush() has to be posted.
   [[nodiscard]] bool queue(Outgoing outgoing) {
     const std::lock_guard lock{mutex_};
@@ -597,6 +611,15 @@ std::size_t MqttClient::inflight() const {
 void MqttClient::subscribe(std::vector<std::string> topic_filters) {
   if (impl_->state != Impl::State::connected) return;
   impl_->run([session = impl_->session, filters = std::move(topic_filters)] { session->subscribe(filters); });
+}
+
+void MqttClient::peek(std::string topic) {
+  if (impl_->state != Impl::State::connected) return;
+  impl_->run([session = impl_->session, topic = std::move(topic)] { session->peek(topic, true); });
+}
+void MqttClient::unpeek(std::string topic) {
+  if (impl_->state != Impl::State::connected) return;
+  impl_->run([session = impl_->session, topic = std::move(topic)] { session->peek(topic, false); });
 }
 
 void MqttClient::drop() {

@@ -125,6 +125,10 @@ class MqttClient {
 
   /// QoS 1. On MQTT 5 messages keep the retained flag they were published with. A refusal ends the session.
   void subscribe(std::vector<std::string> topic_filters);
+  /// Asks for what is retained at one topic; unpeek() when it has come, or is no longer waited for. That the broker may
+  /// refuse it is no matter.
+  void peek(std::string topic);
+  void unpeek(std::string topic);
 
   /// Gives the session up, whatever state it is in, and has the Will published. disconnected() does not follow.
   void drop();

@@ -77,6 +77,8 @@ class Uplink {
 
   /// The journal has committed something: call it after each commit (Journal::on_committed).
   void committed();
+  /// A new epoch has begun, or an earlier one has been salvaged (Journal::on_epoch).
+  void epochs_changed();
   /// An alarm has changed: its retained snapshot follows once everything appended so far is durable.
   void alarm_changed(const Alarm& alarm);
   /// The config has: `meta` and all snapshots are published anew.

@@ -21,6 +21,7 @@
 #include "firmware/core/clock.hpp"
 #include "sync/journal/journal.hpp"
 #include "sync/journal/reader.hpp"
+#include "sync/journal/store.hpp"
 
 using namespace hamlet;
 using namespace hamlet::journal;
@@ -137,10 +138,11 @@ class Model {
     auto& visible = visible_[lane];
     std::uint64_t seq = 0;
     for (;;) {
-      const auto records = reader.records(lane, seq + 1, 10'000, 8U << 20);
+      const auto records = reader.records(lane, 0, seq + 1, 10'000, 8U << 20);
       REQUIRE_MESSAGE(records, records.error().message);
-      if (records->empty()) break;
-      for (const auto& record : *records) {
+      REQUIRE_FALSE(records->damaged);
+      if (records->records.empty()) break;
+      for (const auto& record : records->records) {
         if (record.seq != ++seq) FAIL("number " << record.seq << " stands where " << seq << " belongs");
         if (seq > visible.size()) visible.push_back(body_of(round, lane, seq));
         if (record.body.bytes != visible[seq - 1]) FAIL("number " << seq << " was given twice: " << record.body.bytes);
@@ -151,10 +153,10 @@ class Model {
   }
 
   void compare_pictures(Reader& reader, const std::filesystem::path& folder) {
-    const auto pictures = reader.records(Lane::media, 1, 100'000, 64U << 20);
+    const auto pictures = reader.records(Lane::media, 0, 1, 100'000, 64U << 20);
     REQUIRE(pictures);
-    REQUIRE(pictures->size() == visible_[Lane::alarm].size());
-    for (const auto& picture : *pictures) {
+    REQUIRE(pictures->records.size() == visible_[Lane::alarm].size());
+    for (const auto& picture : pictures->records) {
       const auto path = folder / "media" / picture.body.bytes;
       REQUIRE(std::filesystem::file_size(path) == fmt::format("picture {}", picture.seq).size());
     }
