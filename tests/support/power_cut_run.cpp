@@ -146,10 +146,11 @@ class Run {
 // ---- lives ---------------------------------------------------------------------------------------------------------
 
 void Run::live() {
-  const bool early = dice(3) == 0;
-  if (early) disk_.cut_at(some(5));
+  const bool early = migrating_ || dice(3) == 0;
+  if (early) disk_.cut_at(some(migrating_ ? 7 : 5));
   if (!open()) return cycle_power();
-  if (!early) disk_.cut_at(some(large_ ? 12 : 9), dice(large_ ? 2 : 6) == 0 ? PowerCutVfs::On::database : PowerCutVfs::On::any);
+  if (!early && dice(4) != 0)
+    disk_.cut_at(some(large_ ? 12 : 10), large_ && dice(2) == 0 ? PowerCutVfs::On::database : PowerCutVfs::On::any);
   work();
   end();
 }
@@ -197,7 +198,8 @@ void Run::work() {
 }
 
 void Run::end() {
-  if (disk_.powered() && dice(3) == 0) {
+  if (disk_.powered() && dice(2) == 0) {
+    if (dice(2) == 0) disk_.cut_at(some(6));
     disk_.release();
     journal_.reset();  // commits what waits
     if (disk_.powered()) {
@@ -454,10 +456,13 @@ bool Run::run_until(Done done, const char* what) {
   return true;
 }
 
-// A pulse goes through the writer behind what it has to do. What that brings about may be work again.
+// The turn ends in poll(), which hands the batch over; a pulse goes through the writer behind it. What the batch's end
+// brings about may be work again.
 void Run::settle() {
   held_ = false;
   disk_.release();
+  io_->restart();
+  io_->poll();
   for (std::uint64_t before = commits_ + 1; before != commits_ && disk_.powered();) {
     before = commits_;
     bool alive = false;

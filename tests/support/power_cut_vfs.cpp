@@ -88,50 +88,66 @@ struct Shadow {
 std::string Shadow::surviving(Fate fate, std::mt19937_64& random) const {
   if (pending.empty() || fate == Fate::nothing) return durable;
   const auto dice = [&random](std::size_t below) { return static_cast<std::size_t>(random() % below); };
-  std::vector<bool> kept(pending.size(), true);
-  std::size_t torn = pending.size();
-  if (fate == Fate::prefix) torn = dice(pending.size());
+  const auto count = pending.size();
+  std::size_t whole = count;  // changes before this one survive, this one is torn, later ones are lost
+  if (fate == Fate::prefix) whole = dice(count);
+  std::vector<bool> kept(count, true);
   if (fate == Fate::writes)
     for (auto&& keep : kept) keep = dice(2) == 0;
+  std::size_t sized = count;  // the size is that after so many changes
+  if (fate == Fate::prefix) sized = whole + dice(2);
+  if (fate == Fate::writes || fate == Fate::sectors) sized = dice(count + 1);
 
-  // All versions of each sector, and all sizes. A version holds what earlier writes put beside it: the page cache did.
+  // Each sector's versions; one holds what earlier writes put beside it, as the page cache did. A cut of the size ends
+  // what is behind it: where it survives, so much is gone for good; where not, nothing later is there.
+  struct Versions {
+    bool fresh = false;  // no durable content
+    bool closed = false;
+    std::vector<std::pair<std::size_t, Sector>> all;
+  };
+  std::map<std::uint64_t, Versions> sectors;
   std::string content = durable;
-  std::vector<std::uint64_t> sizes{durable.size()};
-  std::map<std::uint64_t, std::vector<std::pair<std::size_t, Sector>>> versions;
-  for (std::size_t i = 0; i < pending.size(); ++i) {
+  auto size = content.size();
+  for (std::size_t i = 0; i < count; ++i) {
     const auto& change = pending[i];
     const auto before = content.size();
     apply(change, content);
-    sizes.push_back(content.size());
-    const auto begin = change.resizes() ? std::min<std::uint64_t>(before, change.offset) : change.offset;
-    const auto end = change.resizes() ? std::max<std::uint64_t>(before, change.offset) : begin + change.bytes.size();
-    for (auto sector = begin / kSector; sector * kSector < end; ++sector) {
-      Sector bytes{};
-      const auto at = sector * kSector;
-      if (at < content.size()) std::memcpy(bytes.data(), content.data() + at, std::min(kSector, content.size() - at));
-      versions[sector].emplace_back(i, bytes);
+    if (i + 1 == sized) size = content.size();
+    if (change.resizes()) {
+      for (auto at = (change.offset + kSector - 1) / kSector; at * kSector < before; ++at) {
+        auto& versions = sectors[at];
+        if (i < sized) {
+          versions = {.fresh = true, .closed = false, .all = {}};
+        } else {
+          versions.closed = true;
+        }
+      }
+      continue;
+    }
+    for (auto at = change.offset / kSector; at * kSector < change.offset + change.bytes.size(); ++at) {
+      auto& versions = sectors[at];
+      if (versions.closed) continue;
+      auto& [number, bytes] = versions.all.emplace_back(i, Sector{});
+      std::memcpy(bytes.data(), content.data() + at * kSector, std::min(kSector, content.size() - at * kSector));
     }
   }
 
-  std::uint64_t size = sizes.back();
-  if (fate == Fate::prefix) size = sizes[torn + dice(2)];
-  if (fate == Fate::writes || fate == Fate::sectors) size = sizes[dice(sizes.size())];
   std::string out = durable;
   const bool garbage = dice(2) == 0;
-  for (const auto& [sector, all] : versions) {
-    const Sector* survivor = nullptr;
+  for (const auto& [sector, versions] : sectors) {
+    std::optional<Sector> survivor;
     if (fate == Fate::sectors) {
-      if (const auto pick = dice(all.size() + 1); pick > 0) survivor = &all[pick - 1].second;
+      if (const auto pick = dice(versions.all.size() + 1); pick > 0) survivor = versions.all[pick - 1].second;
     } else {
-      for (const auto& [i, bytes] : all)
-        if (i < torn ? kept[i] : i == torn && dice(2) == 0) survivor = &bytes;
+      for (const auto& [i, bytes] : versions.all)
+        if (i < whole ? kept[i] : i == whole && dice(2) == 0) survivor = bytes;
     }
     const auto at = sector * kSector;
-    if (survivor == nullptr && (at < durable.size() || !garbage)) continue;
-    Sector noise;
-    if (survivor == nullptr) {
-      for (auto& byte : noise) byte = static_cast<char>(random());
-      survivor = &noise;
+    if (!survivor) {
+      if (at < durable.size() && !versions.fresh) continue;
+      survivor = Sector{};
+      if (garbage)
+        for (auto& byte : *survivor) byte = static_cast<char>(random());
     }
     if (out.size() < at + kSector) out.resize(at + kSector);
     std::memcpy(out.data() + at, survivor->data(), kSector);
@@ -374,12 +390,10 @@ int control_file(sqlite3_file* base, int what, void* argument) {
   if (disk.begin(lock, file.database) == Impl::Step::fail) return SQLITE_IOERR_WRITE;
   if (disk.read_only) return SQLITE_IOERR_WRITE;
   const auto before = size_of(file);
-  if (disk.room_for(before, static_cast<std::uint64_t>(*static_cast<sqlite3_int64*>(argument))) <
-      static_cast<std::uint64_t>(*static_cast<sqlite3_int64*>(argument)))
-    return SQLITE_FULL;
   const int code = file.real->pMethods->xFileControl(file.real, what, argument);
-  if (const auto now = size_of(file); now != before) file.shadow->pending.push_back({now, {}});
-  return code;
+  const auto now = size_of(file);
+  if (now != before) file.shadow->pending.push_back({now, {}});
+  return disk.room_for(before, now) == now ? code : SQLITE_FULL;
 }
 
 int sector_size(sqlite3_file* base) {

@@ -19,7 +19,9 @@ namespace hamlet::support {
 ///     became of its neighbours: writes are kept, dropped, torn at sector borders, in any order, within a file and among
 ///     files. Bytes beside a write in the same sector are not harmed (SQLite's "powersafe overwrite", true of disks and
 ///     flash cards that keep their word);
-///   - the size is any one that the file had since; a sector that is inside and never arrived reads as zeros or as garbage;
+///   - the size is any one that the file had since; a sector that is inside and never arrived reads as zeros or as
+///     garbage. Making a file shorter is one step, as on journaling file systems: where it survives, nothing of what was
+///     there does, and where not, nothing of what was written there later;
 ///   - names that SQLite made or deleted survive in any state since the folder's last sync. A folder is synced where the unix
 ///     VFS does so: by xDelete with syncDir, and by the first xSync of a handle on a rollback journal or a WAL. Files
 ///     that were there before SQLite opened them count as durable, name and content;
