@@ -59,8 +59,8 @@ void JournalModel::append(const std::string& epoch, Record record) {
   if (const auto at = seen_.find(key); at != seen_.end())
     throw Violation{"number given again: " + name(epoch, record.lane, record.seq) + ", was " + show(at->second)};
   if (record.seq != last(record.lane) + 1)
-    throw Violation{fmt::format("append() gave {} where {} was next", name(epoch, record.lane, record.seq),
-                                last(record.lane) + 1)};
+    throw Violation{
+        fmt::format("append() gave {} where {} was next", name(epoch, record.lane, record.seq), last(record.lane) + 1)};
   now_.last.at(index(record.lane)) = record.seq;
   given_[key] = record;
   turn_.records.push_back(std::move(record));
@@ -90,7 +90,9 @@ void JournalModel::reported(Lane lane, std::uint64_t seq) {
   }
 }
 
-void JournalModel::reported_turn(std::size_t turn) { reported_ = std::max(reported_, turn); }
+void JournalModel::reported_turn(std::size_t turn) {
+  reported_ = std::max(reported_, turn);
+}
 
 void JournalModel::check_record(const Key& key, const Record& record) const {
   const auto& [epoch, lane, seq] = key;
@@ -170,8 +172,9 @@ std::size_t JournalModel::compare(const Content& content) {
   for (; !(standing == found); ++after) {
     if (standing.last == found.last) nearest = fmt::format("; after turn {}: {}", after, difference(standing, found));
     if (after == turns_.size())
-      throw Violation{fmt::format("it stands after none of the turns {} (reported) to {} (given); after the first: {}{}",
-                                  reported_, turns_.size(), difference(least, found), nearest)};
+      throw Violation{
+          fmt::format("it stands after none of the turns {} (reported) to {} (given); after the first: {}{}", reported_,
+                      turns_.size(), difference(least, found), nearest)};
     standing.add(turns_[after]);
   }
 

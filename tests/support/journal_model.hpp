@@ -22,9 +22,9 @@ struct Violation : std::runtime_error {
 /// What a journal promises, kept beside it in memory over any number of power cuts and reopenings.
 ///
 /// Everything that was given to the journal between two turns of its io thread is one turn here. After a reopening the
-/// journal must stand exactly after one of the turns: not before the last one that was reported as durable, all of a turn
-/// or nothing of it (records, state, positions), nothing of a later one. Beside that: no hole in a lane, no record changed,
-/// no number that was ever seen means anything else, in any epoch.
+/// journal must stand exactly after one of the turns: not before the last one that was reported as durable, all of a
+/// turn or nothing of it (records, state, positions), nothing of a later one. Beside that: no hole in a lane, no record
+/// changed, no number that was ever seen means anything else, in any epoch.
 class JournalModel {
  public:
   using Lane = journal::Lane;
@@ -56,7 +56,8 @@ class JournalModel {
 
   /// Takes a journal that was there before the first life as it is.
   void adopt(Content content);
-  /// Throws Violation; else what was read is from now on what must be there. How many turns are gone, none of them reported.
+  /// Throws Violation; else what was read is from now on what must be there. How many turns are gone, none of them
+  /// reported.
   std::size_t compare(const Content& content);
 
   [[nodiscard]] std::uint64_t last(Lane lane) const { return now_.last.at(contract::index(lane)); }

@@ -71,8 +71,7 @@ struct Beside {
 
 class Run {
  public:
-  explicit Run(const PowerCutSettings& settings)
-      : settings_{settings}, random_{settings.seed}, disk_{settings.seed} {
+  explicit Run(const PowerCutSettings& settings) : settings_{settings}, random_{settings.seed}, disk_{settings.seed} {
     disk_.set_lying_syncs(settings.lying_syncs);
     disk_.on_cut([this] { beside_ = Beside::of(folder_.path()); });
     large_ = dice(8) == 0;
@@ -358,8 +357,7 @@ void Run::append(Lane lane, Urgency urgency) {
     if (disk_.powered()) throw Violation{"append() refuses: " + given.error().message};
     return;
   }
-  model_.append(given->epoch,
-                {lane, given->seq, {journal_->boot(), clock_.mono()}, revision_, std::move(body)});
+  model_.append(given->epoch, {lane, given->seq, {journal_->boot(), clock_.mono()}, revision_, std::move(body)});
 }
 
 void Run::append_picture() {
@@ -367,11 +365,9 @@ void Run::append_picture() {
   const auto given = journal_->append_media(clock_.mono(), jpeg);
   if (!given) throw Violation{"append_media() refuses: " + given.error().message};
   const auto name = contract::media_name(given->epoch, given->seq);
-  model_.append(given->epoch, {Lane::media,
-                               given->seq,
-                               {journal_->boot(), clock_.mono()},
-                               revision_,
-                               {"media/" + name, name + ".jpg"}});
+  model_.append(
+      given->epoch,
+      {Lane::media, given->seq, {journal_->boot(), clock_.mono()}, revision_, {"media/" + name, name + ".jpg"}});
   pictures_[given->seq] = std::move(jpeg);
 }
 
@@ -535,6 +531,8 @@ PowerCutReport& PowerCutReport::operator+=(const PowerCutReport& other) {
   return *this;
 }
 
-PowerCutReport run_power_cuts(const PowerCutSettings& settings) { return Run{settings}.run(); }
+PowerCutReport run_power_cuts(const PowerCutSettings& settings) {
+  return Run{settings}.run();
+}
 
 }  // namespace hamlet::support

@@ -5,9 +5,10 @@
 
 namespace hamlet::support {
 
-/// Lives and deaths of one journal on a PowerCutVfs: a random workload, a cut at a random operation, power on, reopened,
-/// compared with a JournalModel, and again, in one folder. Everything is drawn from the seed, and the writing thread works
-/// only while the io thread waits for it or is held at its first operation, so a seed does the same each time.
+/// Lives and deaths of one journal on a PowerCutVfs: a random workload, a cut at a random operation, power on,
+/// reopened, compared with a JournalModel, and again, in one folder. Everything is drawn from the seed, and the writing
+/// thread works only while the io thread waits for it or is held at its first operation, so a seed does the same each
+/// time.
 ///
 /// Some journals begin as a file of version 1, so that migrations are cut too; in some, records are so large that
 /// checkpoints come, and the cut is aimed at them. Outside the VFS, what the process did behind the cut is undone: the

@@ -165,7 +165,9 @@ struct Handle {
   bool syncs_folder;
 };
 
-std::string folder_of(const std::string& path) { return fs::path{path}.parent_path().string(); }
+std::string folder_of(const std::string& path) {
+  return fs::path{path}.parent_path().string();
+}
 
 }  // namespace
 
@@ -274,8 +276,12 @@ namespace {
 
 using Impl = PowerCutVfs::Impl;
 
-Handle& of(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file); }
-Impl& of(sqlite3_vfs* vfs) { return *static_cast<Impl*>(vfs->pAppData); }
+Handle& of(sqlite3_file* file) {
+  return *reinterpret_cast<Handle*>(file);
+}
+Impl& of(sqlite3_vfs* vfs) {
+  return *static_cast<Impl*>(vfs->pAppData);
+}
 
 bool alive(Impl& disk) {
   const std::lock_guard lock{disk.mutex};
@@ -569,9 +575,13 @@ void PowerCutVfs::cut_now() {
   if (impl_->powered) impl_->cut();
 }
 
-void PowerCutVfs::never_cut() { cut_at(0); }
+void PowerCutVfs::never_cut() {
+  cut_at(0);
+}
 
-bool PowerCutVfs::powered() const { return alive(*impl_); }
+bool PowerCutVfs::powered() const {
+  return alive(*impl_);
+}
 
 void PowerCutVfs::on_cut(std::function<void()> callback) {
   const std::lock_guard lock{impl_->mutex};

@@ -9,26 +9,28 @@
 
 namespace hamlet::support {
 
-/// A SQLite VFS that simulates power cuts and failing disks. While an object lives, it is SQLite's default VFS; one at a
-/// time. All members may be called from any thread.
+/// A SQLite VFS that simulates power cuts and failing disks. While an object lives, it is SQLite's default VFS; one at
+/// a time. All members may be called from any thread.
 ///
-/// What is modelled. Files are real files (give them a folder on tmpfs) and every call goes through to SQLite's unix VFS, so
-/// that code which looks at the same files with std::filesystem sees what it expects. Beside that, each file has a shadow: its
-/// durable content, and the writes and changes of size since its last xSync. At a cut
+/// What is modelled. Files are real files (give them a folder on tmpfs) and every call goes through to SQLite's unix
+/// VFS, so that code which looks at the same files with std::filesystem sees what it expects. Beside that, each file
+/// has a shadow: its durable content, and the writes and changes of size since its last xSync. At a cut
 ///   - each 512-byte sector survives in any one of the versions that it had since the last xSync of its file, whatever
-///     became of its neighbours: writes are kept, dropped, torn at sector borders, in any order, within a file and among
-///     files. Bytes beside a write in the same sector are not harmed (SQLite's "powersafe overwrite", true of disks and
-///     flash cards that keep their word);
+///     became of its neighbours: writes are kept, dropped, torn at sector borders, in any order, within a file and
+///     among files. Bytes beside a write in the same sector are not harmed (SQLite's "powersafe overwrite", true of
+///     disks and flash cards that keep their word);
 ///   - the size is any one that the file had since; a sector that is inside and never arrived reads as zeros or as
-///     garbage. Making a file shorter is one step, as on journaling file systems: where it survives, nothing of what was
-///     there does, and where not, nothing of what was written there later;
-///   - names that SQLite made or deleted survive in any state since the folder's last sync. A folder is synced where the unix
+///     garbage. Making a file shorter is one step, as on journaling file systems: where it survives, nothing of what
+///     was there does, and where not, nothing of what was written there later;
+///   - names that SQLite made or deleted survive in any state since the folder's last sync. A folder is synced where
+///   the unix
 ///     VFS does so: by xDelete with syncDir, and by the first xSync of a handle on a rollback journal or a WAL. Files
 ///     that were there before SQLite opened them count as durable, name and content;
 ///   - the -shm is lost, or is left as it was: nobody may rely on it.
 /// Which of all that happens is drawn from the seed: everything, nothing, a prefix, whole writes, or single sectors.
-/// From the cut on, every operation of the handles of before fails (SQLITE_IOERR), as does opening. The process lives on: close
-/// all handles, then power_on() puts what survived into the real files. A cut inside an xSync happens before or after it.
+/// From the cut on, every operation of the handles of before fails (SQLITE_IOERR), as does opening. The process lives
+/// on: close all handles, then power_on() puts what survived into the real files. A cut inside an xSync happens before
+/// or after it.
 ///
 /// What is not modelled: operations on files outside SQLite (rename, unlink, fsync by others) are durable at once;
 /// a tracked file that somebody renames keeps its shadow. Only one process. Temporary files are passed through.
@@ -60,7 +62,8 @@ class PowerCutVfs {
 
   // ---- faults
 
-  /// Bytes by which files may still grow before SQLITE_FULL; nullopt: no bound. A write that does not fit writes what fits.
+  /// Bytes by which files may still grow before SQLITE_FULL; nullopt: no bound. A write that does not fit writes what
+  /// fits.
   void set_space(std::optional<std::uint64_t> bytes);
   /// As a kernel does after an error of the disk (errors=remount-ro): reads go on, all else fails.
   void set_read_only(bool read_only);

@@ -58,7 +58,8 @@ class Desk {
  public:
   explicit Desk(const std::filesystem::path& folder, std::string boot_id = "b")
       : opened_{Journal::open(
-            io_, clock_, {.directory = folder, .window = Millis{0}, .machine_id = "m", .boot_id = std::move(boot_id)})} {}
+            io_, clock_,
+            {.directory = folder, .window = Millis{0}, .machine_id = "m", .boot_id = std::move(boot_id)})} {}
 
   [[nodiscard]] bool ok() const { return opened_.has_value(); }
   [[nodiscard]] const Error& error() const { return opened_.error(); }

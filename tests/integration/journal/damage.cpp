@@ -1,5 +1,5 @@
-// A thousand damaged files: the journal opens, hands out nothing that is not what was given, says what it lost, gives no
-// number twice, and goes on.
+// A thousand damaged files: the journal opens, hands out nothing that is not what was given, says what it lost, gives
+// no number twice, and goes on.
 
 #include <algorithm>
 #include <array>
@@ -30,13 +30,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether the journal mends itself while it runs, salvages, and has marks that tell of a lost end. Until then these findings
-/// are only counted.
+/// Whether the journal mends itself while it runs, salvages, and has marks that tell of a lost end. Until then these
+/// findings are only counted.
 constexpr bool kHeals = false;
 
 constexpr int kCases = 1'000;
-constexpr std::array<std::uint64_t, kLaneCount> kAtRest{40, 150, 400, 20};   // checkpointed
-constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};    // and on in the WAL
+constexpr std::array<std::uint64_t, kLaneCount> kAtRest{40, 150, 400, 20};  // checkpointed
+constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};   // and on in the WAL
 
 std::string body_of(Lane lane, std::uint64_t seq) {
   if (lane == Lane::media) return fmt::format("jpeg {}", seq);

@@ -1,4 +1,5 @@
-// The simulated disk, with SQLite straight on it: what SQLite promises holds on it, and what it does not promise breaks.
+// The simulated disk, with SQLite straight on it: what SQLite promises holds on it, and what it does not promise
+// breaks.
 
 #include "tests/support/power_cut_vfs.hpp"
 
@@ -79,8 +80,9 @@ int count_losses(const std::string& pragmas, bool lying) {
 
     Db db{file};
     const bool sound = db.ok && db.ask("PRAGMA integrity_check") == "ok";
-    const bool whole = committed == 0 || (db.ask("SELECT count(*) >= " + std::to_string(committed) + " FROM t") == "1" &&
-                                          db.ask("SELECT max(n) = count(*) FROM t") == "1");
+    const bool whole =
+        committed == 0 || (db.ask("SELECT count(*) >= " + std::to_string(committed) + " FROM t") == "1" &&
+                           db.ask("SELECT max(n) = count(*) FROM t") == "1");
     if (!sound || !whole) ++losses;
   }
   return losses;
@@ -89,7 +91,9 @@ int count_losses(const std::string& pragmas, bool lying) {
 }  // namespace
 
 TEST_CASE("what SQLite has committed survives a power cut at every operation") {
-  SUBCASE("write-ahead log") { CHECK(count_losses("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", false) == 0); }
+  SUBCASE("write-ahead log") {
+    CHECK(count_losses("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", false) == 0);
+  }
   SUBCASE("rollback journal") {
     CHECK(count_losses("PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA", false) == 0);
   }
@@ -182,8 +186,12 @@ TEST_CASE("a held thread stands at its next operation until it is let go") {
   int code = -1;
   std::thread writer{[&] { code = db.run("INSERT INTO t VALUES (1)"); }};
   CHECK(disk.counts().operations == before);
-  SUBCASE("by release") { disk.release(); }
-  SUBCASE("by a cut") { disk.cut_now(); }
+  SUBCASE("by release") {
+    disk.release();
+  }
+  SUBCASE("by a cut") {
+    disk.cut_now();
+  }
   const bool powered = disk.powered();
   writer.join();
   CHECK((code == SQLITE_OK) == powered);
