@@ -50,8 +50,8 @@ constexpr Millis kPositionsAfter{60'000};
 constexpr Millis kHour{3'600'000};
 constexpr std::size_t kCheckBytes = 256U << 10;         // a slice, each time tend() is called
 constexpr std::uint64_t kTendAfterBytes = 256U << 10;   // committed
-constexpr int kCheckpointPages = (4 << 20) / kPageBytes;  // of the log: the short commits rewrite few pages
-constexpr int kMustCheckpointPages = 4 * kCheckpointPages;
+constexpr int kCheckpointPages = kWalKeptBytes / 2 / kPageBytes;
+constexpr int kMustCheckpointPages = 3 * kCheckpointPages;
 
 // How far beyond the bound for readings and pictures a lane may go: what is worth more is refused later.
 constexpr double reserve(Lane lane) {

@@ -85,18 +85,26 @@ bool wal_is_damaged(const std::filesystem::path& file) {
   auto sum = add({}, header.data(), 24, big);
   if ((magic & ~1U) != kWalMagic || page < 512 || page > 65'536 || sum != sum_at(header.data() + 24)) return true;
 
+  // What is not synced yet is the last transaction at most: SQLite syncs the log at each commit. So a frame that fails and
+  // has a later transaction behind it was once good, while one of the last may have been torn by a power cut. And a log
+  // that was allocated ahead does not end with its file.
   std::vector<unsigned char> frame(kFrameHeader + page);
-  for (bool intact = true; read(frame.data(), frame.size());) {
+  bool intact = true;
+  bool ended = false;  // the transaction of the frame that fails
+  while (read(frame.data(), frame.size())) {
     const bool ours = std::equal(frame.begin() + 8, frame.begin() + 16, header.begin() + 16);  // its salt is the log's
-    if (!intact) {
-      if (ours) return true;
-      continue;
+    if (intact) {
+      sum = add(add(sum, frame.data(), 8, big), frame.data() + kFrameHeader, page, big);
+      intact = ours && sum == sum_at(frame.data() + 16);
+      if (intact) continue;
     }
-    sum = add(add(sum, frame.data(), 8, big), frame.data() + kFrameHeader, page, big);
-    intact = ours && sum == sum_at(frame.data() + 16);
-    if (!intact && ours) return true;
+    if (!ours) continue;
+    if (ended) return true;
+    ended = big_endian(frame.data() + 4) != 0;
   }
-  return false;
+  std::error_code error;
+  const auto size = std::filesystem::file_size(std::filesystem::path{file}.concat("-wal"), error);
+  return intact && !error && size < kWalKeptBytes;
 }
 
 }  // namespace hamlet::journal

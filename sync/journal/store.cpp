@@ -41,8 +41,6 @@ Errc errc_of(int sqlite_code) {
 
 namespace {
 
-// The WAL is written over and over in place: kept allocated, a commit flushes data alone and no file system metadata.
-constexpr int kWalKeptBytes = 8 << 20;
 constexpr int kBusyMs = 1'000;
 
 // Without a copy: the text outlives the statement's run.
@@ -336,8 +334,8 @@ Result<std::unique_ptr<Store>> Store::open_writing(const std::filesystem::path& 
     db.exec(fmt::format("PRAGMA page_size = {}", kPageBytes));
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
     db.exec(fmt::format("PRAGMA journal_size_limit = {}", kWalKeptBytes));
-    migrate(db);
     impl->allocate_wal();
+    migrate(db);
     // Counts the pages in the WAL, for checkpoint_if_due().
     sqlite3_wal_hook(
         db.getHandle(),

@@ -21,6 +21,8 @@ namespace hamlet::journal {
 
 inline constexpr const char* kFileName = "journal.db";
 inline constexpr int kPageBytes = 1'024;
+/// The log is written over and over in place: kept allocated, a commit flushes data alone and no file system metadata.
+inline constexpr int kWalKeptBytes = 4 << 20;
 
 /// A record on its way to the file. `jpeg` is only for the media lane: body.bytes names it.
 struct NewRecord {
