@@ -14,6 +14,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/wire/broker.hpp"
 
 namespace hamlet::wire {
 
@@ -23,14 +24,6 @@ enum class MqttProtocol {
   any,   ///< 5, then 3.1.1 where the broker refuses 5 as an old one does
 };
 [[nodiscard]] std::string_view to_string(MqttProtocol protocol);
-
-/// Where a broker is: "mqtt://host[:port]".
-struct BrokerAddress {
-  std::string host;
-  std::uint16_t port = 1883;
-};
-/// Error invalid: says what was expected.
-[[nodiscard]] Result<BrokerAddress> parse_broker(std::string_view uri);
 
 /// One message to be sent.
 struct MqttPublish {

@@ -41,6 +41,7 @@ constexpr unsigned kGenerationShift = 40;
 constexpr std::uint64_t kGenerationMask = (1U << (kLaneShift - kGenerationShift)) - 1;
 constexpr std::uint64_t kOutbox = 0;
 constexpr std::uint64_t kBirth = 1;
+constexpr std::uint64_t kLeftBehind = 2;
 std::uint64_t cookie_of(const Backlog& lane, std::uint64_t seq) {
   return (contract::index(lane.lane()) + 1) << kLaneShift | (lane.generation() & kGenerationMask) << kGenerationShift | seq;
 }
@@ -166,6 +167,11 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     for (const auto& id : hooks.gone ? hooks.gone() : std::vector<std::string>{}) {
       enqueue({.topic = topics.at("alarm/" + id), .payload = {}, .retained = true, .cookie = kBirth});
     }
+    left_behind = 0;
+    for (const auto& topic : hooks.left_behind ? hooks.left_behind() : std::vector<std::string>{}) {
+      ++left_behind;
+      enqueue({.topic = topic, .payload = {}, .retained = true, .cookie = kLeftBehind});
+    }
     health_due = clock.mono();
     born = true;
     pump();
@@ -279,7 +285,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     std::optional<Error> refusal;
     for (const auto& ack : acks) {
       const auto which = ack.cookie >> kLaneShift;
-      if (ack.refused()) {
+      if (ack.cookie == kLeftBehind) {  // a refusal stops nothing: the box may have no access there any more
+        if (ack.refused()) log::warning("the broker keeps what is retained under an old base", {{"why", wire::reason_text(ack.reason)}});
+        if (--left_behind == 0 && hooks.left) hooks.left();
+      } else if (ack.refused()) {
         refusal = Error{Errc::denied, fmt::format("the broker refuses {}: {}: check its access rules for this box",
                                                   which == 0 ? "what is outside the lanes"
                                                              : contract::to_string(contract::kLanes.at(which - 1)),
@@ -525,6 +534,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   MonoTime acked_at = clock.mono();
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
   std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged
+  std::size_t left_behind = 0;  // topics under an old base that the broker has not answered for
   MonoTime last_progress{};
   MonoTime health_due{};
   std::string stated;  // what the last `state` said, without its time
