@@ -334,6 +334,7 @@ Result<std::unique_ptr<Store>> Store::open_writing(const std::filesystem::path& 
     db.exec(fmt::format("PRAGMA page_size = {}", kPageBytes));
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
     db.exec(fmt::format("PRAGMA journal_size_limit = {}", kWalKeptBytes));
+    (void)db.execAndGet("PRAGMA user_version");  // reads: the log is open from here on
     impl->allocate_wal();
     migrate(db);
     // Counts the pages in the WAL, for checkpoint_if_due().
