@@ -138,6 +138,8 @@ class Store {
   [[nodiscard]] Result<Positions> positions();
   [[nodiscard]] Result<std::vector<Stretch>> boots();
   [[nodiscard]] Result<contract::Names> names();
+  /// Rows that the members above have passed over, each time they met them, because their checksum fails.
+  [[nodiscard]] std::uint64_t passed_over() const;
   [[nodiscard]] Result<Usage> usage();
   /// SQLite's own check of the whole file: minutes on a large one. Empty where all is well.
   [[nodiscard]] Result<std::vector<std::string>> integrity();
