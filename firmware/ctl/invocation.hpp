@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -13,7 +14,15 @@
 
 namespace hamlet::ctl {
 
-enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check };
+enum class Verb {
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check };
+
+/// A point in time as it was asked for: an age, or Beijing time.
+struct When {
+  Millis age{};
+  std::optional<WallTime> at{};
+  [[nodiscard]] WallTime as_of(WallTime now) const { return at.value_or(now - age); }
+};
 
 /// What the technician asked for, parsed and checked.
 struct Invocation {
@@ -29,6 +38,8 @@ struct Invocation {
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  std::filesystem::path to;                ///< of journal export: a folder
+  std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

@@ -469,7 +469,6 @@ Result<std::optional<BlockInfo>> Store::block_from(Lane lane, Key from) {
                     contract::to_string(lane)))};
     rows->bind(1, as_signed(from));
     if (!rows->executeStep()) return {};
-    constexpr std::uint64_t kRowBytes = 28;
     const auto count = rows->getColumn(1).getInt64();
     BlockInfo info{as_unsigned(rows->getColumn(0).getInt64()),
                    1,
@@ -478,6 +477,17 @@ Result<std::optional<BlockInfo>> Store::block_from(Lane lane, Key from) {
     if (count > 1 && as_unsigned(count) <= std::min<std::uint64_t>(seq_of(info.key), Block::kMaxRecords))
       info.count = static_cast<std::uint32_t>(count);
     return info;
+  });
+}
+
+Result<LaneTotals> Store::totals(Lane lane) {
+  return guarded([&] {
+    Running row{impl_->prepare(fmt::format("SELECT count(*), total(count), total(length(data)) FROM {}",
+                                           contract::to_string(lane)))};
+    row->executeStep();
+    const auto blocks = as_unsigned(row->getColumn(0).getInt64());
+    return LaneTotals{blocks, as_unsigned(row->getColumn(1).getInt64()),
+                      as_unsigned(row->getColumn(2).getInt64()) + blocks * kRowBytes};
   });
 }
 

@@ -9,13 +9,13 @@ _hamlet() {
   COMPREPLY=()
   case $before in
     --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
-    --socket | --config) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --since) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
+    --socket | --config | --to) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --since | --until) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
     --source | --limit | --occurrence) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --lang | --socket | --config | --since | --source | --limit | --occurrence) ((++i)) ;;
+      --lang | --socket | --config | --to | --since | --until | --source | --limit | --occurrence) ((++i)) ;;
       -*) ;;
       *)
         if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
@@ -39,6 +39,12 @@ _hamlet() {
         words+=' --occurrence'
         [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
       fi
+      ;;
+    journal)
+      case $inner in
+        '') words+=' stat check export' ;;
+        export) words+=' --to --unsent --since --until' ;;
+      esac
       ;;
     config)
       if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
