@@ -285,7 +285,7 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
   journal_->sync([reply = std::move(reply), row = alarm_json(*alarm)](const Status& status) {
     if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
     reply(json{{"alarm", row}});
-  });
+  }, journal::Durable::urgent);
 }
 
 }  // namespace hamlet::daemon

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cassert>
 #include <deque>
+#include <mutex>
 #include <random>
 #include <set>
 #include <utility>
@@ -43,7 +44,7 @@ constexpr std::size_t kMaxPictureBytes = 4U << 20;
 constexpr std::size_t kMaxStateBytes = 64U << 10;
 constexpr std::size_t kMaxReads = 16;
 constexpr std::size_t kMaxPulses = 2;  // waiting; a batch and the last one at stop() always find room beside them
-constexpr std::size_t kMaxWrites = kMaxPulses + 4;
+constexpr std::size_t kMaxWrites = kMaxPulses + 8;
 constexpr Millis kFirstRetry{100};
 constexpr Millis kLastRetry{10'000};
 constexpr Millis kPositionsAfter{60'000};
@@ -116,6 +117,10 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void on_reader(std::function<Result<Value>(Reader&)> run, std::function<void(Result<Value>)> then);
   template <class Then, class Value>
   void answer(Then then, Value value);
+  void change_reader(std::unique_ptr<Reader> with) {
+    const std::lock_guard guard{reader_mutex};
+    reader = std::move(with);
+  }
   template <class Value, class Run, class Then>
   void on_writer(Run run, Then then);
   void found_damage(const Error& error);
@@ -175,8 +180,13 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   std::size_t uncommitted_bytes = 0;
   std::optional<MonoTime> oldest_waiting;   // of `waiting`
   std::optional<MonoTime> oldest_handed;    // of what was handed over and is not committed
-  std::vector<std::function<void(Status)>> waiting_syncs;
-  std::vector<std::function<void(Status)>> handed_syncs;
+  struct Sync {
+    std::function<void(Status)> then;
+    Durable what = Durable::everything;
+  };
+  std::vector<Sync> waiting_syncs;
+  std::vector<Sync> handed_syncs;
+  std::size_t pulses = 0;    // on their way
   bool under_way = false;    // the Writer has a batch, or does something else that must not meet one
   bool flush_again = false;  // asked for while it had
   bool turn_end_posted = false;
@@ -212,6 +222,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
 
   std::optional<Writer> writer;
   std::unique_ptr<Reader> reader;
+  std::mutex reader_mutex;  // the Worker changes `reader` while stop() may interrupt it
   std::unique_ptr<Store> beside;
   // Last, so that their threads end before what they use.
   Worker writing{"journal-write", kMaxWrites};
@@ -321,7 +332,7 @@ void Journal::Impl::hand_over(Changes changes) {
   trims_handed = trims_handed || !changes.trims.empty();
   if (!oldest_handed) oldest_handed = std::exchange(oldest_waiting, {});
   oldest_waiting.reset();
-  for (auto& then : std::exchange(waiting_syncs, {})) handed_syncs.push_back(std::move(then));
+  for (auto& each : std::exchange(waiting_syncs, {})) handed_syncs.push_back(std::move(each));
   // One batch is on its way at a time, so the Worker has room.
   const bool taken = writing.post([this, weak = weak_from_this(), work = busy(io), changes = std::move(changes),
                                    finish = std::exchange(finish_checkpoint, false)]() mutable {
@@ -394,7 +405,7 @@ void Journal::Impl::succeeded() {
   if (recovered) {
     for (const auto& callback : health_callbacks) callback(Status{});
   }
-  for (const auto& then : synced) then(Status{});
+  for (const auto& each : synced) each.then(Status{});
 }
 
 // Where only readings and pictures stay behind, what is urgent goes on as if nothing had happened.
@@ -411,7 +422,8 @@ void Journal::Impl::failed(const Error& error, bool urgent_durable) {
   if (fresh) {
     for (const auto& callback : health_callbacks) callback(fail(error));
   }
-  for (const auto& then : synced) then(urgent_durable ? Status{} : Status{fail(error)});
+  for (const auto& [then, what] : synced)
+    then(urgent_durable && what == Durable::urgent ? Status{} : Status{fail(error)});
 }
 
 // With full jitter's upper half, so that a retry never comes at once.
@@ -465,7 +477,7 @@ void Journal::Impl::on_reader(std::function<Result<Value>(Reader&)> run, std::fu
   auto held = std::make_shared<std::function<void(Result<Value>)>>(std::move(then));
   const bool taken = reading.waiting() < kMaxReads && reading.post([this, work = busy(io), run = std::move(run), held] {
     if (!reader) {  // another file took the old one's place
-      if (auto opened = Reader::open(options.directory)) reader = std::move(*opened);
+      if (auto opened = Reader::open(options.directory)) change_reader(std::move(*opened));
     }
     auto fresh = reader ? reader->refresh() : Status{fail(Errc::unavailable, "the journal is being replaced")};
     answer(std::move(*held), fresh ? run(*reader) : Result<Value>{fail(std::move(fresh).error())});
@@ -741,7 +753,7 @@ void Journal::Impl::heal(const std::string& reason) {
         }
         must_heal = false;
         (void)reading.post([this] {
-          reader.reset();
+          change_reader(nullptr);
           beside.reset();
         });
         // The machine's store has no pages to write any more but its own: everything it must know is in `rows`.
@@ -815,7 +827,10 @@ void Journal::Impl::stop() {
   if (std::exchange(stopped, true)) return;
   window_timer.cancel();
   retry_timer.cancel();
-  if (reader) reader->interrupt();
+  {
+    const std::lock_guard guard{reader_mutex};
+    if (reader) reader->interrupt();
+  }
   reading.stop(Worker::Drain::no);
   take_along();
   auto last = epochs.back().last;
@@ -1006,8 +1021,8 @@ Result<std::vector<std::pair<std::string, std::string>>> Journal::load_state(std
   return (*store)->states(prefix);
 }
 
-void Journal::sync(std::function<void(Status)> then) {
-  impl_->waiting_syncs.push_back(std::move(then));
+void Journal::sync(std::function<void(Status)> then, Durable what) {
+  impl_->waiting_syncs.push_back({std::move(then), what});
   impl_->request(Urgency::now);
 }
 
@@ -1111,10 +1126,17 @@ void Journal::read_media(std::string file_name, std::function<void(Result<std::s
 }
 
 void Journal::ping(std::function<void()> alive) {
-  if (impl_->stopped || impl_->writing.waiting() >= kMaxPulses) return;  // a write hangs: no pulse
-  (void)impl_->writing.post([impl = impl_.get(), work = busy(impl_->io), alive = std::move(alive)]() mutable {
-    impl->answer([alive = std::move(alive)](std::monostate) { alive(); }, std::monostate{});
+  if (impl_->stopped || impl_->pulses >= kMaxPulses) return;  // a write hangs: no pulse
+  ++impl_->pulses;
+  const bool taken = impl_->writing.post([impl = impl_.get(), work = busy(impl_->io), alive = std::move(alive)]() mutable {
+    impl->answer(
+        [impl, alive = std::move(alive)](std::monostate) {
+          --impl->pulses;
+          alive();
+        },
+        std::monostate{});
   });
+  if (!taken) --impl_->pulses;
 }
 
 Stat Journal::stat() const {

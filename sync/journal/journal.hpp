@@ -49,7 +49,8 @@ struct Identity {
   std::uint64_t seq = 0;
 };
 
-enum class Urgency { now, window };  ///< commit at once, or with the rest within the window
+enum class Urgency { now, window };      ///< commit at once, or with the rest within the window
+enum class Durable { everything, urgent };  ///< what sync() waits for
 
 /// Stands for the epoch that goes on.
 inline constexpr std::uint32_t kCurrent = 0xffff'ffff;
@@ -178,8 +179,9 @@ class Journal {
   /// Everything under a prefix that is committed, sorted by key: for start-up. Blocks.
   [[nodiscard]] Result<std::vector<std::pair<std::string, std::string>>> load_state(std::string_view prefix) const;
 
-  /// `then` runs on the io thread once everything appended so far is durable, or with the reason why not.
-  void sync(std::function<void(Status)> then);
+  /// `then` runs on the io thread once everything appended so far is durable, or with the reason why not. `urgent`: all
+  /// but readings and pictures, which wait on a full disk while the rest goes on.
+  void sync(std::function<void(Status)> then, Durable what = Durable::everything);
 
   /// Called on the io thread after each commit. May be set more than once: all are called, in order.
   void on_committed(std::function<void()> callback);

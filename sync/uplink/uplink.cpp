@@ -156,7 +156,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       const auto self = weak.lock();
       if (!self || self->state != State::birth || self->sessions != born) return;
       self->give_birth(durable.has_value());
-    });
+    }, journal::Durable::urgent);
   }
 
   /// Where the disk fails the county still gets what is stored, but no alarm's present state.
@@ -570,7 +570,7 @@ void Uplink::alarm_changed(const Alarm& alarm) {
     if (!impl || !durable) return;
     impl->publish_snapshot(alarm, kOutbox);
     impl->pump();
-  });
+  }, journal::Durable::urgent);
 }
 
 void Uplink::meta_changed() {

@@ -269,6 +269,12 @@ std::size_t JournalModel::compare(const Content& content) {
   durable_ = standing;
   now_ = std::move(standing);
   turns_.clear();
+  // What was durable and has been trimmed before anybody read it was there, too.
+  for (auto& [key, record] : given_) {
+    const auto& [epoch, lane, seq] = key;
+    const auto named = std::find_if(content.epochs.begin(), content.epochs.end(), [&](const auto& each) { return each.id == epoch; });
+    if (named != content.epochs.end() && seq <= named->last.at(index(lane))) seen_.emplace(key, std::move(record));
+  }
   given_.clear();
   turn_ = {};
   reported_ = 0;
