@@ -517,6 +517,7 @@ void Journal::Impl::found_damage(const std::vector<Damage>& found) {
     log::error("records of the journal are damaged", {{"lane", contract::to_string(damage.lane)},
                                                       {"from", seq_of(damage.from)},
                                                       {"to", seq_of(damage.to)}});
+    waiting.meta[fmt::format("hole/{}/{}", static_cast<int>(damage.lane), damage.to)] = std::to_string(damage.from);
     give_up(damage.lane, damage.from, damage.to, "damaged", /*all_of_it=*/true);
   }
 }
@@ -618,7 +619,10 @@ void Journal::Impl::give_up(Plan plan) {
 void Journal::Impl::give_up(Lane lane, Key from, Key to, std::string_view reason, bool all_of_it) {
   const auto generation = generation_of(to);
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& each) { return each.generation == generation; });
-  if (row == rows.end()) return;
+  if (row == rows.end()) {  // a key that cannot be: the numbers that are missing show as a hole
+    waiting.trims.push_back({lane, from, to, false});
+    return request(Urgency::now);
+  }
   waiting.trims.push_back({lane, from, to});
   row->used.at(index(lane)) = std::max(row->used.at(index(lane)), seq_of(to));
   if (generation == newest().generation) first.at(index(lane)) = seq_of(to) + 1;
@@ -863,84 +867,132 @@ Journal::~Journal() {
   stop();
 }
 
-Result<std::unique_ptr<Journal>> Journal::open(asio::io_context& io, Clock& clock, Options options) {
-  const auto context = fmt::format("open journal in {}", options.directory.string());
-  auto opened = open_for_writing(options, clock.wall());
-  if (!opened) return fail(std::move(opened).error().in(context));
-  auto& store = *opened->store;
-  const auto failed_in = [&context](Error error) { return fail(std::move(error).in(context)); };
+namespace {
 
+// All that a start reads of a file, besides its epochs.
+struct Start {
+  Numbers numbers{};   // newest of the epoch that goes on
+  Numbers oldest{};    // stored of it; 0: none
+  Numbers rows_end{};  // newest that a row has; 0: none
+  Boots boots;
+  Positions positions;
+  contract::Names names;
+  KeyValues metered;
+  KeyValues holes;
+  bool salvaging = false;
+  std::unique_ptr<Reader> reader;
+};
+
+Result<Start> begin(Opened& opened, const Options& options, const Clock& clock) {
+  auto& store = *opened.store;
+  Start start;
   Moment last{};
-  Numbers numbers{};
-  Numbers rows_end{};
-  Numbers oldest{};
-  const auto generation = opened->epochs.back().generation;
+  const auto generation = opened.epochs.back().generation;
   for (const auto lane : contract::kLanes) {
     const auto i = index(lane);
     const auto ends = store.ends(lane);
-    if (!ends) return failed_in(ends.error());
+    if (!ends) return fail(ends.error());
     if (const auto block = store.block_from(lane, ends->second); ends->second != 0 && block && *block)
       last = std::max(last, (*block)->at);
-    if (generation_of(ends->second) == generation) rows_end.at(i) = seq_of(ends->second);
+    if (generation_of(ends->second) == generation) start.rows_end.at(i) = seq_of(ends->second);
     const auto found = store.numbers(lane, generation);
-    if (!found) return failed_in(found.error());
-    numbers.at(i) = found->to;
-    oldest.at(i) = found->from;
-    for (auto& row : opened->epochs) {
+    if (!found) return fail(found.error());
+    start.numbers.at(i) = found->to;
+    start.oldest.at(i) = found->from;
+    for (auto& row : opened.epochs) {
       const auto of_row = store.numbers(lane, row.generation);
-      if (!of_row) return failed_in(of_row.error());
+      if (!of_row) return fail(of_row.error());
       row.used.at(i) = std::max(row.used.at(i), of_row->to);
     }
   }
   auto stretches = store.boots();
-  if (!stretches) return failed_in(stretches.error());
-  Boots boots{std::move(*stretches)};
-  boots.begin(options.boot_id, {clock.wall(), clock.mono(), clock.synced()}, last);
+  if (!stretches) return fail(std::move(stretches).error());
+  start.boots = Boots{std::move(*stretches)};
+  start.boots.begin(options.boot_id, {clock.wall(), clock.mono(), clock.synced()}, last);
   Changes begun;
-  begun.boots = boots.take_changed();
+  begun.boots = start.boots.take_changed();
   if (!begun.empty()) {
-    if (auto status = store.commit(begun); !status && status.error().code != Errc::full) return failed_in(status.error());
+    if (auto status = store.commit(begun); !status && status.error().code != Errc::full) return fail(std::move(status).error());
   }
   auto positions = store.positions();
-  if (!positions) return failed_in(positions.error());
+  if (!positions) return fail(std::move(positions).error());
+  start.positions = std::move(*positions);
   auto names = store.names();
-  if (!names) return failed_in(names.error());
-  const auto metered = store.metas("written/").value_or(KeyValues{});
+  if (!names) return fail(std::move(names).error());
+  start.names = std::move(*names);
+  start.metered = store.metas("written/").value_or(KeyValues{});
+  start.holes = store.metas("hole/").value_or(KeyValues{});
   const auto salvage = store.meta("salvage");
+  start.salvaging = salvage && salvage->has_value();
   auto reader = Reader::open(options.directory);
-  if (!reader) return failed_in(reader.error());
+  if (!reader) return fail(std::move(reader).error());
+  start.reader = std::move(*reader);
+  return start;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Journal>> Journal::open(asio::io_context& io, Clock& clock, Options options) {
+  const auto context = fmt::format("open journal in {}", options.directory.string());
+  auto opened = open_for_writing(options, clock.wall());
+  if (!opened) return fail(std::move(opened).error().in(context));
+  auto start = begin(*opened, options, clock);
+  if (!start && start.error().code == Errc::corrupt) {
+    // Damage that shows only when it is written to, or behind what was looked at first.
+    opened->store.reset();
+    auto replaced = replace_damaged(options, start.error().message, clock.wall(), nullptr);
+    if (!replaced) return fail(std::move(replaced).error().in(context));
+    opened->store = std::move(replaced->store);
+    opened->epochs = std::move(replaced->epochs);
+    opened->set_aside = std::move(replaced->set_aside);
+    start = begin(*opened, options, clock);
+  }
+  if (!start) return fail(std::move(start).error().in(context));
 
   auto impl = std::make_shared<Impl>(io, clock, std::move(options), std::move(*opened));
-  impl->boots = std::move(boots);
-  impl->positions = std::move(*positions);
-  impl->names = std::move(*names);
+  impl->boots = std::move(start->boots);
+  impl->positions = std::move(start->positions);
+  impl->names = std::move(start->names);
   impl->names_handed = impl->names.last();
-  impl->reader = std::move(*reader);
+  impl->reader = std::move(start->reader);
   impl->media_bytes = picture_bytes(impl->options.directory / kMediaFolder);
-  impl->salvaging = salvage && salvage->has_value();
-  impl->enter_newest(numbers);
-  impl->first = oldest;
+  impl->salvaging = start->salvaging;
+  impl->enter_newest(start->numbers);
+  impl->first = start->oldest;
   impl->show_epochs();
   impl->started = clock.mono();
   impl->positions_stored = clock.mono();
-  for (const auto& [key, value] : metered) {
+  for (const auto& [key, value] : start->metered) {
     std::int64_t hour = 0;
     std::uint64_t bytes = 0;
     std::from_chars(key.data() + 8, key.data() + key.size(), hour);
     std::from_chars(value.data(), value.data() + value.size(), bytes);
     impl->written_by_hour[hour] = bytes;
   }
+  for (const auto& [key, value] : start->holes) {
+    int lane = 0;
+    Key to = 0;
+    const auto [slash, error] = std::from_chars(key.data() + 5, key.data() + key.size(), lane);
+    if (error != std::errc{} || slash == key.data() + key.size() || lane < 0 || lane >= static_cast<int>(kLaneCount)) continue;
+    std::from_chars(slash + 1, key.data() + key.size(), to);
+    impl->damage_told.insert({static_cast<Lane>(lane), to});
+  }
   impl->tend_meter();
   impl->save_mark();
   // Numbers that were used on a full disk, and whose records were never durable.
   for (const auto lane : contract::kLanes) {
     const auto i = index(lane);
-    if (rows_end.at(i) == 0 || rows_end.at(i) >= numbers.at(i)) continue;
+    const auto end = start->rows_end.at(i);
+    const auto used = start->numbers.at(i);
+    if (end == 0 || end >= used) continue;
+    const auto hole = key_of(impl->newest().generation, used);
+    if (!impl->damage_told.insert({lane, hole}).second) continue;
+    impl->waiting.meta[fmt::format("hole/{}/{}", i, hole)] = std::to_string(end + 1);
     impl->append_event("gap", {{"epoch", impl->newest().id},
                                {"lane", contract::to_string(lane)},
-                               {"from", rows_end.at(i) + 1},
-                               {"to", numbers.at(i)},
-                               {"count", numbers.at(i) - rows_end.at(i)},
+                               {"from", end + 1},
+                               {"to", used},
+                               {"count", used - end},
                                {"reason", "power-cut"}});
   }
   return std::unique_ptr<Journal>{new Journal{std::move(impl)}};

@@ -232,43 +232,50 @@ Result<Opened> open_for_writing(const Options& options, WallTime now) {
     if (store.error().code != Errc::corrupt) return fail(std::move(store).error());
     return went_on(replace_damaged(options, store.error().message, now, nullptr));
   }
-  const auto passed_over = (*store)->passed_over();
-  auto epochs = (*store)->epochs();
-  if (!epochs) return fail(std::move(epochs).error());
-  if (mark && epochs->empty()) {
-    if (const auto aside = left_aside(folder, *mark)) {
-      store->reset();
-      return went_on(begin_behind(options, *aside, "a damaged journal was being replaced", nullptr));
-    }
-  }
-  const bool gone = mark && epochs->empty();
-  const auto reason = why_renew(**store, *epochs, mark, options.machine_id, damaged_log);
-  Changes changes;
-  if (!reason.empty()) {
-    for (auto& row : *epochs) {
-      for (const auto lane : contract::kLanes) {
-        const auto numbers = (*store)->numbers(lane, row.generation);
-        if (!numbers) return fail(numbers.error());
-        row.used.at(index(lane)) = numbers->to;
-        if (mark && mark->epoch == row.id) row.used.at(index(lane)) = std::max(numbers->to, mark->last.at(index(lane)));
+  const auto decide = [&]() -> Result<Opened> {
+    const auto passed_over = (*store)->passed_over();
+    auto epochs = (*store)->epochs();
+    if (!epochs) return fail(std::move(epochs).error());
+    if (mark && epochs->empty()) {
+      if (const auto aside = left_aside(folder, *mark)) {
+        store->reset();
+        return went_on(begin_behind(options, *aside, "a damaged journal was being replaced", nullptr));
       }
     }
-    if (!epochs->empty()) changes.epochs = *epochs;
-    changes.epochs.push_back(next_epoch(*epochs, mark, reason));
-    epochs->push_back(changes.epochs.back());
-  }
-  const auto written_by = (*store)->meta("machine_id");
-  if (!options.machine_id.empty() && (!written_by || *written_by != options.machine_id))
-    changes.meta["machine_id"] = options.machine_id;
-  if (!changes.empty()) {
-    if (auto status = (*store)->commit(changes); !status) return fail(std::move(status).error());
-  }
-  auto wrong = damaged_log ? describe("damaged-log") : gone ? "the journal was gone: a new one begins" : describe(reason);
-  if (passed_over > 0) {
-    wrong += fmt::format("{}{} rows of the durable state, of positions or of the clock are damaged: what they belong to starts afresh",
-                         wrong.empty() ? "" : "; ", passed_over);
-  }
-  return Opened{std::move(*lock), std::move(*store), std::move(*epochs), std::move(wrong)};
+    const bool gone = mark && epochs->empty();
+    const auto reason = why_renew(**store, *epochs, mark, options.machine_id, damaged_log);
+    Changes changes;
+    if (!reason.empty()) {
+      for (auto& row : *epochs) {
+        for (const auto lane : contract::kLanes) {
+          const auto numbers = (*store)->numbers(lane, row.generation);
+          if (!numbers) return fail(numbers.error());
+          row.used.at(index(lane)) = numbers->to;
+          if (mark && mark->epoch == row.id) row.used.at(index(lane)) = std::max(numbers->to, mark->last.at(index(lane)));
+        }
+      }
+      if (!epochs->empty()) changes.epochs = *epochs;
+      changes.epochs.push_back(next_epoch(*epochs, mark, reason));
+      epochs->push_back(changes.epochs.back());
+    }
+    const auto written_by = (*store)->meta("machine_id");
+    if (!options.machine_id.empty() && (!written_by || *written_by != options.machine_id))
+      changes.meta["machine_id"] = options.machine_id;
+    if (!changes.empty()) {
+      if (auto status = (*store)->commit(changes); !status) return fail(std::move(status).error());
+    }
+    auto wrong = damaged_log ? describe("damaged-log") : gone ? "the journal was gone: a new one begins" : describe(reason);
+    if (passed_over > 0) {
+      wrong += fmt::format("{}{} rows of the durable state, of positions or of the clock are damaged: what they belong to starts afresh",
+                           wrong.empty() ? "" : "; ", passed_over);
+    }
+    return Opened{std::move(*lock), std::move(*store), std::move(*epochs), std::move(wrong)};
+  };
+  auto opened = decide();
+  if (opened || opened.error().code != Errc::corrupt || !*store) return opened;
+  // Damage that shows only when it is written to, or behind what was looked at first.
+  store->reset();
+  return went_on(replace_damaged(options, opened.error().message, now, nullptr));
 }
 
 // ---- salvage -------------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ CREATE TABLE name (            -- what packed readings say by number: points, an
 CREATE TABLE meta (            -- single facts
   key   TEXT NOT NULL PRIMARY KEY,  -- "machine_id": machine-id(5) of the machine that writes it
                                     -- "salvage": name of a damaged journal from which records are still being taken over
+                                    -- "hole/{lane}/{key}": numbers up to this key have no rows and were declared lost; value: from where
                                     -- "written/{hour}": bytes written to disk in an hour since 1970 of this journal's wall time
   value TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -168,6 +168,10 @@ Result<std::vector<Damage>> check_slice(Store& store, CheckCursor& cursor, std::
   const auto blocks = store.blocks(lane, cursor.next, 1'000, max_bytes);
   if (!blocks) return fail(blocks.error());
   for (const auto& block : *blocks) {
+    // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
+    const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
+    if (goes_on && block.count <= Block::kMaxRecords && block.first() > cursor.next && block.first() <= block.key)
+      out.push_back({lane, cursor.next, block.first() - 1});
     const auto row = std::find_if(epochs->begin(), epochs->end(),
                                   [&](const auto& each) { return each.generation == generation_of(block.key); });
     if (row == epochs->end() || !Blocks::intact(block, lane, row->id)) {
