@@ -389,7 +389,7 @@ TEST_CASE("damaged state is told, and the alarm starts afresh") {
   }
   auto engine = engine_of(high());
   CHECK(engine.restore("alarm/river-high", good));
-  for (const char* key : {"detect/river-high", "alarm/", "alarm/River"}) {
+  for (const char* key : {"other/river-high", "alarm/", "alarm/River"}) {
     const auto status = engine.restore(key, good);
     REQUIRE(!status);
     CHECK(status.error().code == Errc::invalid);

@@ -29,7 +29,7 @@ struct Verdict {
 };
 Verdict judged(PointQuality& quality, Reading input) {
   normalise(input);
-  quality.judge(input);
+  static_cast<void>(quality.judge(input, {}));
   return {input.quality, input.why};
 }
 const Verdict kGood{Quality::good, ""};
