@@ -13,7 +13,7 @@
 
 namespace hamlet::ctl {
 
-enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check };
+enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check, backtest };
 
 /// What the technician asked for, parsed and checked.
 struct Invocation {
@@ -23,12 +23,15 @@ struct Invocation {
   bool json = false;
   Lang lang = Lang::en;
 
-  std::string point;                       ///< of readings
+  std::string point;                       ///< of readings and backtest
   std::string source;                      ///< of events; empty: all
   Millis since{};                          ///< of readings and events: an age
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  std::filesystem::path csv;               ///< of backtest; "-": standard input
+  std::string zone = "Z";                  ///< of backtest: of times that name none
+  bool summary = false;                    ///< of backtest
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

@@ -5,6 +5,7 @@
 
 #include "firmware/control/client.hpp"
 #include "firmware/core/clock.hpp"
+#include "firmware/ctl/backtest.hpp"
 #include "firmware/ctl/check_config.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
 #include "firmware/ctl/run.hpp"
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
                           const auto& asked,
                           const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },
       .check_config = hamlet::ctl::check_config,
+      .backtest = hamlet::ctl::backtest,
   };
   return hamlet::ctl::run({argv + 1, argv + argc}, world);
 }

@@ -41,6 +41,10 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::opt_limit, "最多显示最新的多少条", "At most so many, the newest"},
     {Say::opt_source, "只看这个设备、摄像机或 gateway", "Only of this device, camera or \"gateway\""},
     {Say::opt_occurrence, "只确认这一次发生", "Acknowledge this occurrence only"},
+    {Say::opt_csv, "记录的数据，每行“时间,数值”；- 表示标准输入",
+     "Recorded series, lines of timestamp,value; - for standard input"},
+    {Say::opt_zone, "没有写时区的时间属于哪个时区，如 +08:00", "Zone of times that name none, as +08:00"},
+    {Say::opt_summary, "只显示统计，不逐条显示", "Counts only, no rows"},
     {Say::meta_path, "路径", "PATH"},
     {Say::meta_file, "文件", "FILE"},
     {Say::meta_duration, "时长", "DURATION"},
@@ -62,6 +66,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::verb_uplink, "与县平台的连接", "The link to the county"},
     {Say::verb_config, "检查配置", "Check the config"},
     {Say::verb_config_check, "检查配置文件，列出所有错误", "Check a config file and list every error"},
+    {Say::verb_backtest, "用记录的数据试算：质量检查、异常检测和告警规则会怎样判断",
+     "Try quality tests, detector and alarm rules on a recorded series"},
     {Say::arg_point, "测点，如 river.level", "Point, as river.level"},
     {Say::arg_alarm, "告警编号，如 river-level-high", "Alarm, as river-level-high"},
     {Say::arg_file, "配置文件（默认见 --config）", "Config file (by default that of --config)"},
@@ -81,6 +87,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::not_a_point, "“{0}”不是测点；测点写作 设备.测点，如 river.level；用 hamlet points 查看所有测点",
      "'{0}' is not a point; write device.point, as river.level; 'hamlet points' lists them"},
     {Say::not_a_lang, "“{0}”不是 zh 或 en", "'{0}' is neither zh nor en"},
+    {Say::not_a_zone, "“{0}”不是时区；请写 +08:00 或 Z", "'{0}' is not a zone; write +08:00, or Z for UTC"},
     {Say::see_help, "用 {0} --help 查看帮助", "see {0} --help"},
 
     // failures
@@ -91,6 +98,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
      "what follows is the journal in {0} as of its last commit, not the present state."},
     {Say::offline_failed, "日志库也读不出来：{0}", "the journal cannot be read either: {0}"},
     {Say::no_permission_file, "无权读取 {0}；请用 sudo", "no permission to read {0}; use sudo"},
+    {Say::no_file, "{0} 打不开；请检查路径", "{0} cannot be opened; check the path"},
     {Say::clock_note, "带 ? 的时间不准：当时网关还没有校时。",
      "times with a ? are not certain: the clock had not been set then."},
     {Say::journal_absent, "{0} 中没有日志库；请用 --config 指定正确的配置文件（gateway.state_dir）",
@@ -175,6 +183,10 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     // what there is nothing of, and what to do next
     {Say::no_points, "没有测点：配置里没有设备。请在 {0} 中添加 [[device]]，再用 hamlet config check 检查。",
      "No points: the config has no device. Add a [[device]] to {0}, then run hamlet config check."},
+    {Say::tests_wait, "{0}：网关还没有校时，按时段和季节的检查暂不进行。",
+     "{0}: the clock is unset; tests by hour and season wait for it."},
+    {Say::detector_learns, "{0}：异常检测正在学习（已学 {1}，{2} 个数据），还不作判断。",
+     "{0}: the detector is still learning ({1}, {2} readings) and says nothing yet."},
     {Say::no_readings,
      "最近 {1} 内没有 {0} 的数据。可加长时间（--since 7d）；用 hamlet points 看测点名是否正确、设备是否在线。",
      "No readings of {0} in the last {1}. Look further back (--since 7d), or see with hamlet points whether the name "
@@ -216,6 +228,20 @@ constexpr auto kCatalogue = std::to_array<Entry>({
      "{0}: no errors. To put it into effect: sudo systemctl reload hamletd"},
     {Say::config_bad, "{0}：{1} 处错误；改好之前不会生效。",
      "{0}: errors: {1}. It takes no effect until they are mended."},
+
+    // backtest
+    {Say::backtest_no_point, "配置中没有测点 {0}{1}", "the config has no point {0}{1}"},
+    {Say::backtest_bad_line, "{0} 第 {1} 行读不懂，已跳过：{2}", "{0}:{1}: the line is passed over: {2}"},
+    {Say::backtest_more_bad_lines, "另有 {0} 行读不懂，也已跳过", "{0} more lines were passed over"},
+    {Say::backtest_empty, "{0} 里没有数据；每行应为“时间,数值”", "{0} has no data; expected lines of timestamp,value"},
+    {Say::backtest_corrected, "下一个数据到来后更正为{0}", "corrected to {0} by the next sample"},
+    {Say::backtest_anomaly, "异常", "unusual"},
+    {Say::backtest_rows, "数据条数", "Samples"},
+    {Say::backtest_late, "时间倒退的条数", "Late samples"},
+    {Say::backtest_bad_lines, "读不懂的行数", "Lines passed over"},
+    {Say::backtest_anomalies, "异常次数", "Unusual"},
+    {Say::backtest_learned, "异常检测已学习", "Detector has learned for"},
+    {Say::backtest_raised, "触发 {0} 次", "raised {0} times"},
 });
 static_assert(kCatalogue.size() == static_cast<std::size_t>(Say::count_), "a text is missing, or one too many");
 
@@ -247,6 +273,7 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::event, "up", "恢复在线", "up again"},
     {Kind::event, "gap", "数据缺失", "records given up"},
     {Kind::event, "quality", "质量更正", "quality corrected"},
+    {Kind::event, "anomaly", "数据异常", "unusual reading"},
     {Kind::event, "time", "时钟变化", "clock changed"},
     {Kind::event, "command", "执行命令", "command"},
     {Kind::event, "operator", "人工操作", "operator"},
@@ -273,6 +300,10 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::why, "gross-range", "超出量程", "out of range"},
     {Kind::why, "rate-of-change", "变化过快", "changes too fast"},
     {Kind::why, "flat-line", "长时间不变，传感器可能卡住", "does not change, sensor may be stuck"},
+    {Kind::why, "climatology", "不合季节或时段的常情", "not usual for the season or hour"},
+    {Kind::why, "spike", "突跳", "spike"},
+    {Kind::why, "attenuated-signal", "信号变弱，传感器可能堵塞或失灵", "signal too quiet, sensor may be fouled"},
+    {Kind::why, "neighbour", "与邻近测点不一致", "disagrees with its neighbour"},
     {Kind::why, "not-finite", "不是有效数字", "not a finite number"},
     {Kind::why, "not-a-number", "设备报告无效值", "device reports no value"},
     {Kind::why, "illegal-address", "地址不对，检查 address 和 base", "no such address, check address and base"},
@@ -347,6 +378,9 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::detail, "by", "操作人", "by"},
     {Kind::detail, "alarm", "告警", "alarm"},
     {Kind::detail, "occurrence", "第几次", "occurrence"},
+    {Kind::detail, "score", "异常程度", "score"},
+    {Kind::detail, "v", "数值", "value"},
+    {Kind::detail, "q", "质量", "quality"},
     {Kind::detail, "point", "测点", "point"},
     {Kind::detail, "version", "版本", "version"},
 });

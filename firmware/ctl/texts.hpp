@@ -33,6 +33,9 @@ enum class Say {
   opt_limit,
   opt_source,
   opt_occurrence,
+  opt_csv,
+  opt_zone,
+  opt_summary,
   meta_path,
   meta_file,
   meta_duration,
@@ -54,6 +57,7 @@ enum class Say {
   verb_uplink,
   verb_config,
   verb_config_check,
+  verb_backtest,
   arg_point,
   arg_alarm,
   arg_file,
@@ -69,6 +73,7 @@ enum class Say {
   not_an_id,
   not_a_point,
   not_a_lang,
+  not_a_zone,
   see_help,
   // failures
   error_line,
@@ -76,6 +81,7 @@ enum class Say {
   offline_note,
   offline_failed,
   no_permission_file,
+  no_file,
   clock_note,
   journal_absent,
   journal_denied,
@@ -153,6 +159,8 @@ enum class Say {
   span_days,
   // what there is nothing of, and what to do next
   no_points,
+  tests_wait,
+  detector_learns,
   no_readings,
   no_events,
   no_alarms_defined,
@@ -174,6 +182,19 @@ enum class Say {
   // config check
   config_ok,
   config_bad,
+  // backtest
+  backtest_no_point,
+  backtest_bad_line,
+  backtest_more_bad_lines,
+  backtest_empty,
+  backtest_corrected,
+  backtest_anomaly,
+  backtest_rows,
+  backtest_late,
+  backtest_bad_lines,
+  backtest_anomalies,
+  backtest_learned,
+  backtest_raised,
   count_,  // how many there are
 };
 

@@ -15,14 +15,14 @@ static_assert(std::endian::native == std::endian::little, "what save() gives is 
 constexpr double kLn2 = 0.6931471805599453;
 constexpr double kLn10 = 2.302585092994046;
 
-constexpr std::uint32_t kScaleFrom = 30;   // samples that set a Tail's scale
-constexpr std::uint32_t kTailFrom = 120;   // and those it needs to say something
-constexpr double kMostRare = 30;           // decades
-constexpr double kHalfway = 3.47;          // the strangeness that scores 0.5
-constexpr double kFade = 1.0 / 120;        // of a finding's peak, a sample
-constexpr double kStranger = 1.1;          // than that peak: another finding
-constexpr std::uint16_t kHourFrom = 6;     // samples that an hour needs before it is usual
-constexpr double kJumpWeight = 0.7;        // jumps alone are seldom what matters
+constexpr std::uint32_t kScaleFrom = 30;          // samples that set a Tail's scale
+constexpr std::uint32_t kTailFrom = 120;          // and those it needs to say something
+constexpr double kMostRare = 30;                  // decades
+constexpr double kHalfway = 3.47;                 // the strangeness that scores 0.5
+constexpr double kFade = 1.0 / 120;               // of a finding's peak, a sample
+constexpr double kStranger = 1.1;                 // than that peak: another finding
+constexpr std::uint16_t kHourFrom = 6;            // samples that an hour needs before it is usual
+constexpr double kJumpWeight = 0.7;               // jumps alone are seldom what matters
 constexpr std::int64_t kMostBetween = 3'600'000;  // ms; a longer silence is no learning
 
 // Gains of the moving averages; while young, each is the plain mean.
@@ -33,6 +33,9 @@ constexpr double kSpreadFast = 0.05;
 constexpr double kLong = 0.002;
 constexpr double kSlow = 0.001;
 constexpr double kHour = 0.025;
+constexpr double kRecord = 0.4;
+
+constexpr double kUsualOver = 8;  // how much less a record counts for each range that records used to go beyond
 
 constexpr std::string_view kFormat = "1:";
 constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -92,7 +95,9 @@ struct Unpacker {
   }
 };
 
-double fourth(double x) { return x * x * x * x; }
+double fourth(double x) {
+  return x * x * x * x;
+}
 
 }  // namespace
 
@@ -105,16 +110,21 @@ LocalTime local_time(WallTime wall) {
           weekday == std::chrono::Saturday || weekday == std::chrono::Sunday};
 }
 
-// ---- one measure -----------------------------------------------------------------------------------------------------
+// ---- one measure
+// -----------------------------------------------------------------------------------------------------
 
 std::size_t Tail::bin_of(double u) const {
   const auto third = std::floor(3 * std::log2(u / scale_)) + kBins / 2;
   return static_cast<std::size_t>(std::clamp(third, 0.0, kBins - 1.0));
 }
 
-double Tail::edge(std::size_t bin) const { return scale_ * std::exp2((static_cast<double>(bin) - kBins / 2) / 3); }
+double Tail::edge(std::size_t bin) const {
+  return scale_ * std::exp2((static_cast<double>(bin) - kBins / 2) / 3);
+}
 
-double Tail::wanted() const { return std::max(8.0, 0.01 * inserted_); }
+double Tail::wanted() const {
+  return std::max(8.0, 0.01 * inserted_);
+}
 
 // Moves the top to where it holds just what is wanted.
 void Tail::find_top() {
@@ -168,9 +178,12 @@ bool Tail::check() {
   return true;
 }
 
-// ---- one series ------------------------------------------------------------------------------------------------------
+// ---- one series
+// ------------------------------------------------------------------------------------------------------
 
-double Detector::gain(double least) const { return std::max(least, 1 / (static_cast<double>(state_.samples) + 1)); }
+double Detector::gain(double least) const {
+  return std::max(least, 1 / (static_cast<double>(state_.samples) + 1));
+}
 
 Detector::Means Detector::take_in(double x, double residual) const {
   auto means = state_.means;
@@ -192,7 +205,7 @@ std::optional<double> Detector::score(double raw, MonoTime at, std::optional<Wal
   }
   const double range = std::max(state_.high - state_.low, 1e-12);
   const double least = 0.01 * std::max(range, 1e-6 * (std::abs(x) + 1));  // what is smaller is the same
-  Pending next{.raw = raw, .x = x, .at_ms = to_ms(at), .hour = {}, .means = {}, .measures = {}, .peak = 0};
+  Pending next{.raw = raw, .x = x, .at_ms = to_ms(at), .hour = {}, .means = {}, .measures = {}, .over = 0, .peak = 0};
   if (wall) {
     const auto local = local_time(*wall);
     next.hour = static_cast<std::size_t>(local.hour + (local.weekend ? 24 : 0));
@@ -212,7 +225,8 @@ std::optional<double> Detector::score(double raw, MonoTime at, std::optional<Wal
   measures[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
   measures[6] = std::abs(x - state_.means.fast) / (state_.step_fast + least);
 
-  const double strange = strangeness(x, range, measures);
+  next.over = over(x, range);
+  const double strange = strangeness(next.over, measures);
   next.peak = state_.peak * (1 - kFade);
   const bool finding = strange > kStranger * next.peak;
   next.peak = std::max(next.peak, strange);
@@ -221,14 +235,19 @@ std::optional<double> Detector::score(double raw, MonoTime at, std::optional<Wal
   return finding ? strange / (strange + kHalfway) : 0;
 }
 
-double Detector::strangeness(double x, double range, const Measures& measures) const {
+// A first change says little of how large changes are.
+double Detector::over(double x, double range) const {
+  if (state_.low == state_.high) return 0;
+  return std::clamp(std::max(state_.low - x, x - state_.high) / range, 0.0, 3.0);
+}
+
+double Detector::strangeness(double over, const Measures& measures) const {
   double sum = 0;
   for (std::size_t i = 0; i < kMeasures; ++i) {
     if (measures.at(i) <= 0) continue;
     sum += fourth(tails_.at(i).rarity(measures.at(i)) * (i == 6 ? kJumpWeight : 1));
   }
-  const double over = std::min(3.0, std::max(state_.low - x, x - state_.high) / range);
-  if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over));
+  if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over / (1 + kUsualOver * state_.usual_over)));
   return std::sqrt(std::sqrt(sum));
 }
 
@@ -255,8 +274,10 @@ void Detector::learn() {
   }
   s.means = now.means;
   s.peak = now.peak;
+  if (now.over > 0 && s.samples >= 10) s.usual_over += kRecord * (now.over - s.usual_over);
   s.low = std::min(s.low, now.x);
   s.high = std::max(s.high, now.x);
+  if (now.x != s.previous) s.changes = std::min(s.changes + 1, kChanges);
   s.previous = now.x;
   s.raw = now.raw;
   if (s.samples > 0) s.learned_ms += std::clamp<std::int64_t>(now.at_ms - s.last_ms, 0, kMostBetween);
@@ -325,8 +346,8 @@ Status Detector::restore(std::string_view stored, bool same_boot) {
   const bool sane =
       unpacker.ok && unpacker.rest.empty() && s.low <= s.high && s.peak >= 0 && s.learned_ms >= 0 &&
       finite({m.fast, m.residual_fast, m.residual_slow, m.spread_fast, m.spread_slow, s.near, s.slow, s.step_fast,
-              s.step_slow, s.low, s.high, s.previous, s.raw, s.peak}) &&
-      m.spread_fast >= 0 && m.spread_slow >= 0 && s.step_fast >= 0 && s.step_slow >= 0 &&
+              s.step_slow, s.low, s.high, s.previous, s.raw, s.peak, s.usual_over}) &&
+      s.usual_over >= 0 && m.spread_fast >= 0 && m.spread_slow >= 0 && s.step_fast >= 0 && s.step_slow >= 0 &&
       std::all_of(read.usual_.begin(), read.usual_.end(), [](float each) { return std::isfinite(each); }) &&
       std::all_of(read.tails_.begin(), read.tails_.end(), [](Tail& tail) { return tail.check(); });
   if (!sane) return corrupt();

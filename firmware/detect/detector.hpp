@@ -45,13 +45,14 @@ class Tail {
 
 /// A statistical detector of what is unusual in one series, whatever it measures: a score in [0, 1) for each sample,
 /// from this sample and those before it alone. 0.5 is a sensible threshold where somebody looks at every finding,
-/// 0.6 (kDefaultThreshold) where nobody wants to be called more than about once a month.
+/// 0.67 (kDefaultThreshold) where nobody wants to be called more than about once a month.
 ///
 /// Seven measures, each compared with its own past (Tail): how far the level has moved (fast against slow mean), the
 /// distance from what is usual at this hour of a working day or a weekend (now, smoothed, smoothed long), calm (spread
 /// that has gone), bustle (steps larger than for long), and a jump against the steps of late. To their combined rarity
-/// comes what lies beyond all that was ever seen. After a finding only what is stranger still is another, for a while.
-/// A series that never falls but for resets is a counter: its increments are watched instead.
+/// comes what lies beyond all that was ever seen, less where records used to be broken by much. After a finding only
+/// what is stranger still is another, for a while. A series that never falls but for resets is a counter: its
+/// increments are watched instead.
 ///
 /// Without wall time (the clock is unset) the hours wait: the other measures go on.
 ///
@@ -59,18 +60,19 @@ class Tail {
 /// sample scored last. Constant memory, about 2 KB; no allocation.
 class Detector {
  public:
-  static constexpr double kDefaultThreshold = 0.6;
+  static constexpr double kDefaultThreshold = 0.67;
 
   /// Nothing: too little is known yet. `local`: Beijing time, see local_time().
   [[nodiscard]] std::optional<double> score(double x, MonoTime at, std::optional<WallTime> wall);
-  /// Takes in the sample that was scored last (score() does so), where there is one that was not taken in or forgotten yet.
+  /// Takes in the sample that was scored last (score() does so), where there is one that was not taken in or forgotten
+  /// yet.
   void learn();
   void forget() { pending_.reset(); }
 
   /// How many samples, over how much time, it has learned from since it began (or began anew: it found a counter).
   [[nodiscard]] std::uint64_t samples() const { return state_.samples; }
   [[nodiscard]] Millis learned_for() const { return Millis{state_.learned_ms}; }
-  [[nodiscard]] bool ready() const { return state_.samples >= kWarm; }
+  [[nodiscard]] bool ready() const { return state_.samples >= kWarm && state_.changes >= kChanges; }
   /// Whether a sample of this time is behind all that it knows; it takes one of each time.
   [[nodiscard]] bool is_news(MonoTime at) const {
     return pending_ ? to_ms(at) > pending_->at_ms : state_.samples == 0 || to_ms(at) > state_.last_ms;
@@ -85,6 +87,7 @@ class Detector {
   static constexpr std::size_t kMeasures = 7;
   static constexpr std::size_t kHours = 48;  // of a working day, of a weekend's day
   static constexpr std::uint64_t kWarm = 120;
+  static constexpr std::uint32_t kChanges = 20;  // of value: of one that never changed nothing is unusual
   using Measures = std::array<double, kMeasures>;
 
   // Moving averages that take in a sample before it is scored.
@@ -107,10 +110,12 @@ class Detector {
     double low = 0;
     double high = 0;
     double previous = 0;
-    double raw = 0;   // the previous sample itself, where increments are watched
-    double peak = 0;  // of the findings of late, fading
+    double raw = 0;         // the previous sample itself, where increments are watched
+    double peak = 0;        // of the findings of late, fading
+    double usual_over = 0;  // how far, in ranges, records went beyond all before
     std::uint32_t rises = 0;
     std::uint32_t falls = 0;
+    std::uint32_t changes = 0;  // counted up to kChanges
     std::uint32_t counter = 0;
   };
   struct Pending {
@@ -120,12 +125,14 @@ class Detector {
     std::optional<std::size_t> hour;
     Means means;
     Measures measures;  // not above 0: none
+    double over;        // in ranges, beyond all that was seen
     double peak;        // with this sample
   };
 
   [[nodiscard]] double gain(double least) const;
   [[nodiscard]] Means take_in(double x, double residual) const;
-  [[nodiscard]] double strangeness(double x, double range, const Measures& measures) const;
+  [[nodiscard]] double over(double x, double range) const;
+  [[nodiscard]] double strangeness(double over, const Measures& measures) const;
   [[nodiscard]] bool find_counter(double raw);
   void begin_anew(bool counter, double raw);
   template <class Archive>

@@ -67,25 +67,27 @@ struct Due {
 /// Wall time is given with each reading, nothing while the clock is unset: what goes by hour or season waits.
 ///
 /// Detectors (detector.hpp) learn from good readings only, and raise no alarm: a score at the threshold is the owner's
-/// to tell. What they learned is kept apart, for it changes with every reading: save_detectors() seldom, and at the end.
+/// to tell. What they learned is kept apart, for it changes with every reading: save_detectors() seldom, and at the
+/// end.
 ///
-/// Order. A reading older than the newest one of its point is judged by range and climatology alone, and changes neither alarms nor
-/// what is remembered. One of the same time and value is a repetition and leaves as the first did.
+/// Order. A reading older than the newest one of its point is judged by range and climatology alone, and changes
+/// neither alarms nor what is remembered. One of the same time and value is a repetition and leaves as the first did.
 ///
 /// Alarms. Good and suspect readings count. Bad and missing ones, and the silence of a point, neither raise nor return
 /// an alarm: its state is frozen, a delay that was running is held and goes on with the next reading that counts. A
 /// delay that runs out at the very moment of a reading is counted before that reading. The outcome does not depend on
 /// when or how often tick() is called, except for the missing readings, which only tick() reports.
 ///
-/// Cost: well under 1 us a reading. Memory: about 2 KiB for a detector, at most 2 for an attenuated-signal test, at most
-/// 4 for a flat line while it lasts and for an alarm on rise or fall.
+/// Cost: well under 1 us a reading. Memory: about 2 KiB for a detector, at most 2 for an attenuated-signal test, at
+/// most 4 for a flat line while it lasts and for an alarm on rise or fall.
 class Engine {
  public:
   /// `boot`: the journal's number of this boot.
   Engine(Rules rules, std::uint32_t boot);
 
   /// Takes up a stored alarm or detector. Error corrupt: the value is damaged; it starts afresh (and is saved anew).
-  /// Error not_found: a detector that the config no longer has. Error invalid: not a key of ours. A delay that was running in another boot starts anew.
+  /// Error not_found: a detector that the config no longer has. Error invalid: not a key of ours. A delay that was
+  /// running in another boot starts anew.
   [[nodiscard]] Status restore(std::string_view key, std::string_view value);
   /// Remembers a reading of this boot as it was judged before the restart, oldest first. No outcome. Of use are those
   /// of the last history(), and of each point the two newest before, with the gap that followed them.

@@ -206,7 +206,8 @@ void FlatLine::add(double x) {
   samples_ = std::min(samples_ + 1, kFewestSamples);
 }
 
-// ---- attenuated signal -----------------------------------------------------------------------------------------------
+// ---- attenuated signal
+// -----------------------------------------------------------------------------------------------
 
 AttenuatedSignal::AttenuatedSignal(const AttenuatedRule& rule) : rule_{rule} {}
 
@@ -260,9 +261,8 @@ void AttenuatedSignal::Running::leave(std::optional<double> x) {
 }
 
 void AttenuatedSignal::take_exactly(std::int64_t at_ms, std::optional<double> x) {
-  const auto stays = std::find_if(samples_.begin(), samples_.end(), [&](const auto& sample) {
-    return sample.at_ms() > at_ms - rule_.window->count();
-  });
+  const auto stays = std::find_if(samples_.begin(), samples_.end(),
+                                  [&](const auto& sample) { return sample.at_ms() > at_ms - rule_.window->count(); });
   if (stays == samples_.end()) {
     running_ = {};
   } else {
@@ -287,8 +287,8 @@ void AttenuatedSignal::take_in_buckets(std::int64_t at_ms, std::optional<double>
 void AttenuatedSignal::put(std::int64_t at_ms, std::optional<double> x) {
   const auto granule = rule_.window ? rule_.window->count() / kBuckets : 0;
   if (buckets_.empty() || (rule_.window && at_ms - buckets_.back().first_ms >= granule)) {
-    buckets_.push_back({at_ms, at_ms, 0, 0, 0, 0, std::numeric_limits<double>::infinity(),
-                        -std::numeric_limits<double>::infinity()});
+    buckets_.push_back(
+        {at_ms, at_ms, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
   }
   auto& bucket = buckets_.back();
   bucket.last_ms = at_ms;
@@ -330,16 +330,18 @@ std::optional<double> AttenuatedSignal::spread() const {
       if (running_.known == 1 || running_.alike >= running_.known) return 0;
       return std::sqrt(std::max(0.0, running_.squares / static_cast<double>(running_.known)));
     }
-    const auto [low, high] = std::minmax_element(samples_.begin(), samples_.end(),
-                                                 [](const auto& a, const auto& b) { return a.x < b.x; });
+    const auto [low, high] =
+        std::minmax_element(samples_.begin(), samples_.end(), [](const auto& a, const auto& b) { return a.x < b.x; });
     return high->x - low->x;
   }
   const auto all = total();
-  if (rule_.window && (all.known < static_cast<std::uint32_t>(rule_.min_samples) || (by_range && all.missing > 0))) return {};
+  if (rule_.window && (all.known < static_cast<std::uint32_t>(rule_.min_samples) || (by_range && all.missing > 0)))
+    return {};
   return by_range ? all.high - all.low : std::sqrt(all.squares / all.known);
 }
 
-// ---- one point -------------------------------------------------------------------------------------------------------
+// ---- one point
+// -------------------------------------------------------------------------------------------------------
 
 void normalise(Reading& reading) {
   const auto* number = std::get_if<double>(&reading.value);
@@ -411,7 +413,8 @@ void PointQuality::run_tests(const Reading& reading, std::optional<double> x, co
 // What the spike test now knows of the sample before. The detector has not learned from that one yet.
 void PointQuality::look_back(Judgement& out) {
   if (!out.spike || !last_at_ || quality_of(*out.spike) <= last_quality_) return;
-  out.before = Reading{.point = rule_.point, .at = *last_at_, .value = last_value_, .quality = last_quality_, .why = last_why_};
+  out.before =
+      Reading{.point = rule_.point, .at = *last_at_, .value = last_value_, .quality = last_quality_, .why = last_why_};
   blame(*out.before, *out.spike, to_string(Test::spike));
   if (detector_) detector_->forget();
 }

@@ -144,7 +144,7 @@ class AttenuatedSignal {
   [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
 
  private:
-  struct Sample {  // 16 bytes: there may be 128 of them
+  struct Sample {              // 16 bytes: there may be 128 of them
     std::int64_t twice_at_ms;  // and 1 where it is known
     double x;
     [[nodiscard]] std::int64_t at_ms() const { return twice_at_ms >> 1; }
@@ -203,9 +203,9 @@ class PointQuality {
   };
   struct Judgement {
     Flags tests;
-    std::optional<double> score{};   ///< the detector's
-    std::optional<Flag> spike{};     ///< of the sample before
-    std::optional<Reading> before{}; ///< the sample before, where its quality is worse than was said
+    std::optional<double> score{};    ///< the detector's
+    std::optional<Flag> spike{};      ///< of the sample before
+    std::optional<Reading> before{};  ///< the sample before, where its quality is worse than was said
   };
 
   explicit PointQuality(QualityRule rule);

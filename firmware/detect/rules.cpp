@@ -105,7 +105,8 @@ std::optional<SpikeRule> read_spike(const Table& quality) {
   if (!table.exists()) return {};
   const auto suspect = positive(table, "suspect");
   const auto fail = positive(table, "fail");
-  if (!table.has("suspect") && !table.has("fail")) table.error("", "expected suspect, fail or both: how far is a spike");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", "expected suspect, fail or both: how far is a spike");
   if (suspect && fail && *fail < *suspect) table.error("fail", "must not be less than suspect");
   return SpikeRule{.method = static_cast<SpikeRule::Method>(table.choice_or("method", 0, kMethods)),
                    .suspect = suspect.value_or(0),
@@ -118,7 +119,8 @@ std::optional<AttenuatedRule> read_attenuated(const Table& quality) {
   if (!table.exists()) return {};
   const auto suspect = positive(table, "suspect");
   const auto fail = positive(table, "fail");
-  if (!table.has("suspect") && !table.has("fail")) table.error("", "expected suspect, fail or both: how quiet is too quiet");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", "expected suspect, fail or both: how quiet is too quiet");
   if (suspect && fail && *fail > *suspect) table.error("fail", "must not be more than suspect");
   return AttenuatedRule{.check = static_cast<AttenuatedRule::Check>(table.choice_or("check", 0, kChecks)),
                         .suspect = suspect.value_or(0),
@@ -278,7 +280,8 @@ Rules read_rules(const Table& root, std::span<const std::string> known_points) {
     if (!known.contains(point)) quality.error(point, unknown(point));
     rules.quality.push_back(read_quality(point, table));
     const auto& neighbour = rules.quality.back().neighbour;
-    if (neighbour && !known.contains(neighbour->point)) table.table("neighbour").error("point", unknown(neighbour->point));
+    if (neighbour && !known.contains(neighbour->point))
+      table.table("neighbour").error("point", unknown(neighbour->point));
   }
   std::set<std::string> ids;
   for (const auto& table : root.tables("alarm")) {

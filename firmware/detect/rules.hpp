@@ -80,15 +80,15 @@ struct NeighbourRule {
 
 /// The detector: see detector.hpp.
 struct AnomalyRule {
-  double threshold = 0.6;  ///< a score of so much is told as an event
+  double threshold = 0.67;  ///< a score of so much is told as an event
   friend bool operator==(const AnomalyRule&, const AnomalyRule&) = default;
 };
 
 /// The quality tests of one point. What is absent is not tested.
 struct QualityRule {
   std::string point;
-  std::optional<Span> range{};    ///< outside: bad
-  std::optional<Span> suspect{};  ///< outside: suspect; lies within `range`
+  std::optional<Span> range{};                   ///< outside: bad
+  std::optional<Span> suspect{};                 ///< outside: suspect; lies within `range`
   std::vector<ClimatologyMember> climatology{};  ///< later ones overrule
   std::optional<SpikeRule> spike{};
   std::optional<double> rate_of_change{};  ///< units per second; changing faster: suspect
@@ -137,17 +137,17 @@ struct Rules {
 ///     [quality."river.level"]
 ///     range = [0, 12]                                    # outside: bad
 ///     suspect = [0.2, 8]                                 # outside: suspect
-///     climatology = [                                    # by month and hour of local time; months and hours may be left out
+///     climatology = [                                    # by month and hour of local time; months and hours may be
+///     left out
 ///       { suspect = [0.2, 4] },
 ///       { months = [6, 9], hours = [0, 23], suspect = [0.5, 8], range = [0, 11] },
 ///     ]
-///     spike = { suspect = 0.3, fail = 1, method = "average" }    # or "differential"; one of the limits may be left out
-///     rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect
-///     flat_line = { tolerance = 0.002, suspect = "6h", fail = "1d", every = "10s" }   # fail and every may be left out
-///     attenuated = { suspect = 0.01, fail = 0.002, check = "std", window = "2h", min_samples = 20 }    # or "range"
-///     gap = "10min"                                      # silent for longer: missing
-///     neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }    # or ratio, or both
-///     anomaly = { threshold = 0.6 }                      # or {}: watch it with the detector
+///     spike = { suspect = 0.3, fail = 1, method = "average" }    # or "differential"; one of the limits may be left
+///     out rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect flat_line = { tolerance = 0.002,
+///     suspect = "6h", fail = "1d", every = "10s" }   # fail and every may be left out attenuated = { suspect = 0.01,
+///     fail = 0.002, check = "std", window = "2h", min_samples = 20 }    # or "range" gap = "10min" # silent for
+///     longer: missing neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }    # or ratio, or both
+///     anomaly = { threshold = 0.67 }                     # or {}: watch it with the detector
 ///
 ///     [[alarm]]
 ///     id = "river-level-high"

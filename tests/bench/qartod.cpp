@@ -57,19 +57,22 @@ int main(int argc, char** argv) {
       count->equal += equal ? 1 : 0;
     }
     if (!equal) {
-      differ.push_back({{"index", i}, {"test", name}, {"args", vector.value("args", json{})}, {"expected", expected}, {"got", got}});
+      differ.push_back(
+          {{"index", i}, {"test", name}, {"args", vector.value("args", json{})}, {"expected", expected}, {"got", got}});
     }
   }
   if (as_json) {
     json by_test;
     for (const auto& [name, count] : tests) by_test[name] = {{"cases", count.cases}, {"equal", count.equal}};
-    std::cout << json{{"cases", all.cases}, {"equal", all.equal}, {"tests", by_test}, {"differ", differ}}.dump() << '\n';
+    std::cout << json{{"cases", all.cases}, {"equal", all.equal}, {"tests", by_test}, {"differ", differ}}.dump()
+              << '\n';
   } else {
     for (const auto& each : differ) {
       std::cout << each["index"] << ' ' << each["test"].get<std::string>() << ' ' << each["args"].dump()
                 << "\n  expected " << each["expected"].dump() << "\n  got      " << each["got"].dump() << '\n';
     }
-    for (const auto& [name, count] : tests) std::cout << name << ": " << count.equal << " of " << count.cases << " equal\n";
+    for (const auto& [name, count] : tests)
+      std::cout << name << ": " << count.equal << " of " << count.cases << " equal\n";
     std::cout << "all: " << all.equal << " of " << all.cases << " equal\n";
   }
   return all.equal == all.cases ? 0 : 1;

@@ -23,7 +23,9 @@ struct Sample {
 using Samples = std::vector<Sample>;
 using FlagList = std::vector<Flag>;
 
-Millis seconds_of(const json& seconds) { return Millis{std::llround(seconds.get<double>() * 1000)}; }
+Millis seconds_of(const json& seconds) {
+  return Millis{std::llround(seconds.get<double>() * 1000)};
+}
 
 Samples samples_of(const json& vector) {
   Samples out;
@@ -102,10 +104,10 @@ double median_interval(const Samples& samples) {
 }
 
 FlagList run_attenuated_signal(const json& args, const Samples& samples) {
-  AttenuatedRule rule{.check = args.value("check_type", "std") == "range" ? AttenuatedRule::Check::range
-                                                                          : AttenuatedRule::Check::std,
-                      .suspect = args.at("suspect_threshold").get<double>(),
-                      .fail = args.at("fail_threshold").get<double>()};
+  AttenuatedRule rule{
+      .check = args.value("check_type", "std") == "range" ? AttenuatedRule::Check::range : AttenuatedRule::Check::std,
+      .suspect = args.at("suspect_threshold").get<double>(),
+      .fail = args.at("fail_threshold").get<double>()};
   if (args.contains("test_period_s")) rule.window = seconds_of(args["test_period_s"]);
   if (args.contains("min_obs")) {
     rule.min_samples = args["min_obs"].get<int>();
@@ -116,7 +118,9 @@ FlagList run_attenuated_signal(const json& args, const Samples& samples) {
   auto out = each(samples, [&](const Sample& sample) { return test.check(sample.at, sample.x); });
   if (rule.window) return out;
   const auto last = std::find_if(out.rbegin(), out.rend(), [](Flag flag) { return flag != Flag::missing; });
-  if (last != out.rend()) std::replace_if(out.begin(), out.end(), [](Flag flag) { return flag != Flag::missing; }, Flag{*last});
+  if (last != out.rend())
+    std::replace_if(
+        out.begin(), out.end(), [](Flag flag) { return flag != Flag::missing; }, Flag{*last});
   return out;
 }
 
@@ -143,11 +147,14 @@ FlagList run_aggregate(const json& vector) {
 
 std::vector<int> qartod_flags(const json& vector) {
   using Run = FlagList (*)(const json&, const Samples&);
-  static const std::map<std::string, Run> kRuns{
-      {"gross_range", run_gross_range},       {"climatology", run_climatology},
-      {"spike", run_spike},                   {"spike_differential", run_spike},
-      {"rate_of_change", run_rate_of_change}, {"flat_line", run_flat_line},
-      {"time_gap", run_time_gap},             {"attenuated_signal", run_attenuated_signal}};
+  static const std::map<std::string, Run> kRuns{{"gross_range", run_gross_range},
+                                                {"climatology", run_climatology},
+                                                {"spike", run_spike},
+                                                {"spike_differential", run_spike},
+                                                {"rate_of_change", run_rate_of_change},
+                                                {"flat_line", run_flat_line},
+                                                {"time_gap", run_time_gap},
+                                                {"attenuated_signal", run_attenuated_signal}};
   const auto name = vector.at("test").get<std::string>();
   FlagList flags;
   if (name == "aggregate") {

@@ -10,12 +10,15 @@ _hamlet() {
   case $before in
     --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
     --socket | --config) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --csv) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --zone) COMPREPLY=($(compgen -W 'Z +08:00' -- "$word")); return ;;
+    --point) COMPREPLY=($(compgen -W "$(_hamlet_ids points point)" -- "$word")); return ;;
     --since) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
     --source | --limit | --occurrence) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --lang | --socket | --config | --since | --source | --limit | --occurrence) ((++i)) ;;
+      --lang | --socket | --config | --since | --source | --limit | --occurrence | --csv | --zone | --point) ((++i)) ;;
       -*) ;;
       *)
         if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
@@ -27,7 +30,7 @@ _hamlet() {
 
   local words='--json --lang --socket --config --help'
   case $verb in
-    '') words+=' --version status points readings events alarms cameras journal uplink config' ;;
+    '') words+=' --version status points readings events alarms cameras journal uplink config backtest' ;;
     readings)
       words+=' --since --limit'
       [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
@@ -40,6 +43,7 @@ _hamlet() {
         [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
       fi
       ;;
+    backtest) words+=' --csv --point --zone --summary' ;;
     config)
       if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
       words+=' check'
