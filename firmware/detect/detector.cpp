@@ -110,8 +110,7 @@ LocalTime local_time(WallTime wall) {
           weekday == std::chrono::Saturday || weekday == std::chrono::Sunday};
 }
 
-// ---- one measure
-// -----------------------------------------------------------------------------------------------------
+// ---- one measure ----------------------------------------------------------------------------------------------------
 
 std::size_t Tail::bin_of(double u) const {
   const auto third = std::floor(3 * std::log2(u / scale_)) + kBins / 2;
@@ -178,8 +177,7 @@ bool Tail::check() {
   return true;
 }
 
-// ---- one series
-// ------------------------------------------------------------------------------------------------------
+// ---- one series -----------------------------------------------------------------------------------------------------
 
 double Detector::gain(double least) const {
   return std::max(least, 1 / (static_cast<double>(state_.samples) + 1));

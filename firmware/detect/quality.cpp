@@ -206,8 +206,7 @@ void FlatLine::add(double x) {
   samples_ = std::min(samples_ + 1, kFewestSamples);
 }
 
-// ---- attenuated signal
-// -----------------------------------------------------------------------------------------------
+// ---- attenuated signal ----------------------------------------------------------------------------------------------
 
 AttenuatedSignal::AttenuatedSignal(const AttenuatedRule& rule) : rule_{rule} {}
 
@@ -340,8 +339,7 @@ std::optional<double> AttenuatedSignal::spread() const {
   return by_range ? all.high - all.low : std::sqrt(all.squares / all.known);
 }
 
-// ---- one point
-// -------------------------------------------------------------------------------------------------------
+// ---- one point ------------------------------------------------------------------------------------------------------
 
 void normalise(Reading& reading) {
   const auto* number = std::get_if<double>(&reading.value);
@@ -416,7 +414,7 @@ void PointQuality::look_back(Judgement& out) {
   out.before =
       Reading{.point = rule_.point, .at = *last_at_, .value = last_value_, .quality = last_quality_, .why = last_why_};
   blame(*out.before, *out.spike, to_string(Test::spike));
-  if (detector_) detector_->forget();
+  if (detector_ && last_quality_ == Quality::good) detector_->forget();
 }
 
 // The detector sees what all tests call good.

@@ -1,5 +1,7 @@
 // The detector on a folder of series with labelled windows, beside two plain ones. See tests/bench/nab.
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <deque>
 #include <filesystem>
@@ -161,13 +163,13 @@ Scores plain_threshold(const Series& series) {
   return out;
 }
 
-struct Result {
+struct Judged {
   double threshold = 0;
   std::array<double, kProfiles.size()> score{};
 };
 
 // The best single threshold for the standard profile over all series, or the one given; and every profile's score.
-Result judge(const std::vector<Series>& all, const std::function<Scores(const Series&)>& detector, double threshold) {
+Judged judge(const std::vector<Series>& all, const std::function<Scores(const Series&)>& detector, double threshold) {
   std::vector<Scores> scores;
   for (const auto& series : all) scores.push_back(detector(series));
   const auto total = [&](double at, const Profile& profile) {
@@ -179,7 +181,7 @@ Result judge(const std::vector<Series>& all, const std::function<Scores(const Se
     }
     return 100 * sum.earned / sum.perfect;
   };
-  Result out{.threshold = threshold};
+  Judged out{.threshold = threshold};
   if (threshold <= 0) {
     double best = -1e9;
     for (int i = 0; i <= 400; ++i) {  // finer and finer towards 1
@@ -216,7 +218,7 @@ int main(int argc, char** argv) {
       if (!as_json) fmt::print(" {:>19}", profile.name);
     }
     if (!as_json) fmt::print("\n");
-    const auto show = [&](const char* name, const Result& result) {
+    const auto show = [&](const char* name, const Judged& result) {
       json line{{"detector", name}, {"threshold", result.threshold}};
       if (!as_json) fmt::print("{:20} {:10.6f}", name, result.threshold);
       for (std::size_t i = 0; i < kProfiles.size(); ++i) {

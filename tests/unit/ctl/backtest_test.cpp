@@ -37,7 +37,14 @@ struct Ran {
   std::string out;
   std::string err;
 };
-Ran run(const std::string& csv, Invocation asked = {}, const std::string& config = kConfig) {
+Invocation ask(bool as_json, bool summary = false, Lang lang = Lang::en) {
+  Invocation asked;
+  asked.json = as_json;
+  asked.summary = summary;
+  asked.lang = lang;
+  return asked;
+}
+Ran run(const std::string& csv, Invocation asked, const std::string& config = kConfig) {
   const auto folder = std::filesystem::temp_directory_path() / ("hamlet-backtest-" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   asked.verb = Verb::backtest;
@@ -56,7 +63,7 @@ Ran run(const std::string& csv, Invocation asked = {}, const std::string& config
   return ran;
 }
 Ran run_json(const std::string& csv, const std::string& config = kConfig) {
-  return run(csv, {.json = true}, config);
+  return run(csv, ask(true), config);
 }
 
 SeriesCsv::Next first(const std::string& text, const std::string& zone = "Z") {
@@ -128,20 +135,19 @@ TEST_CASE("a line that cannot be read is told with its number and passed over") 
 TEST_CASE("a config with mistakes is refused, where they are in what a backtest reads") {
   CHECK(run_json("2014-04-01,1\n", "[quality.\"river.level\"]\nrnage = [0, 1]\n").err.find("did you mean 'range'") !=
         std::string::npos);
-  CHECK(run("2014-04-01 00:00:00,1\n", {.json = true}, "[gateway]\nid = 5\n").code == kOk);  // other rooms' business
+  CHECK(run("2014-04-01 00:00:00,1\n", ask(true), "[gateway]\nid = 5\n").code == kOk);  // other rooms' business
 }
 
 TEST_CASE("a summary counts") {
-  const auto ran =
-      run("2014-04-01 00:00:00,50\n2014-04-01 00:05:00,150\n2014-04-01 00:05:00,\n", {.json = true, .summary = true});
+  const auto ran = run("2014-04-01 00:00:00,50\n2014-04-01 00:05:00,150\n2014-04-01 00:05:00,\n", ask(true, true));
   REQUIRE(ran.rows.size() == 1);
   const auto& summary = ran.rows[0];
   CHECK(summary["rows"] == 3);
   CHECK(summary["quality"] == json{{"good", 1}, {"suspect", 0}, {"bad", 1}, {"missing", 1}});
   CHECK(summary["tests"]["gross-range"] == json{{"1", 1}, {"4", 1}, {"9", 1}});
-  const auto words = run("2014-04-01 00:00:00,50\n", {.lang = Lang::zh, .summary = true});
+  const auto words = run("2014-04-01 00:00:00,50\n", ask(false, true, Lang::zh));
   CHECK(words.out.find("数据条数") != std::string::npos);
-  CHECK(run("2014-04-01 00:00:00,50\n").out.find("2014-04-01 08:00:00  50 ") == 0);
+  CHECK(run("2014-04-01 00:00:00,50\n", ask(false)).out.find("2014-04-01 08:00:00  50 ") == 0);
 }
 
 TEST_CASE("a series as a file") {

@@ -182,7 +182,7 @@ TEST_CASE("mistakes in a quality table are told at their line") {
         "t.toml:2:40: quality.river.level.flat_line.suspect: must be at least two sampling intervals (every): fewer "
         "samples say nothing");
   CHECK(quality_error("climatology = [{ months = [0, 3], suspect = [1, 2] }]") ==
-        "t.toml:2:28: quality.river.level.climatology[1].months: expected [first, last], whole numbers from 1 to 12; "
+        "t.toml:2:27: quality.river.level.climatology[1].months: expected [first, last], whole numbers from 1 to 12; "
         "both are "
         "in it");
   CHECK(quality_error("climatology = [{ hours = [1, 3] }]").find("suspect: missing") != std::string::npos);
