@@ -169,7 +169,7 @@ class Backtest {
     }
     auto rules = detect::read_rules(root, known);
     document.finish();
-    for (const auto& wrong : document.diagnostics()) err_ << wrong.to_string() << '\n';
+    for (const auto& wrong : document.diagnostics()) err_ << wrong.to_string(asked_.lang) << '\n';
     if (!document.ok()) {
       complain(Say::config_bad, asked_.config.string(), document.diagnostics().size());
       return kFailed;

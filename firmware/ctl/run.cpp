@@ -72,7 +72,11 @@ std::string dump(const json& value) {
 json to_json(const std::vector<config::Diagnostic>& diagnostics, const std::string& file) {
   json list = json::array();
   for (const auto& wrong : diagnostics) {
-    list.push_back({{"file", wrong.file}, {"line", wrong.line}, {"column", wrong.column}, {"message", wrong.message}});
+    list.push_back({{"file", wrong.file},
+                    {"line", wrong.line},
+                    {"column", wrong.column},
+                    {"message", wrong.message.en},
+                    {"text", {{"zh", wrong.message.zh}, {"en", wrong.message.en}}}});
   }
   return {{"file", file}, {"ok", diagnostics.empty()}, {"diagnostics", std::move(list)}};
 }

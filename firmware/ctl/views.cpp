@@ -378,7 +378,7 @@ void View::config_check() {
   for (const auto& wrong : diagnostics) {
     std::string place = text_at(wrong, "file");
     if (count_at(wrong, "line") > 0) place += fmt::format(":{}:{}", count_at(wrong, "line"), count_at(wrong, "column"));
-    shown_.data += printable(fmt::format("{}: {}", place, text_at(wrong, "message"))) + '\n';
+    shown_.data += printable(fmt::format("{}: {}", place, both_at(asked_.lang, wrong, "text"))) + '\n';
   }
   if (diagnostics.empty()) return hint(Say::config_ok, asked_.config.string());
   hint(Say::config_bad, asked_.config.string(), diagnostics.size());

@@ -139,7 +139,8 @@ void Engine::reload(Rules rules) {
     const auto& id = alarms_[i].rule().id;
     const auto old = alarm_by_id.find(id);
     const auto stored = orphans_.find(id);
-    if (old != alarm_by_id.end() && alarms[old->second].rule() == alarms_[i].rule()) {
+    if (old != alarm_by_id.end() && alarms[old->second].rule().judges_as(alarms_[i].rule())) {
+      alarms[old->second].reword(alarms_[i].rule());
       alarms_[i] = std::move(alarms[old->second]);
     } else if (stored != orphans_.end() && alarms_[i].restore(stored->second)) {
       alarms_[i].drop_delay();

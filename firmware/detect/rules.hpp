@@ -124,6 +124,12 @@ struct AlarmRule {
   Severity severity = Severity::warning;
   Text text{};
   friend bool operator==(const AlarmRule&, const AlarmRule&) = default;
+  /// The same but for what people read: severity and text.
+  [[nodiscard]] bool judges_as(AlarmRule other) const {
+    other.severity = severity;
+    other.text = text;
+    return other == *this;
+  }
 };
 
 struct Rules {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "firmware/ctl/exit.hpp"
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Lang;
@@ -22,10 +23,6 @@ std::string bad(std::vector<std::string> args, Lang lang = Lang::en) {
   REQUIRE(!asked.has_value());
   CHECK(asked.error().exit_code == kUsage);
   return asked.error().text;
-}
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

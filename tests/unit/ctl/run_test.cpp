@@ -6,6 +6,7 @@
 
 #include "firmware/core/fake_clock.hpp"
 #include "firmware/ctl/exit.hpp"
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Errc;
@@ -59,10 +60,6 @@ struct Bench {
     return code;
   }
 };
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -165,13 +162,18 @@ TEST_CASE("config check lists every error and asks no daemon") {
   bench.answer = tl::unexpected(unreachable());
   CHECK(bench.run({"config", "check", "/tmp/a.toml"}) == kOk);
   CHECK(has(bench.err, "systemctl reload hamletd"));
-  bench.diagnostics = {{"a.toml", 12, 8, "uplink.broker: missing"}, {"a.toml", 0, 0, "cannot be read"}};
+  bench.diagnostics = {{"a.toml", 12, 8, {"uplink.broker：缺少此项", "uplink.broker: missing"}},
+                       {"a.toml", 0, 0, {"无法读取", "cannot be read"}}};
   CHECK(bench.run({"config", "check", "/tmp/a.toml", "--lang", "zh"}) == kFailed);
-  CHECK(bench.out == "a.toml:12:8: uplink.broker: missing\na.toml: cannot be read\n");
+  CHECK(bench.out == "a.toml:12:8: uplink.broker：缺少此项\na.toml: 无法读取\n");
   CHECK(has(bench.err, "2 处错误"));
   CHECK(bench.run({"config", "check", "/tmp/a.toml", "--json"}) == kFailed);
   CHECK(json::parse(bench.out)["diagnostics"][0]["line"] == 12);
+  CHECK(json::parse(bench.out)["diagnostics"][0]["message"] == "uplink.broker: missing");
+  CHECK(json::parse(bench.out)["diagnostics"][0]["text"]["zh"] == "uplink.broker：缺少此项");
   CHECK(json::parse(bench.out)["ok"] == false);
+  CHECK(bench.run({"config", "check", "/tmp/a.toml", "--lang", "en"}) == kFailed);
+  CHECK(bench.out == "a.toml:12:8: uplink.broker: missing\na.toml: cannot be read\n");
   CHECK(bench.verb.empty());
 }
 

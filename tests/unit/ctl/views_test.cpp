@@ -1,6 +1,7 @@
 #include "firmware/ctl/views.hpp"
 
 #include <doctest/doctest.h>
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Lang;
@@ -27,10 +28,6 @@ Shown zh(Verb verb, const json& result) {
 Shown en(Verb verb, const json& result) {
   return show(asked(verb, Lang::en), result, hamlet::wall_from_ms(kNow), false);
 }
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 json status() {
   return json::parse(
       R"({"gw":"gw-0017","version":"0.1.0","contract":1,"uptime_s":93784,"boot":3,"epoch":"9f2c41d07be1a655",

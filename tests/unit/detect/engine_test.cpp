@@ -427,6 +427,16 @@ TEST_CASE("a reload keeps what its rules leave unchanged") {
     CHECK(words(engine.tick(at(31)).transitions) == "unacked@31");
     CHECK(engine.tick(at(312)).readings.size() == 1);
   }
+  SUBCASE("another text or severity leaves the delay running") {  // it used to start anew
+    auto reworded = high(seconds{30});
+    reworded.text.zh = "河水位高";
+    reworded.severity = Severity::major;
+    engine.reload({.quality = {quality}, .alarms = {reworded, rise}});
+    const auto raised = engine.tick(at(31)).transitions;
+    CHECK(words(raised) == "unacked@31");
+    CHECK(raised.at(0).text.zh == "河水位高");
+    CHECK(raised.at(0).severity == Severity::major);
+  }
   SUBCASE("another delay starts anew") {
     engine.reload({.quality = {quality}, .alarms = {high(seconds{10})}});
     CHECK(engine.orphans() == std::vector<std::string>{"rising"});
