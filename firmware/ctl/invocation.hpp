@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -13,7 +14,16 @@
 
 namespace hamlet::ctl {
 
-enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check, backtest };
+enum class Verb {
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
+  backtest };
+
+/// A point in time as it was asked for: an age, or Beijing time.
+struct When {
+  Millis age{};
+  std::optional<WallTime> at{};
+  [[nodiscard]] WallTime as_of(WallTime now) const { return at.value_or(now - age); }
+};
 
 /// What the technician asked for, parsed and checked.
 struct Invocation {
@@ -32,6 +42,8 @@ struct Invocation {
   std::filesystem::path csv;               ///< of backtest; "-": standard input
   std::string zone = "Z";                  ///< of backtest: of times that name none
   bool summary = false;                    ///< of backtest
+  std::filesystem::path to;                ///< of journal export: a folder
+  std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

@@ -7,6 +7,7 @@
 #include "firmware/core/clock.hpp"
 #include "firmware/ctl/backtest.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
+#include "firmware/ctl/journal_tools.hpp"
 #include "firmware/ctl/run.hpp"
 #include "firmware/daemon/settings.hpp"
 
@@ -36,6 +37,8 @@ int main(int argc, char** argv) {
       .read_journal = [&clock](
                           const auto& asked,
                           const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },
+      .work_on_journal = [&clock](const auto& asked, const auto& gateway,
+                                  const auto& tell) { return hamlet::ctl::work_on_journal(asked, gateway, clock, tell); },
       .check_config = check_config,
       .backtest = hamlet::ctl::backtest,
   };

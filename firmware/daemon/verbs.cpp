@@ -8,6 +8,7 @@
 #include "firmware/control/args.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/texts.hpp"
+#include "sync/journal/figures.hpp"
 #include "sync/journal/reader.hpp"
 
 namespace hamlet::daemon {
@@ -137,19 +138,9 @@ json Box::points_json() const {
 }
 
 json Box::journal_json() const {
-  const auto stat = journal_->stat();
-  json out{{"epoch", stat.epoch},
-           {"boot", stat.boot},
-           {"window_ms", stat.window.count()},
-           {"file_bytes", stat.file_bytes},
-           {"media_bytes", stat.media_bytes}};
-  if (!stat.last_failure.empty()) out["failure"] = stat.last_failure;
-  for (const auto lane : contract::kLanes) {
-    const auto& of = stat.lanes.at(contract::index(lane));
-    out["lanes"][std::string{contract::to_string(lane)}] = {
-        {"first", of.first}, {"last", of.last}, {"waiting", of.waiting}, {"unsent", of.unsent}};
-  }
+  auto out = journal::to_json(journal_->stat());
   out["batch_readings"] = batch_.size();
+  if (!batch_.empty()) out["batch_ms"] = std::max<std::int64_t>(0, (clock_.mono() - batch_.front().at).count());
   return out;
 }
 

@@ -94,6 +94,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
 
   // Appending.
   [[nodiscard]] Result<Identity> append(Record record, std::string jpeg, Urgency urgency);
+  void take(NewRecord change, Urgency urgency);
   [[nodiscard]] bool admits(Lane lane, std::size_t bytes) const;
   void append_event(std::string kind, nlohmann::json detail);
   void request(Urgency urgency);
@@ -124,6 +125,8 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void tend();
   void tend_hourly();
   void tend_room();
+  // What was planned once is not planned again before it is gone.
+  [[nodiscard]] bool trimming() const { return trims_handed || !waiting.trims.empty(); }
   void tend_age();
   void tend_meter();
   void give_up(Plan plan);
@@ -188,10 +191,12 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   bool finish_checkpoint = false;
   bool salvaging = true;  // until the Writer says that there is nothing
   bool salvage_asked = false;
-  bool giving_up = false;
+  bool planning = false;     // what is to be given up
+  bool trims_handed = false;  // and not yet committed
   bool renumbering = false;
   std::int64_t hour_kept = 0;  // of the meter
   bool orphans_removed = false;
+  bool age_due = false;
   std::set<std::pair<Lane, Key>> damage_told;
   std::uint64_t committed_bytes = 0;  // since the room was looked at
   CheckCursor checking;
@@ -226,13 +231,17 @@ Result<Identity> Journal::Impl::append(Record record, std::string jpeg, Urgency 
                             contract::to_string(lane), failure.empty() ? "the disk is slow" : failure));
   }
   Identity identity{newest().id, lane, change.record.seq};
-  ++next.at(index(lane));
-  if (!oldest_waiting) oldest_waiting = clock.mono();
-  waiting.records.push_back(std::move(change));
-  ++uncommitted;
-  uncommitted_bytes += bytes;
-  request(urgency);
+  take(std::move(change), urgency);
   return identity;
+}
+
+void Journal::Impl::take(NewRecord change, Urgency urgency) {
+  ++next.at(index(change.record.lane));
+  if (!oldest_waiting) oldest_waiting = clock.mono();
+  ++uncommitted;
+  uncommitted_bytes += bytes_of(change);
+  waiting.records.push_back(std::move(change));
+  request(urgency);
 }
 
 bool Journal::Impl::admits(Lane lane, std::size_t bytes) const {
@@ -241,7 +250,7 @@ bool Journal::Impl::admits(Lane lane, std::size_t bytes) const {
          static_cast<double>(uncommitted_bytes + bytes) <= static_cast<double>(kMaxWaitingBytes) * factor;
 }
 
-// What the journal itself has to say. A full queue refuses it as it refuses others.
+// What the journal itself has to say, however much waits: nothing goes without being declared.
 void Journal::Impl::append_event(std::string kind, nlohmann::json detail) {
   const auto now = clock.mono();
   auto body = contract::encode_event(Event{.source = "gateway",
@@ -252,8 +261,7 @@ void Journal::Impl::append_event(std::string kind, nlohmann::json detail) {
                                            .detail = std::move(detail)},
                                      now);
   const auto seq = next.at(index(Lane::event));
-  (void)append({Lane::event, newest().generation, seq, {boots.current(), now}, revision, std::move(body)}, {},
-               Urgency::now);
+  take({{Lane::event, newest().generation, seq, {boots.current(), now}, revision, std::move(body)}, {}}, Urgency::now);
 }
 
 // Urgent: at the end of this turn of the io thread, so that all of the turn goes into one transaction.
@@ -310,6 +318,7 @@ void Journal::Impl::take_along() {
 
 void Journal::Impl::hand_over(Changes changes) {
   under_way = true;
+  trims_handed = trims_handed || !changes.trims.empty();
   if (!oldest_handed) oldest_handed = std::exchange(oldest_waiting, {});
   oldest_waiting.reset();
   for (auto& then : std::exchange(waiting_syncs, {})) handed_syncs.push_back(std::move(then));
@@ -346,6 +355,7 @@ void Journal::Impl::written(const Outcome& outcome) {
     }
     if (generation_of(last) == generation && first.at(i) == 0) first.at(i) = opened_at.at(i) + 1;
   }
+  if (outcome.urgent) trims_handed = false;
   uncommitted -= std::min<std::uint64_t>(uncommitted, outcome.records);
   uncommitted_bytes -= std::min(uncommitted_bytes, outcome.bytes);
   media_bytes += outcome.picture_bytes;
@@ -506,18 +516,19 @@ void Journal::Impl::tend() {
   const auto now = clock.mono();
   if (!positions_moved.empty() && now - positions_stored >= kPositionsAfter) request(Urgency::window);
   tend_meter();
+  if (!hourly_at || now - *hourly_at >= kHour) {
+    hourly_at = now;
+    age_due = true;
+    tend_hourly();
+  }
+  if (age_due) tend_age();
   tend_room();
   check_on();
   if (salvaging) salvage_on();
-  if (!hourly_at || now - *hourly_at >= kHour) {
-    hourly_at = now;
-    tend_hourly();
-  }
 }
 
 void Journal::Impl::tend_hourly() {
   save_mark();
-  tend_age();
   if (!std::exchange(orphans_removed, true)) {
     on_reader<std::uint64_t>(
         [this, shown = epochs](Reader& from) -> Result<std::uint64_t> {
@@ -533,8 +544,8 @@ void Journal::Impl::tend_hourly() {
 
 void Journal::Impl::tend_room() {
   committed_bytes = 0;
-  if (giving_up) return;
-  giving_up = true;
+  if (planning || trimming()) return;
+  planning = true;
   using Found = std::pair<Room, Plan>;
   on_reader<Found>(
       [this, media = media_bytes, busy_salvaging = salvaging](Reader& from) -> Result<Found> {
@@ -545,7 +556,7 @@ void Journal::Impl::tend_room() {
         return Found{*room, std::move(*plan)};
       },
       [this](Result<Found> found) {
-        giving_up = false;
+        planning = false;
         if (!found) return found_damage(found.error());
         aside_bytes = found->first.aside_bytes;
         free_bytes = found->first.free_bytes;
@@ -555,7 +566,9 @@ void Journal::Impl::tend_room() {
 
 void Journal::Impl::tend_age() {
   const auto now = boots.date({boots.current(), clock.mono()});
-  if (now.quality != TimeQuality::synced) return;
+  if (now.quality != TimeQuality::synced || planning || trimming()) return;
+  planning = true;
+  age_due = false;
   std::map<std::pair<std::uint32_t, Lane>, std::uint64_t> stored;
   for (const auto& row : rows) {
     for (const auto lane : contract::kLanes) stored[{row.generation, lane}] = stored_by_all(row.generation, lane);
@@ -568,6 +581,7 @@ void Journal::Impl::tend_age() {
         });
       },
       [this](Result<Plan> plan) {
+        planning = false;
         if (!plan) return found_damage(plan.error());
         give_up(std::move(*plan));
       });
@@ -658,17 +672,9 @@ void Journal::Impl::salvage_on() {
     salvage_asked = true;
     return;
   }
-  struct Step {
-    bool more = false;
-    std::optional<nlohmann::json> summary;
-  };
-  on_writer<Step>(
-      [](Writer& to) {
-        Step step;
-        step.summary = to.salvage(step.more);
-        return step;
-      },
-      [this](Step step) {
+  on_writer<Writer::Salvaged>(
+      [](Writer& to) { return to.salvage(); },
+      [this](Writer::Salvaged step) {
         if (step.more) {
           asio::post(io, [weak = weak_from_this()] {
             if (const auto self = weak.lock(); self && !self->stopped) self->salvage_on();
@@ -679,6 +685,13 @@ void Journal::Impl::salvage_on() {
         if (!step.summary) return;
         log::info("the damaged journal was salvaged", {{"summary", step.summary->dump()}});
         waiting.meta["salvage"] = std::nullopt;
+        for (auto& found : step.epochs) {
+          for (auto& row : rows) {
+            if (row.generation != found.generation) continue;
+            for (std::size_t i = 0; i < kLaneCount; ++i) row.used.at(i) = std::max(row.used.at(i), found.used.at(i));
+            waiting.epochs.push_back(row);
+          }
+        }
         for (const auto& range : step.summary->at("ranges")) {
           auto detail = range;
           detail["reason"] = "damaged";
@@ -786,8 +799,11 @@ void Journal::Impl::renumber() {
 }
 
 void Journal::Impl::save_mark() {
-  const Mark mark{newest().id, newest().generation, epochs.back().last};
-  (void)writing.post([folder = options.directory, mark] {
+  Mark mark{newest().id, newest().generation, epochs.back().last};
+  (void)writing.post([folder = options.directory, mark]() mutable {
+    std::error_code absent;
+    const auto log = std::filesystem::file_size((folder / kFileName).concat("-wal"), absent);
+    mark.in_use = !absent && log >= kWalKeptBytes;
     if (auto status = write_mark(folder, mark); !status)
       log::warning("the journal's mark cannot be written", {{"why", status.error().message}});
   });
@@ -1045,6 +1061,14 @@ Position Journal::position(std::string_view uplink, Lane lane, std::uint32_t gen
 
 void Journal::set_position(std::string_view uplink, Lane lane, Position position, std::uint32_t generation) {
   if (generation == kCurrent) generation = impl_->newest().generation;
+  const auto epoch = std::find_if(impl_->epochs.begin(), impl_->epochs.end(),
+                                  [generation](const auto& each) { return each.generation == generation; });
+  if (epoch == impl_->epochs.end()) return;
+  const bool newest = generation == impl_->newest().generation;
+  const auto last = newest ? impl_->next.at(index(lane)) - 1 : epoch->last.at(index(lane));
+  position.prefix = std::min(position.prefix, last);
+  position.stored = std::min(position.stored, last);
+  std::erase_if(position.beyond, [last](const auto& span) { return span.to > last; });
   const std::tuple key{std::string{uplink}, generation, lane};
   auto& now = impl_->positions[key];
   impl_->moved_by += position.prefix - std::min(now.prefix, position.prefix);

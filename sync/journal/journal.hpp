@@ -199,6 +199,7 @@ class Journal {
   /// Where an uplink stands; kept in memory, stored with a commit at most once a minute or after kPositionEvery
   /// records: a crash makes it send again, with the same identity.
   static constexpr std::uint64_t kPositionEvery = 1'000;
+  /// What lies beyond the last number that was given is not taken, nor is an epoch that is not shown.
   [[nodiscard]] Position position(std::string_view uplink, Lane lane, std::uint32_t generation = kCurrent) const;
   void set_position(std::string_view uplink, Lane lane, Position position, std::uint32_t generation = kCurrent);
   /// Those whose county must have stored a record before it is forgotten. Positions of others are dropped. None: records

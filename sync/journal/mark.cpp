@@ -54,7 +54,7 @@ std::optional<Mark> read_mark(const std::filesystem::path& folder) {
   if (!json.is_object() || !json.value("epoch", nlohmann::json{}).is_string() ||
       !json.value("generation", nlohmann::json{}).is_number_unsigned())
     return {};
-  Mark mark{json["epoch"], json["generation"].get<std::uint32_t>(), {}};
+  Mark mark{json["epoch"], json["generation"].get<std::uint32_t>(), {}, json.value("in_use", nlohmann::json{}) == true};
   if (mark.generation > kMaxGeneration) return {};
   for (const auto lane : contract::kLanes) {
     const auto last = json.value(contract::to_string(lane), nlohmann::json{});
@@ -65,25 +65,36 @@ std::optional<Mark> read_mark(const std::filesystem::path& folder) {
 }
 
 Status write_mark(const std::filesystem::path& folder, const Mark& mark) {
-  nlohmann::json json{{"epoch", mark.epoch}, {"generation", mark.generation}};
+  nlohmann::json json{{"epoch", mark.epoch}, {"generation", mark.generation}, {"in_use", mark.in_use}};
   for (const auto lane : contract::kLanes) json[std::string{contract::to_string(lane)}] = mark.last.at(index(lane));
   return write_durably(folder, kMarkFile, json.dump() + "\n");
 }
 
 bool wal_is_damaged(const std::filesystem::path& file) {
-  std::ifstream wal{std::filesystem::path{file}.concat("-wal"), std::ios::binary};
+  const auto path = std::filesystem::path{file}.concat("-wal");
+  std::error_code error;
+  if (const auto size = std::filesystem::file_size(path, error); error || size < kWalKeptBytes) return true;
+  std::ifstream wal{path, std::ios::binary};
   std::array<unsigned char, kWalHeader> header{};
   const auto read = [&wal](unsigned char* to, std::size_t count) {
     wal.read(reinterpret_cast<char*>(to), static_cast<std::streamsize>(count));
     return static_cast<std::size_t>(wal.gcount()) == count;
   };
-  if (!read(header.data(), header.size())) return false;
-  if (std::all_of(header.begin(), header.end(), [](unsigned char byte) { return byte == 0; })) return false;
+  if (!read(header.data(), header.size())) return true;
   const auto magic = big_endian(header.data());
   const bool big = (magic & 1U) != 0;
   const std::size_t page = big_endian(header.data() + 8);
   auto sum = add({}, header.data(), 24, big);
-  if ((magic & ~1U) != kWalMagic || page < 512 || page > 65'536 || sum != sum_at(header.data() + 24)) return true;
+  if ((magic & ~1U) != kWalMagic || page < 512 || page > 65'536 || sum != sum_at(header.data() + 24)) {
+    // SQLite syncs the header before any frame: two frames of one log say that there was one.
+    std::array<std::array<unsigned char, kFrameHeader>, 2> frames{};
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      wal.seekg(static_cast<std::streamoff>(kWalHeader + (i + 1) * (kFrameHeader + kPageBytes)));
+      if (!read(frames.at(i).data(), kFrameHeader)) return true;
+    }
+    return big_endian(frames[0].data() + 8) != 0 &&
+           std::equal(frames[0].begin() + 8, frames[0].begin() + 16, frames[1].begin() + 8);
+  }
 
   // What is not synced yet is the last transaction at most: SQLite syncs the log at each commit. So a frame that fails and
   // has a later transaction behind it was once good, while one of the last may have been torn by a power cut. And a log
@@ -102,9 +113,7 @@ bool wal_is_damaged(const std::filesystem::path& file) {
     if (ended) return true;
     ended = big_endian(frame.data() + 4) != 0;
   }
-  std::error_code error;
-  const auto size = std::filesystem::file_size(std::filesystem::path{file}.concat("-wal"), error);
-  return intact && !error && size < kWalKeptBytes;
+  return false;
 }
 
 }  // namespace hamlet::journal

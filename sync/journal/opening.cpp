@@ -122,6 +122,7 @@ Changes carried_over(const fs::path& aside, const std::optional<Mark>& mark, con
     for (contract::Names::Id id = 1; id <= known.last(); ++id)
       changes.names.emplace_back(id, std::string{known.at(id).value_or("")});
   }
+  // An epoch that only the mark knows: its records are named by it.
   const bool in_mark = mark && std::none_of(changes.epochs.begin(), changes.epochs.end(),
                                             [&](const auto& row) { return row.generation >= mark->generation; });
   if (in_mark) changes.epochs.push_back({mark->generation, mark->epoch, "new", mark->last});
@@ -139,19 +140,45 @@ WriterLock::~WriterLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<Replaced> replace_damaged(const Options& options, std::string_view reason, WallTime now,
-                                 const contract::Names* names) {
-  const auto file = options.directory / kFileName;
-  const auto aside = rename_aside(file, "damaged", now);
-  if (!aside) return fail(aside.error());
+namespace {
+
+// A new file that goes on behind the one that was set aside.
+Result<Replaced> begin_behind(const Options& options, const std::string& aside, std::string_view reason,
+                              const contract::Names* names) {
   const auto mark = read_mark(options.directory);
-  auto changes = carried_over(options.directory / *aside, mark, names);
+  auto changes = carried_over(options.directory / aside, mark, names);
   changes.epochs.push_back(next_epoch(changes.epochs, mark, "salvaged"));
   if (!options.machine_id.empty()) changes.meta["machine_id"] = options.machine_id;
-  auto store = Store::open_writing(file);
+  auto store = Store::open_writing(options.directory / kFileName);
   if (!store) return fail(std::move(store).error());
   if (auto status = (*store)->commit(changes); !status) return fail(std::move(status).error());
-  return Replaced{std::move(*store), std::move(changes.epochs), fmt::format("{}; kept as {}", reason, *aside)};
+  return Replaced{std::move(*store), std::move(changes.epochs), fmt::format("{}; kept as {}", reason, aside)};
+}
+
+// The file that was set aside last, where it is the mark's: then the power went before another one took its place.
+std::optional<std::string> left_aside(const fs::path& folder, const Mark& mark) {
+  std::string newest;
+  std::error_code error;
+  for (auto entry = fs::directory_iterator{folder, error}; !error && entry != fs::directory_iterator{};
+       entry.increment(error)) {
+    const auto name = entry->path().filename().string();
+    if (name.starts_with("journal-") && name.ends_with(".db")) newest = std::max(newest, name);
+  }
+  if (newest.empty()) return {};
+  auto store = Store::open_aside(folder / newest);
+  if (!store) return {};
+  const auto epochs = (*store)->epochs();
+  const bool its = epochs && std::any_of(epochs->begin(), epochs->end(), [&](const auto& row) { return row.id == mark.epoch; });
+  return its ? std::optional{newest} : std::nullopt;
+}
+
+}  // namespace
+
+Result<Replaced> replace_damaged(const Options& options, std::string_view reason, WallTime now,
+                                 const contract::Names* names) {
+  const auto aside = rename_aside(options.directory / kFileName, "damaged", now);
+  if (!aside) return fail(aside.error());
+  return begin_behind(options, *aside, reason, names);
 }
 
 namespace {
@@ -194,18 +221,27 @@ Result<Opened> open_for_writing(const Options& options, WallTime now) {
   const auto file = folder / kFileName;
   const auto mark = read_mark(folder);
   std::error_code absent;
-  const bool gone = mark && !fs::exists(file, absent);
-  const bool damaged_log = wal_is_damaged(file);
+  const bool damaged_log = mark && mark->in_use && fs::exists(file, absent) && wal_is_damaged(file);
 
+  const auto went_on = [&lock](Result<Replaced> replaced) -> Result<Opened> {
+    if (!replaced) return fail(std::move(replaced).error());
+    return Opened{std::move(*lock), std::move(replaced->store), std::move(replaced->epochs), std::move(replaced->set_aside)};
+  };
   auto store = open_checked(file);
   if (!store) {
     if (store.error().code != Errc::corrupt) return fail(std::move(store).error());
-    auto replaced = replace_damaged(options, store.error().message, now, nullptr);
-    if (!replaced) return fail(std::move(replaced).error());
-    return Opened{std::move(*lock), std::move(replaced->store), std::move(replaced->epochs), std::move(replaced->set_aside)};
+    return went_on(replace_damaged(options, store.error().message, now, nullptr));
   }
+  const auto passed_over = (*store)->passed_over();
   auto epochs = (*store)->epochs();
   if (!epochs) return fail(std::move(epochs).error());
+  if (mark && epochs->empty()) {
+    if (const auto aside = left_aside(folder, *mark)) {
+      store->reset();
+      return went_on(begin_behind(options, *aside, "a damaged journal was being replaced", nullptr));
+    }
+  }
+  const bool gone = mark && epochs->empty();
   const auto reason = why_renew(**store, *epochs, mark, options.machine_id, damaged_log);
   Changes changes;
   if (!reason.empty()) {
@@ -227,8 +263,12 @@ Result<Opened> open_for_writing(const Options& options, WallTime now) {
   if (!changes.empty()) {
     if (auto status = (*store)->commit(changes); !status) return fail(std::move(status).error());
   }
-  return Opened{std::move(*lock), std::move(*store), std::move(*epochs),
-                gone ? "the journal was gone: a new one begins" : describe(reason)};
+  auto wrong = damaged_log ? describe("damaged-log") : gone ? "the journal was gone: a new one begins" : describe(reason);
+  if (passed_over > 0) {
+    wrong += fmt::format("{}{} rows of the durable state, of positions or of the clock are damaged: what they belong to starts afresh",
+                         wrong.empty() ? "" : "; ", passed_over);
+  }
+  return Opened{std::move(*lock), std::move(*store), std::move(*epochs), std::move(wrong)};
 }
 
 // ---- salvage -------------------------------------------------------------------------------------------------------
@@ -249,7 +289,7 @@ std::unique_ptr<Salvage> Salvage::resume(const fs::path& folder, Store& into) {
   for (const auto lane : {Lane::media, Lane::tele, Lane::event, Lane::alarm}) {  // alarms are the last: they go first
     LaneWork work{.lane = lane};
     for (const auto& row : salvage->epochs_) {
-      if (row.used.at(index(lane)) > 0) work.end = key_of(row.generation, row.used.at(index(lane)));
+      work.end = key_of(row.generation, kMaxSeq);  // what is known to be used may be less than what is there
     }
     if (work.end != 0) salvage->work_.push_back(work);
   }
@@ -314,6 +354,8 @@ Result<bool> Salvage::step(Store& into) {
     }
     if (!begins && block.first() > work.next) pass_over(work, block.first() - 1);
     work.next = block.key + 1;
+    auto& used = row->used.at(index(work.lane));
+    used = std::max(used, seq_of(block.key));
     records_ += block.count;
     intact.push_back(std::move(block));
   }

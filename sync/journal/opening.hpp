@@ -63,6 +63,8 @@ class Salvage {
   /// True where more is left. Error: of the journal that goes on; what cannot be read of the other is passed over.
   [[nodiscard]] Result<bool> step(Store& into);
 
+  /// The salvaged epochs with the newest numbers that were found, when step() gave false.
+  [[nodiscard]] const std::vector<EpochRow>& epochs() const { return epochs_; }
   /// For an event, when step() gave false: {"file","records","lost":[{"epoch","lane","from","to"},…]}.
   [[nodiscard]] nlohmann::json summary() const;
 

@@ -174,6 +174,10 @@ Result<Records> Reader::records(Lane lane, std::uint32_t generation, std::uint64
                                max_bytes);
 }
 
+Result<std::vector<std::pair<Key, Key>>> Reader::since(Lane lane, WallTime since) {
+  return impl_->since(lane, since);
+}
+
 Result<json> Reader::readings(std::string_view point, WallTime since, std::size_t limit) {
   auto names = impl_->store->names();
   if (!names) return fail(std::move(names).error());

@@ -30,6 +30,9 @@ class Reader {
   [[nodiscard]] Result<Records> records(Lane lane, std::uint32_t generation, std::uint64_t from, std::size_t max_records,
                                         std::size_t max_bytes);
 
+  /// Keys of the records that may be dated at or behind `since`, oldest first: a few ranges, each within one boot.
+  [[nodiscard]] Result<std::vector<std::pair<std::uint64_t, std::uint64_t>>> since(Lane lane, WallTime since);
+
   /// The rows below are JSON as `hamlet --json` prints them (stable), times as `ts` in UTC ms with `tq`.
   /// Readings of one point since a wall time, oldest first, at most `limit` newest: {"t","tq","v","q","why"?}.
   /// An empty point means all: each row then also has "s".

@@ -168,6 +168,7 @@ struct Store::Impl {
   std::map<std::uint32_t, std::string> epoch_ids;
   Blocks blocks;
   int wal_pages = 0;
+  std::uint64_t passed_over = 0;
 };
 
 void insert_block(SQLite::Statement& insert, const Block& block) {
@@ -281,7 +282,11 @@ std::vector<EpochRow> Store::Impl::read_epochs() {
                  std::string{text_of(rows->getColumn(2))}, {}};
     for (int i = 0; i < static_cast<int>(kLaneCount); ++i)
       row.used.at(static_cast<std::size_t>(i)) = as_unsigned(rows->getColumn(3 + i).getInt64());
-    if (rows->getColumn(7).getInt() == crc_of_row(row) && row.generation <= kMaxGeneration) out.push_back(std::move(row));
+    if (rows->getColumn(7).getInt() == crc_of_row(row) && row.generation <= kMaxGeneration) {
+      out.push_back(std::move(row));
+    } else {
+      ++passed_over;
+    }
   }
   return out;
 }
@@ -307,13 +312,12 @@ Block Store::Impl::block_of(SQLite::Statement& row) {
           .crc = row.getColumn(6).getInt()};
 }
 
-// Zeros behind the log's end end it as well as nothing does.
+// Zeros behind the log's end end it as well as nothing does. Durable when it returns.
 void Store::Impl::allocate_wal() {
   sqlite3_file* wal = nullptr;
   sqlite3_file_control(db.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
   sqlite3_int64 size = 0;
   if (wal == nullptr || wal->pMethods == nullptr || wal->pMethods->xFileSize(wal, &size) != SQLITE_OK) return;
-  if (size >= kWalKeptBytes) return;
   const std::string zeros(64U << 10, '\0');
   while (size < kWalKeptBytes) {
     const auto count = std::min<sqlite3_int64>(static_cast<sqlite3_int64>(zeros.size()), kWalKeptBytes - size);
@@ -334,8 +338,10 @@ Result<std::unique_ptr<Store>> Store::open_writing(const std::filesystem::path& 
     db.exec(fmt::format("PRAGMA page_size = {}", kPageBytes));
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
     db.exec(fmt::format("PRAGMA journal_size_limit = {}", kWalKeptBytes));
-    (void)db.execAndGet("PRAGMA user_version");  // reads: the log is open from here on
+    (void)db.execAndGet("SELECT count(*) FROM sqlite_schema");  // opens the log: a new file has none until it is read
     impl->allocate_wal();
+    // The log begins anew: what a cut left behind its end must not look like transactions that were committed and lost.
+    (void)sqlite3_wal_checkpoint_v2(db.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     migrate(db);
     // Counts the pages in the WAL, for checkpoint_if_due().
     sqlite3_wal_hook(
@@ -463,7 +469,6 @@ Result<std::optional<BlockInfo>> Store::block_from(Lane lane, Key from) {
                     contract::to_string(lane)))};
     rows->bind(1, as_signed(from));
     if (!rows->executeStep()) return {};
-    constexpr std::uint64_t kRowBytes = 28;
     const auto count = rows->getColumn(1).getInt64();
     BlockInfo info{as_unsigned(rows->getColumn(0).getInt64()),
                    1,
@@ -472,6 +477,17 @@ Result<std::optional<BlockInfo>> Store::block_from(Lane lane, Key from) {
     if (count > 1 && as_unsigned(count) <= std::min<std::uint64_t>(seq_of(info.key), Block::kMaxRecords))
       info.count = static_cast<std::uint32_t>(count);
     return info;
+  });
+}
+
+Result<LaneTotals> Store::totals(Lane lane) {
+  return guarded([&] {
+    Running row{impl_->prepare(fmt::format("SELECT count(*), total(count), total(length(data)) FROM {}",
+                                           contract::to_string(lane)))};
+    row->executeStep();
+    const auto blocks = as_unsigned(row->getColumn(0).getInt64());
+    return LaneTotals{blocks, as_unsigned(row->getColumn(1).getInt64()),
+                      as_unsigned(row->getColumn(2).getInt64()) + blocks * kRowBytes};
   });
 }
 
@@ -587,7 +603,11 @@ Result<KeyValues> Store::states(std::string_view prefix) {
       const auto key = text_of(rows->getColumn(0));
       if (!key.starts_with(prefix)) break;
       const auto value = text_of(rows->getColumn(1));
-      if (rows->getColumn(2).getInt() == crc_of(key, value)) out.emplace_back(key, value);
+      if (rows->getColumn(2).getInt() == crc_of(key, value)) {
+        out.emplace_back(key, value);
+      } else {
+        ++impl_->passed_over;
+      }
     }
     return out;
   });
@@ -607,8 +627,10 @@ Result<Positions> Store::positions() {
       Position position{.prefix = as_unsigned(rows->getColumn(3).getInt64()),
                         .stored = as_unsigned(rows->getColumn(5).getInt64())};
       if (rows->getColumn(6).getInt() !=
-          crc_of_row(uplink, generation, which, position.prefix, beyond, position.stored))
+          crc_of_row(uplink, generation, which, position.prefix, beyond, position.stored)) {
+        ++impl_->passed_over;
         continue;
+      }
       position.beyond = read_ranges(beyond, position.prefix);
       out[{uplink, generation, which}] = std::move(position);
     }
@@ -630,7 +652,11 @@ Result<std::vector<Stretch>> Store::boots() {
       stretch.quality = quality >= 0 && quality <= 3 ? static_cast<TimeQuality>(quality) : TimeQuality::unsynced;
       if (!rows->getColumn(5).isNull()) stretch.error = Millis{rows->getColumn(5).getInt64()};
       if (!rows->getColumn(6).isNull()) stretch.until = mono_from_ms(rows->getColumn(6).getInt64());
-      if (rows->getColumn(7).getInt() == crc_of_row(stretch)) out.push_back(std::move(stretch));
+      if (rows->getColumn(7).getInt() == crc_of_row(stretch)) {
+        out.push_back(std::move(stretch));
+      } else {
+        ++impl_->passed_over;
+      }
     }
     return out;
   });
@@ -643,11 +669,18 @@ Result<contract::Names> Store::names() {
     while (rows->executeStep()) {
       const auto id = static_cast<contract::Names::Id>(rows->getColumn(0).getInt64());
       std::string name{text_of(rows->getColumn(1))};
-      if (rows->getColumn(2).getInt() != crc_of(id, name)) name.clear();  // the number stays taken
+      if (rows->getColumn(2).getInt() != crc_of(id, name)) {
+        name.clear();  // the number stays taken
+        ++impl_->passed_over;
+      }
       out.restore(id, std::move(name));
     }
     return out;
   });
+}
+
+std::uint64_t Store::passed_over() const {
+  return impl_->passed_over;
 }
 
 Result<Usage> Store::usage() {

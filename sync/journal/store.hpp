@@ -84,6 +84,16 @@ struct BlockInfo {
   [[nodiscard]] Key first() const { return key - count + 1; }
 };
 
+/// A block's bytes in the file beside its data, about.
+inline constexpr std::uint64_t kRowBytes = 28;
+
+/// Sums over all blocks of a lane.
+struct LaneTotals {
+  std::uint64_t blocks = 0;
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;  ///< in the file, about
+};
+
 /// Pages of journal.db.
 struct Usage {
   std::uint64_t used_bytes = 0;  ///< without the free pages
@@ -121,6 +131,8 @@ class Store {
   [[nodiscard]] Result<std::optional<BlockInfo>> block_from(Lane lane, Key from);
   /// Blocks as they are stored, from `from` on: for checking and salvage.
   [[nodiscard]] Result<std::vector<Block>> blocks(Lane lane, Key from, std::size_t max_blocks, std::size_t max_bytes);
+  /// Goes through the whole lane.
+  [[nodiscard]] Result<LaneTotals> totals(Lane lane);
   /// Blocks of another journal as they are. Those whose keys are there already are left as they are.
   [[nodiscard]] Status take_over(Lane lane, const std::vector<Block>& blocks);
 
@@ -138,6 +150,8 @@ class Store {
   [[nodiscard]] Result<Positions> positions();
   [[nodiscard]] Result<std::vector<Stretch>> boots();
   [[nodiscard]] Result<contract::Names> names();
+  /// Rows that the members above have passed over, each time they met them, because their checksum fails.
+  [[nodiscard]] std::uint64_t passed_over() const;
   [[nodiscard]] Result<Usage> usage();
   /// SQLite's own check of the whole file: minutes on a large one. Empty where all is well.
   [[nodiscard]] Result<std::vector<std::string>> integrity();

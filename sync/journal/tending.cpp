@@ -24,18 +24,6 @@ std::uint64_t size_of(const fs::path& file) {
 
 bool is_aside(const std::string& name) { return name.starts_with("journal-") && name.find(".db") != std::string::npos; }
 
-std::vector<std::string> files_aside(const fs::path& folder) {
-  std::vector<std::string> out;
-  std::error_code error;
-  for (auto entry = fs::directory_iterator{folder, error}; !error && entry != fs::directory_iterator{};
-       entry.increment(error)) {
-    auto name = entry->path().filename().string();
-    if (is_aside(name)) out.push_back(std::move(name));
-  }
-  std::sort(out.begin(), out.end());  // dated: the oldest first
-  return out;
-}
-
 /// Goes through a lane from the front, block by block, while `wanted` says so.
 template <class Wanted>
 Status collect(Store& store, Lane lane, const fs::path& pictures, Plan& plan, Wanted wanted) {
@@ -69,6 +57,18 @@ Status collect(Store& store, Lane lane, const fs::path& pictures, Plan& plan, Wa
 }
 
 }  // namespace
+
+std::vector<std::string> files_aside(const fs::path& folder) {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (auto entry = fs::directory_iterator{folder, error}; !error && entry != fs::directory_iterator{};
+       entry.increment(error)) {
+    auto name = entry->path().filename().string();
+    if (is_aside(name)) out.push_back(std::move(name));
+  }
+  std::sort(out.begin(), out.end());  // dated: the oldest first
+  return out;
+}
 
 Result<Room> look_at_room(Store& store, const fs::path& folder, std::uint64_t media_bytes) {
   auto usage = store.usage();

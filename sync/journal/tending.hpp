@@ -58,6 +58,9 @@ using StoredFunction = std::function<std::uint64_t(std::uint32_t, Lane)>;
 [[nodiscard]] std::vector<std::string> orphan_pictures(Store& store, const std::filesystem::path& folder,
                                                        const std::vector<Epoch>& epochs);
 
+/// Names of damaged journals that were set aside, and of what belongs to them, the oldest first.
+[[nodiscard]] std::vector<std::string> files_aside(const std::filesystem::path& folder);
+
 /// Where a check of all records has come to.
 struct CheckCursor {
   std::size_t lane = 0;

@@ -29,6 +29,7 @@ Writer::Writer(std::unique_ptr<Store> store, Options options)
 }
 
 Outcome Writer::write(Changes changes) {
+  const bool failed_before = !unwritten_.empty();
   unwritten_.merge(std::move(changes));
   Outcome outcome;
   const auto committed = [&](const Changes& done) {
@@ -53,6 +54,8 @@ Outcome Writer::write(Changes changes) {
       outcome.bytes += static_cast<std::size_t>(bytes);
       committed(unwritten_);
       unwritten_ = {};
+      // What an attempt that failed left in the log must not look like lost commits: the log begins anew.
+      if (failed_before) (void)store_->checkpoint();
     } else if (outcome.status.error().code == Errc::full) {
       full_ = true;
       give_reserve();
@@ -188,16 +191,14 @@ Status Writer::renumber(std::uint32_t generation, const Numbers& kept, const Epo
   return status;
 }
 
-std::optional<nlohmann::json> Writer::salvage(bool& more) {
-  more = false;
+Writer::Salvaged Writer::salvage() {
   if (!std::exchange(salvage_looked_, true)) salvage_ = Salvage::resume(options_.directory, *store_);
   if (!salvage_) return {};
   const auto left = salvage_->step(*store_);
-  more = !left || *left;
-  if (more) return {};
-  auto summary = salvage_->summary();
+  if (!left || *left) return {.more = true};
+  Salvaged done{.summary = salvage_->summary(), .epochs = salvage_->epochs()};
   salvage_.reset();
-  return summary;
+  return done;
 }
 
 }  // namespace hamlet::journal

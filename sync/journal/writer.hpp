@@ -41,8 +41,13 @@ class Writer {
   [[nodiscard]] Result<Replaced> heal(const std::string& reason, WallTime now, const contract::Names& names);
   /// Moves the committed records of `generation` behind `kept` into a new epoch, numbered from 1, in one transaction.
   [[nodiscard]] Status renumber(std::uint32_t generation, const Numbers& kept, const EpochRow& to);
-  /// One slice; see Salvage. Nothing where there is nothing to do any more.
-  [[nodiscard]] std::optional<nlohmann::json> salvage(bool& more);
+  /// One slice; see Salvage. `summary` when it is through; nothing of it where there was nothing to do.
+  struct Salvaged {
+    bool more = false;
+    std::optional<nlohmann::json> summary{};
+    std::vector<EpochRow> epochs{};  ///< with the newest numbers that were found
+  };
+  [[nodiscard]] Salvaged salvage();
 
  private:
   [[nodiscard]] Status commit(Changes& changes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace hamlet::support {
 
@@ -35,6 +36,11 @@ bool same(const Record& a, const Record& b) {
          (a.body.bytes == b.body.bytes || (a.lane == Lane::tele && message_of(a) == message_of(b)));
 }
 
+bool is_own(const Record& record) {
+  return record.lane == Lane::event &&
+         (record.body.topic == "event/gateway/gap" || record.body.topic == "event/gateway/journal");
+}
+
 template <class Map, class Show>
 std::string difference_of(const Map& expected, const Map& found, Show show_key) {
   for (const auto& [key, value] : expected) {
@@ -65,7 +71,8 @@ void JournalModel::append(const std::string& epoch, Record record) {
   if (!epoch_.empty() && epoch != epoch_) throw Violation{"append() speaks of the epoch " + epoch};
   if (const auto at = seen_.find(key); at != seen_.end())
     throw Violation{"number given again: " + name(epoch, record.lane, record.seq) + ", was " + show(at->second)};
-  if (record.seq != last(record.lane) + 1)
+  // The journal's own events may stand between.
+  if (record.lane == Lane::event ? record.seq <= last(record.lane) : record.seq != last(record.lane) + 1)
     throw Violation{
         fmt::format("append() gave {} where {} was next", name(epoch, record.lane, record.seq), last(record.lane) + 1)};
   now_.last.at(index(record.lane)) = record.seq;
@@ -78,6 +85,8 @@ void JournalModel::put_state(const std::string& key, std::optional<std::string> 
 }
 
 void JournalModel::set_position(const PositionKey& key, Position position) {
+  auto& stored = stored_[{epoch_, key.second}];
+  stored = std::max(stored, position.stored);
   offered_[key].push_back(std::move(position));
 }
 
@@ -90,7 +99,7 @@ std::size_t JournalModel::end_turn() {
 }
 
 void JournalModel::reported(Lane lane, std::uint64_t seq) {
-  if (seq > last(lane)) throw Violation{fmt::format("{} is called committed, and was not given", name("", lane, seq))};
+  if (seq > last(lane) && lane != Lane::event) throw Violation{fmt::format("{} is called committed, and was not given", name("", lane, seq))};
   for (auto i = turns_.size(); i > reported_; --i) {
     for (const auto& record : turns_[i - 1].records)
       if (record.lane == lane && record.seq <= seq) return reported_turn(i);
@@ -104,6 +113,7 @@ void JournalModel::reported_turn(std::size_t turn) {
 void JournalModel::check_record(const Key& key, const Record& record) const {
   const auto& [epoch, lane, seq] = key;
   auto at = seen_.find(key);
+  if (at == seen_.end() && is_own(record)) return;
   if (at == seen_.end()) {
     at = given_.find(key);
     if (at == given_.end()) throw Violation{name(epoch, lane, seq) + " was never given: " + show(record)};
@@ -115,12 +125,65 @@ void JournalModel::check_record(const Key& key, const Record& record) const {
 void JournalModel::seen(const std::string& epoch, const Record& record) {
   const Key key{epoch, record.lane, record.seq};
   check_record(key, record);
+  take_own(epoch, record);
   seen_.emplace(key, record);
 }
 
+void JournalModel::take_own(const std::string& epoch, const Record& record) {
+  if (!is_own(record) || record.body.topic != "event/gateway/gap" || seen_.contains({epoch, record.lane, record.seq})) return;
+  const auto json = nlohmann::json::parse(record.body.bytes, nullptr, /*allow_exceptions=*/false);
+  const auto& detail = json.contains("detail") ? json["detail"] : json;
+  ++gaps_;
+  for (const auto lane : contract::kLanes) {
+    if (detail.at("lane") != std::string{contract::to_string(lane)}) continue;
+    auto& to = declared_[{detail.at("epoch").get<std::string>(), lane}][detail.at("from").get<std::uint64_t>()];
+    to = std::max(to, detail.at("to").get<std::uint64_t>());
+  }
+}
+
+void JournalModel::check_gone(const LaneKey& lane, std::uint64_t from, std::uint64_t to) const {
+  if (const auto stored = stored_.find(lane); stored != stored_.end()) from = std::max(from, stored->second + 1);
+  if (const auto declared = declared_.find(lane); declared != declared_.end()) {
+    for (const auto& [first, last] : declared->second)
+      if (first <= from) from = std::max(from, last + 1);
+  }
+  if (from <= to)
+    throw Violation{fmt::format("{} is gone (to {}), neither declared nor stored", name(lane.first, lane.second, from), to)};
+}
+
+void JournalModel::check_lane(const Epoch& epoch, Lane lane) {
+  std::uint64_t seq = 0;
+  for (const auto& record : epoch.lanes.at(index(lane))) {
+    if (seq != 0 && record.seq != seq + 1)
+      throw Violation{name(epoch.id, lane, record.seq) + fmt::format(" stands where {} belongs", seq + 1)};
+    if (seq == 0) check_gone({epoch.id, lane}, 1, record.seq - 1);
+    seq = record.seq;
+    check_record({epoch.id, lane, seq}, record);
+  }
+  const auto last = epoch.last.at(index(lane));
+  if (seq > last) throw Violation{fmt::format("{} is there, and {} is called the last", name(epoch.id, lane, seq), last)};
+  check_gone({epoch.id, lane}, seq + 1, last);
+}
+
+std::uint64_t JournalModel::last_given(const LaneKey& lane, std::uint64_t up_to) const {
+  std::uint64_t last = 0;
+  for (const auto* records : {&seen_, &given_}) {
+    auto at = records->upper_bound({lane.first, lane.second, up_to});
+    while (at != records->begin()) {
+      --at;
+      const auto& [epoch, in, seq] = at->first;
+      if (epoch != lane.first || in != lane.second) break;
+      if (is_own(at->second)) continue;
+      last = std::max(last, seq);
+      break;
+    }
+  }
+  return last;
+}
+
 void JournalModel::adopt(Content content) {
-  epoch_ = content.epoch;
-  for (auto& lane : content.lanes) {
+  epoch_ = content.epochs.back().id;
+  for (auto& lane : content.epochs.back().lanes) {
     for (auto& record : lane) {
       durable_.last.at(index(record.lane)) = record.seq;
       Key key{epoch_, record.lane, record.seq};
@@ -143,31 +206,38 @@ std::string JournalModel::difference(const Standing& expected, const Standing& f
 }
 
 std::size_t JournalModel::compare(const Content& content) {
-  if (!epoch_.empty() && content.epoch != epoch_)
-    throw Violation{"a new epoch although nothing was lost: " + epoch_ + ", then " + content.epoch};
-  epoch_ = content.epoch;
+  const auto& newest = content.epochs.back();
+  if (epoch_.empty()) epoch_ = newest.id;
+  const bool renewed = newest.id != epoch_;
+  if (renewed && !may_renew_) throw Violation{"a new epoch although nothing was lost: " + epoch_ + ", then " + newest.id};
+  for (const auto& epoch : content.epochs)
+    for (const auto& record : epoch.lanes.at(index(Lane::event))) take_own(epoch.id, record);
 
   Standing found{.last = durable_.last, .states = content.states};
-  for (const auto lane : contract::kLanes) {
-    std::uint64_t seq = 0;
-    for (const auto& record : content.lanes.at(index(lane))) {
-      if (record.seq != ++seq)
-        throw Violation{name(epoch_, lane, record.seq) + fmt::format(" stands where {} belongs", seq)};
-      check_record({epoch_, lane, seq}, record);
+  bool there = false;
+  for (const auto& epoch : content.epochs) {
+    for (const auto lane : contract::kLanes) {
+      check_lane(epoch, lane);
+      const auto last = last_given({epoch.id, lane}, epoch.last.at(index(lane)));
+      const auto before = closed_.find(epoch.id);
+      const auto least = before != closed_.end() ? before->second.at(index(lane))
+                         : epoch.id == epoch_    ? durable_.last.at(index(lane))
+                                                 : 0;
+      if (last < least) throw Violation{fmt::format("{} is lost, it was there before", name(epoch.id, lane, last + 1))};
+      if (epoch.id == epoch_) found.last.at(index(lane)) = last;
     }
-    found.last.at(index(lane)) = seq;
-    if (seq < durable_.last.at(index(lane)))
-      throw Violation{fmt::format("{} is lost, it was there before", name(epoch_, lane, seq + 1))};
+    there = there || epoch.id == epoch_;
   }
+  if (!there) throw Violation{"the epoch " + epoch_ + " is gone"};
   // A position is stored now and then: one that was given, whichever.
   for (const auto& [key, position] : content.positions) {
     const auto& offered = offered_[key];
     if (std::find(offered.begin(), offered.end(), position) == offered.end())
       throw Violation{fmt::format("the position of {} in {} was never given", key.first, contract::to_string(key.second))};
     const auto furthest = position.beyond.empty() ? position.prefix : position.beyond.back().to;
-    if (furthest > found.last.at(index(key.second)))
+    if (furthest > newest.last.at(index(key.second)))
       throw Violation{fmt::format("the position of {} in {} is {}, ahead of the last record {}", key.first,
-                                  contract::to_string(key.second), furthest, found.last.at(index(key.second)))};
+                                  contract::to_string(key.second), furthest, newest.last.at(index(key.second)))};
   }
 
   // Which turn does it stand after?
@@ -185,9 +255,17 @@ std::size_t JournalModel::compare(const Content& content) {
     standing.add(turns_[after]);
   }
 
-  for (const auto& lane : content.lanes)
-    for (const auto& record : lane) seen_.emplace(Key{epoch_, record.lane, record.seq}, record);
+  for (const auto& epoch : content.epochs)
+    for (const auto& lane : epoch.lanes)
+      for (const auto& record : lane) seen_.emplace(Key{epoch.id, record.lane, record.seq}, record);
   const auto lost = turns_.size() - after;
+  if (renewed) {
+    closed_[epoch_] = standing.last;
+    epoch_ = newest.id;
+    standing.last = {};
+    offered_.clear();
+    may_renew_ = false;
+  }
   durable_ = standing;
   now_ = std::move(standing);
   turns_.clear();

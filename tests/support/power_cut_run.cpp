@@ -75,6 +75,9 @@ class Run {
     disk_.set_lying_syncs(settings.lying_syncs);
     disk_.on_cut([this] { beside_ = Beside::of(folder_.path()); });
     large_ = dice(8) == 0;
+    // The log alone takes 4 MiB.
+    if (dice(3) == 0) quota_ = (4U << 20) + (1U << 19) + (large_ ? dice(4U << 20) : dice(200'000));
+    if (dice(3) == 0) keep_ = std::chrono::days{1};
     if (!settings_.schema_v1.empty() && dice(4) == 0) make_version_1();
   }
   ~Run() { close(); }
@@ -88,6 +91,8 @@ class Run {
       report_.violation = fmt::format("after {} cuts: {}", report_.cuts, violation.what());
     }
     report_.records = model_.records();
+    report_.gaps = model_.gaps();
+    report_.epochs = model_.epochs();
     return report_;
   }
 
@@ -111,6 +116,8 @@ class Run {
   void state();
   void position();
   void read_something();
+  void tend();
+  void take_own();
   std::string bytes(std::size_t length);
 
   /// Lets the journal do all that it has to; then its writer rests.
@@ -118,7 +125,8 @@ class Run {
   template <class Done>
   bool run_until(Done done, const char* what);
   void take_reports();
-  Result<std::vector<Record>> read(Lane lane, std::uint64_t from, std::size_t records);
+  Result<std::vector<Record>> read(Lane lane, std::uint64_t from, std::size_t records,
+                                   std::uint32_t generation = journal::kCurrent);
   std::optional<JournalModel::Content> content();
 
   const PowerCutSettings settings_;
@@ -133,19 +141,27 @@ class Run {
   bool migrating_ = false;
   std::uint64_t boot_ = 1;
   std::uint64_t revision_ = 0;
-  std::map<std::uint64_t, std::string> pictures_;
+  std::map<std::string, std::string> pictures_;  // by name
+  std::uint64_t quota_ = 2'048U << 20;
+  std::chrono::days keep_{30};
+  int machine_ = 1;
 
   // One life.
   std::unique_ptr<boost::asio::io_context> io_;
   std::unique_ptr<Journal> journal_;
   bool held_ = false;
   std::uint64_t commits_ = 0;
+  std::uint64_t own_read_ = 0;
 };
 
 // ---- lives ---------------------------------------------------------------------------------------------------------
 
 void Run::live() {
   const bool early = migrating_ || dice(3) == 0;
+  if (!migrating_ && dice(12) == 0) {
+    ++machine_;  // the disk was put into another one
+    model_.may_renew();
+  }
   if (early) disk_.cut_at(some(migrating_ ? 7 : 5));
   if (!open()) return cycle_power();
   if (!early && dice(4) != 0)
@@ -162,8 +178,12 @@ bool Run::open() {
   auto opened = Journal::open(*io_, clock_,
                               {.directory = folder_.path(),
                                .window = window,
-                               .machine_id = "machine-a",
-                               .boot_id = fmt::format("{:032x}", boot_)});
+                               .machine_id = "machine-" + (machine_ == 1 ? "a" : std::to_string(machine_)),
+                               .boot_id = fmt::format("{:032x}", boot_),
+                               .quota_bytes = quota_,
+                               .min_free_bytes = 0,
+                               .reserve_bytes = 0,
+                               .keep = keep_});
   if (!opened) {
     if (disk_.powered()) throw Violation{"it does not open: " + opened.error().message};
     ++report_.cuts_while_opening;
@@ -171,7 +191,8 @@ bool Run::open() {
     return false;
   }
   journal_ = std::move(*opened);
-  if (!journal_->set_aside().empty()) throw Violation{"a power cut passes for damage: " + journal_->set_aside()};
+  if (!journal_->set_aside().empty() && journal_->set_aside().find("another machine") == std::string::npos)
+    throw Violation{"a power cut passes for damage: " + journal_->set_aside()};
   journal_->on_committed([this] {
     ++commits_;
     take_reports();
@@ -185,9 +206,11 @@ bool Run::open() {
   ++report_.comparisons;
   migrating_ = false;
   for (const auto lane : contract::kLanes)
-    if (journal_->committed(lane) != model_.last(lane))
+    if (lane == Lane::event ? journal_->committed(lane) < model_.last(lane) : journal_->committed(lane) != model_.last(lane))
       throw Violation{fmt::format("{} is called the last committed of {}, and {} is", journal_->committed(lane),
                                   contract::to_string(lane), model_.last(lane))};
+  own_read_ = journal_->committed(Lane::event);
+  journal_->set_uplinks({kUplink});
   return true;
 }
 
@@ -248,12 +271,13 @@ void Run::make_version_1() {
       const auto* bytes = static_cast<const char*>(sqlite3_column_blob(row, column));
       return std::string{bytes == nullptr ? "" : bytes, static_cast<std::size_t>(sqlite3_column_bytes(row, column))};
     };
-    rows("SELECT value FROM meta WHERE key = 'epoch'", [&](auto* row) { content.epoch = text(row, 0); });
+    auto& epoch = content.epochs.emplace_back();
+    rows("SELECT value FROM meta WHERE key = 'epoch'", [&](auto* row) { epoch.id = text(row, 0); });
     for (const auto lane : contract::kLanes)
       rows(fmt::format("SELECT seq, boot, mono, rev, ifnull(topic, 'tele'), body FROM {} ORDER BY seq",
                        contract::to_string(lane)),
            [&](auto* row) {
-             content.lanes.at(index(lane))
+             epoch.lanes.at(index(lane))
                  .push_back({lane,
                              0,
                              static_cast<std::uint64_t>(sqlite3_column_int64(row, 0)),
@@ -316,6 +340,8 @@ void Run::turn() {
     });
   }
 
+  if (!held_ && dice(5) == 0) tend();
+
   // Held, the next turns come while a commit is under way.
   if (!held_ && dice(3) == 0) {
     held_ = true;
@@ -327,6 +353,28 @@ void Run::turn() {
   if (dice(3) == 0) {
     settle();
     if (disk_.powered() && dice(3) == 0) read_something();
+  }
+}
+
+// What the daemon does every ten seconds, and what it brings about. Hours go by.
+void Run::tend() {
+  settle();
+  if (!disk_.powered()) return;
+  clock_.advance(Millis{static_cast<std::int64_t>(dice(4 * 3'600'000))});
+  journal_->tend();
+  bool read_through = false;
+  journal_->query([](journal::Reader&) {}, [&read_through](const Status&) { read_through = true; });
+  if (!run_until([&read_through] { return read_through; }, "query()")) return;
+  settle();
+}
+
+// What the journal declares is taken in before it may go, too.
+void Run::take_own() {
+  while (disk_.powered() && own_read_ < journal_->committed(Lane::event)) {
+    const auto records = read(Lane::event, own_read_ + 1, 1'000);
+    if (!records || records->empty()) return;
+    for (const auto& record : *records) model_.seen(journal_->epoch(), record);
+    own_read_ = records->back().seq;
   }
 }
 
@@ -369,7 +417,7 @@ void Run::append_picture() {
   model_.append(
       given->epoch,
       {Lane::media, 0, given->seq, {journal_->boot(), clock_.mono()}, revision_, {"media/" + name, name + ".jpg"}});
-  pictures_[given->seq] = std::move(jpeg);
+  pictures_[name + ".jpg"] = std::move(jpeg);
 }
 
 // The record and the state of the alarm: both or neither.
@@ -413,6 +461,7 @@ void Run::position() {
   } else {
     position.add(1 + dice(committed));
   }
+  if (dice(3) == 0) position.stored = std::max(position.stored, dice(position.prefix + 1));
   if (position == Position{}) return;
   model_.set_position({kUplink, lane}, position);
   journal_->set_position(kUplink, lane, std::move(position));
@@ -466,19 +515,23 @@ void Run::settle() {
     journal_->ping([&alive] { alive = true; });
     if (!run_until([&alive] { return alive; }, "ping()")) return;
   }
+  take_own();
 }
 
 void Run::take_reports() {
   for (const auto lane : contract::kLanes) model_.reported(lane, journal_->committed(lane));
 }
 
-Result<std::vector<Record>> Run::read(Lane lane, std::uint64_t from, std::size_t records) {
+Result<std::vector<Record>> Run::read(Lane lane, std::uint64_t from, std::size_t records, std::uint32_t generation) {
   Result<std::vector<Record>> out;
   bool answered = false;
-  journal_->read(lane, from, records, 4U << 20, [&](auto result) {
-    out = std::move(result);
-    answered = true;
-  });
+  journal_->read(
+      lane, from, records, 4U << 20,
+      [&](auto result) {
+        out = std::move(result);
+        answered = true;
+      },
+      generation);
   run_until([&answered] { return answered; }, "read()");
   if (!answered) return fail(Errc::timeout, "no answer");
   return out;
@@ -487,18 +540,28 @@ Result<std::vector<Record>> Run::read(Lane lane, std::uint64_t from, std::size_t
 // Nothing where the power went.
 std::optional<JournalModel::Content> Run::content() {
   JournalModel::Content out;
-  out.epoch = journal_->epoch();
-  for (const auto lane : contract::kLanes) {
-    auto& all = out.lanes.at(index(lane));
-    for (;;) {
-      auto records = read(lane, all.size() + 1, 1'000);
-      if (!records) {
-        if (!disk_.powered()) return {};
-        throw Violation{"what was stored cannot be read: " + records.error().message};
+  for (const auto& epoch : journal_->epochs()) {
+    auto& of = out.epochs.emplace_back(JournalModel::Epoch{.id = epoch.id, .last = epoch.last});
+    for (const auto lane : contract::kLanes) {
+      auto& all = of.lanes.at(index(lane));
+      for (;;) {
+        auto records = read(lane, all.empty() ? 1 : all.back().seq + 1, 1'000, epoch.generation);
+        if (!records) {
+          if (!disk_.powered()) return {};
+          throw Violation{"what was stored cannot be read: " + records.error().message};
+        }
+        if (records->empty()) break;
+        std::move(records->begin(), records->end(), std::back_inserter(all));
       }
-      if (records->empty()) break;
-      std::move(records->begin(), records->end(), std::back_inserter(all));
     }
+    for (const auto& picture : of.lanes.at(index(Lane::media))) {
+      const auto known = pictures_.find(picture.body.bytes);
+      if (known == pictures_.end()) continue;  // of the fixture
+      if (read_file(folder_.path() / "media" / picture.body.bytes) != known->second)
+        throw Violation{"the picture " + picture.body.bytes + " is not what was given"};
+    }
+  }
+  for (const auto lane : contract::kLanes) {
     if (auto position = journal_->position(kUplink, lane); !(position == Position{}))
       out.positions[{kUplink, lane}] = std::move(position);
   }
@@ -508,12 +571,6 @@ std::optional<JournalModel::Content> Run::content() {
     throw Violation{"the state cannot be read: " + states.error().message};
   }
   out.states.insert(states->begin(), states->end());
-  for (const auto& picture : out.lanes.at(index(Lane::media))) {
-    const auto known = pictures_.find(picture.seq);
-    if (known == pictures_.end()) continue;  // of the fixture
-    if (read_file(folder_.path() / "media" / picture.body.bytes) != known->second)
-      throw Violation{"the picture " + picture.body.bytes + " is not what was given"};
-  }
   return out;
 }
 
@@ -528,6 +585,8 @@ PowerCutReport& PowerCutReport::operator+=(const PowerCutReport& other) {
   turns += other.turns;
   turns_lost += other.turns_lost;
   records += other.records;
+  gaps += other.gaps;
+  epochs += other.epochs;
   if (violation.empty()) violation = other.violation;
   return *this;
 }

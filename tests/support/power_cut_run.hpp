@@ -11,7 +11,8 @@ namespace hamlet::support {
 /// time.
 ///
 /// Some journals begin as a file of version 1, so that migrations are cut too; in some, records are so large that
-/// checkpoints come, and the cut is aimed at them. Outside the VFS, what the process did behind the cut is undone: the
+/// checkpoints come, and the cut is aimed at them; in some the quota is small or records go by age; now and then the disk
+/// is put into another machine. Outside the VFS, what the process did behind the cut is undone: the
 /// side file journal.mark has its content of the moment of the cut, later pictures are gone.
 struct PowerCutSettings {
   std::uint64_t seed = 1;
@@ -29,6 +30,8 @@ struct PowerCutReport {
   std::uint64_t turns = 0;
   std::uint64_t turns_lost = 0;  ///< given, not reported, and not there afterwards: as it should be
   std::uint64_t records = 0;
+  std::uint64_t gaps = 0;    ///< declared by the journal
+  std::uint64_t epochs = 0;
   std::string violation;  ///< of a promise; empty: none
 
   PowerCutReport& operator+=(const PowerCutReport& other);

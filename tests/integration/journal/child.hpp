@@ -56,10 +56,14 @@ inline Ending in_child(const std::function<std::string()>& work) {
 /// A journal and its io thread, for code that may not fail a doctest assertion.
 class Desk {
  public:
-  explicit Desk(const std::filesystem::path& folder, std::string boot_id = "b")
-      : opened_{Journal::open(
-            io_, clock_,
-            {.directory = folder, .window = Millis{0}, .machine_id = "m", .boot_id = std::move(boot_id)})} {}
+  explicit Desk(const std::filesystem::path& folder, std::uint64_t reserve = 0)
+      : opened_{Journal::open(io_, clock_,
+                              {.directory = folder,
+                               .window = Millis{0},
+                               .machine_id = "m",
+                               .boot_id = "b",
+                               .min_free_bytes = 0,
+                               .reserve_bytes = reserve})} {}
 
   [[nodiscard]] bool ok() const { return opened_.has_value(); }
   [[nodiscard]] const Error& error() const { return opened_.error(); }
@@ -74,9 +78,16 @@ class Desk {
   Status sync() {
     return ask<void>([this](auto then) { (*opened_)->sync(std::move(then)); });
   }
-  Result<std::vector<Record>> read(Lane lane, std::uint64_t from) {
+  Result<std::vector<Record>> read(Lane lane, std::uint64_t from, std::uint32_t generation = kCurrent) {
     return ask<std::vector<Record>>(
-        [this, lane, from](auto then) { (*opened_)->read(lane, from, 1'000, 4U << 20, std::move(then)); });
+        [&](auto then) { (*opened_)->read(lane, from, 1'000, 4U << 20, std::move(then), generation); });
+  }
+  /// Tends, and lets the journal do all that this brings about. False where it has no end.
+  bool tend() {
+    (*opened_)->tend();
+    bool read_through = false;
+    (*opened_)->query([](Reader&) {}, [&](const Status&) { read_through = true; });
+    return run_until([&] { return read_through; }) && sync().has_value();
   }
   /// Lets the io thread work until `done`; false after 20 s.
   bool run_until(const std::function<bool()>& done) {

@@ -1,5 +1,8 @@
-// A thousand damaged files: the journal opens, hands out nothing that is not what was given, says what it lost, gives
-// no number twice, and goes on.
+// A thousand damaged files: the journal opens, hands out nothing that is not what was given, salvages, says what it lost,
+// gives no number twice, and goes on.
+//
+// One exception: damage to the very last transaction of the log cannot be told from one that a power cut tore, which had
+// never been reported. It is dropped in silence, and its numbers are given again: the word "torn-end", counted and bounded.
 
 #include <algorithm>
 #include <array>
@@ -7,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -30,13 +34,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Whether the journal mends itself while it runs, salvages, and has marks that tell of a lost end. Until then these
-/// findings are only counted.
-constexpr bool kHeals = false;
-
 constexpr int kCases = 1'000;
+constexpr int kMaxTornEnds = 40;  // of a log of some 400 transactions, half of the cases' aim
 constexpr std::array<std::uint64_t, kLaneCount> kAtRest{40, 150, 400, 20};  // checkpointed
-constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};   // and on in the WAL
+constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};   // and on in the WAL, this lane last
+constexpr std::uint64_t kInTurn = 10;
 
 std::string body_of(Lane lane, std::uint64_t seq) {
   if (lane == Lane::media) return fmt::format("jpeg {}", seq);
@@ -49,7 +51,7 @@ void fill(Desk& desk, const std::array<std::uint64_t, kLaneCount>& up_to) {
     for (auto seq = desk->committed(lane) + 1; seq <= up_to.at(index(lane)); ++seq) {
       if (!desk.append(lane, body_of(lane, seq))) ::_exit(2);
       desk->put_state(fmt::format("detect/{}", seq % 40), fmt::format("value {}", seq % 40), Urgency::now);
-      if (seq % 10 == 0 && !desk.sync()) ::_exit(3);
+      if (seq % kInTurn == 0 && !desk.sync()) ::_exit(3);
     }
     if (!desk.sync()) ::_exit(4);
   }
@@ -73,11 +75,18 @@ std::string make_journal(const fs::path& folder) {
   return made.says;
 }
 
+// Without the zeros that the log is allocated with.
+std::uint64_t used_size(const fs::path& file) {
+  std::ifstream in{file, std::ios::binary};
+  const std::string bytes{std::istreambuf_iterator<char>{in}, {}};
+  return bytes.find_last_not_of('\0') + 1;
+}
+
 std::string damage(const fs::path& folder, std::mt19937_64& random) {
   const auto dice = [&random](std::uint64_t below) { return random() % below; };
   const auto* name = dice(2) == 0 ? "journal.db" : "journal.db-wal";
   const auto file = folder / name;
-  const auto size = fs::file_size(file);
+  const auto size = used_size(file);
   // A tenth of the places is where it hurts most.
   const auto place = dice(10) == 0 ? dice(std::min<std::uint64_t>(size, 4'096)) : dice(size);
   switch (dice(5)) {
@@ -110,63 +119,135 @@ class Examination {
     {
       Desk desk{folder_};
       if (!desk.ok()) return "closed " + desk.error().message;
-      told_ = !desk->set_aside().empty();
-      if (told_) find("aside");
-      read_all(desk);
+      settle(desk);
+      compare();
       go_on(desk);
     }
-    if (lost_ > 0 && !told_) find("silent");
     Desk again{folder_};
     if (!again.ok()) return findings_ + " closed-later " + again.error().message;
-    for (const auto& [lane, bytes] : appended_) {
-      const auto records = again.read(lane, again->committed(lane));
-      if (!records || records->empty() || (lane != Lane::media && records->back().body.bytes != bytes)) find("forgot");
+    settle(again);
+    for (const auto& [given, bytes] : appended_) {
+      const auto records = again.read(given.lane, given.seq, generation_of(again, given.epoch));
+      if (!records || records->empty() || records->front().seq != given.seq ||
+          (given.lane != Lane::media && records->front().body.bytes != bytes))
+        find("forgot");
     }
     return findings_;
   }
 
  private:
   void find(const std::string& word) {
-    if (findings_.find(word) == std::string::npos) findings_ += (findings_.empty() ? "" : " ") + word;
+    if ((" " + findings_ + " ").find(" " + word + " ") == std::string::npos) findings_ += (findings_.empty() ? "" : " ") + word;
   }
 
-  void read_all(Desk& desk) {
-    const bool same_epoch = desk->epoch() == epoch_;
+  static std::uint32_t generation_of(Desk& desk, const std::string& epoch) {
+    for (const auto& each : desk->epochs())
+      if (each.id == epoch) return each.generation;
+    return kCurrent - 1;  // has no records
+  }
+
+  // Tends until all was checked and salvage has ended; whatever was found meanwhile is read again.
+  void settle(Desk& desk) {
+    constexpr int kRounds = 12;
+    for (int pass = 0; pass < 5; ++pass) {
+      for (int i = 0; i < kRounds; ++i)
+        if (!desk.tend()) find("stuck");
+      if (read_all(desk)) return;
+    }
+    find("failed-read");
+  }
+
+  // False where something cannot be read, yet.
+  bool read_all(Desk& desk) {
+    there_ = {};
+    states_.reset();
+    told_ = told_ || !desk->set_aside().empty();
+    if (!desk->set_aside().empty()) find("aside");
+    for (const auto& epoch : desk->epochs()) {
+      for (const auto lane : contract::kLanes)
+        if (!read_lane(desk, epoch, lane)) return false;
+    }
+    auto states = desk->load_state("detect/");
+    if (!states) return false;
+    states_ = std::move(*states);
+    return true;
+  }
+
+  bool read_lane(Desk& desk, const Epoch& epoch, Lane lane) {
+    for (std::uint64_t from = 1;;) {
+      const auto records = desk.read(lane, from, epoch.generation);
+      if (!records) {
+        find(records.error().code == Errc::corrupt ? "corrupt-read" : "unavailable");
+        return false;
+      }
+      if (records->empty()) return true;
+      for (const auto& record : *records) {
+        if (record.seq < from) find("WRONG");
+        from = record.seq + 1;
+        note(epoch, record);
+      }
+    }
+  }
+
+  void note(const Epoch& epoch, const Record& record) {
+    if (record.body.topic == "event/gateway/journal") return found_journal_event(record);
+    if (record.body.topic == "event/gateway/gap") return found_gap(record);
+    if (epoch.id != epoch_) return;
+    const auto i = index(record.lane);
+    const auto expected =
+        record.lane == Lane::media ? contract::media_name(epoch_, record.seq) + ".jpg" : body_of(record.lane, record.seq);
+    if (record.seq > kInLog.at(i) ? !appended(record) : record.body.bytes != expected) find("WRONG");
+    there_.at(i).insert(record.seq);
+  }
+
+  [[nodiscard]] bool appended(const Record& record) const {
+    return std::any_of(appended_.begin(), appended_.end(), [&](const auto& each) {
+      return each.first.lane == record.lane && each.first.seq == record.seq &&
+             (record.lane == Lane::media || each.second == record.body.bytes);
+    });
+  }
+
+  void found_journal_event(const Record& record) {
+    told_ = true;
+    if (record.body.bytes.find("salvaged") != std::string::npos) find("salvaged");
+  }
+
+  void found_gap(const Record& record) {
+    const auto json = nlohmann::json::parse(record.body.bytes, nullptr, false);
+    const auto& detail = json.is_object() && json.contains("detail") ? json["detail"] : json;
+    if (!detail.is_object() || !detail.contains("lane")) return find("gap-unreadable");
     for (const auto lane : contract::kLanes) {
-      const auto last = same_epoch ? kInLog.at(index(lane)) : 0;
-      std::set<std::uint64_t> there;
-      for (std::uint64_t from = 1; from <= std::max(last, desk->committed(lane));) {
-        const auto records = desk.read(lane, from);
-        if (!records) {
-          told_ = true;
-          find(records.error().code == Errc::corrupt ? "corrupt-read" : "failed-read");
-          ++from;
-          if (records.error().code != Errc::corrupt) break;
-          continue;
-        }
-        if (records->empty()) break;
-        for (const auto& record : *records) {
-          const auto expected =
-              lane == Lane::media ? contract::media_name(epoch_, record.seq) + ".jpg" : body_of(lane, record.seq);
-          if (same_epoch && record.seq <= last && record.body.bytes != expected) find("WRONG");
-          if (same_epoch && record.seq > last) find("WRONG");
-          if (record.seq < from) find("WRONG");
-          from = record.seq + 1;
-          there.insert(record.seq);
+      if (detail["epoch"] != epoch_ || detail["lane"] != std::string{contract::to_string(lane)}) continue;
+      for (auto seq = detail["from"].get<std::uint64_t>(); seq <= std::min(detail["to"].get<std::uint64_t>(), kInLog.at(index(lane))); ++seq)
+        declared_.at(index(lane)).insert(seq);
+    }
+  }
+
+  // What is not there must be told.
+  void compare() {
+    std::uint64_t silent = 0;
+    for (const auto lane : contract::kLanes) {
+      const auto i = index(lane);
+      for (std::uint64_t seq = 1; seq <= kInLog.at(i); ++seq) {
+        if (there_.at(i).contains(seq)) continue;
+        find("lost");
+        if (declared_.at(i).contains(seq)) {
+          find("declared");
+        } else if (told_) {
+          find("told");
+        } else if (lane == Lane::media && seq > kInLog.at(i) - kInTurn) {
+          torn_end_ = true;
+        } else {
+          ++silent;
         }
       }
-      lost_ += last - std::min<std::uint64_t>(last, there.size());
     }
-    const auto states = desk->load_state("detect/");
-    if (!states) {
-      told_ = true;
-      find("failed-state");
-    } else if (same_epoch) {
-      for (const auto& [key, value] : *states)
-        if ("detect/" + value.substr(std::min<std::size_t>(6, value.size())) != key) find("WRONG-STATE");
-      if (states->size() < 40) ++lost_;
-    }
-    if (lost_ > 0) find("lost");
+    if (silent > 0) find("silent");
+    if (torn_end_) find("torn-end");
+    if (!states_) return;
+    for (const auto& [key, value] : *states_)
+      if ("detect/" + value.substr(std::min<std::size_t>(6, value.size())) != key) find("WRONG-STATE");
+    if (states_->size() < 40) find(told_ ? "state-lost" : "state-silent");
   }
 
   void go_on(Desk& desk) {
@@ -177,10 +258,12 @@ class Examination {
         find("refuses");
         continue;
       }
-      if (given->epoch == epoch_ && given->seq <= kInLog.at(index(lane))) find("NUMBER-AGAIN");
-      appended_.emplace_back(lane, bytes);
+      const auto i = index(lane);
+      const bool torn = torn_end_ && lane == Lane::media && given->seq > kInLog.at(i) - kInTurn;
+      if (given->epoch == epoch_ && given->seq <= kInLog.at(i) && !torn) find("NUMBER-AGAIN");
+      appended_.emplace_back(*given, bytes);
     }
-    desk->put_state("detect/after", "value", Urgency::now);
+    desk->put_state("detect/after", "value after", Urgency::now);
     if (!desk.sync()) {
       find("stuck");
       appended_.clear();
@@ -190,9 +273,12 @@ class Examination {
   const fs::path folder_;
   const std::string epoch_;
   bool told_ = false;
-  std::uint64_t lost_ = 0;
+  bool torn_end_ = false;
+  std::array<std::set<std::uint64_t>, kLaneCount> there_{};
+  std::array<std::set<std::uint64_t>, kLaneCount> declared_{};
+  std::optional<std::vector<std::pair<std::string, std::string>>> states_;
   std::string findings_;
-  std::vector<std::pair<Lane, std::string>> appended_;
+  std::vector<std::pair<Identity, std::string>> appended_;
 };
 
 }  // namespace
@@ -217,10 +303,8 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
     auto words = ending.signal != 0 ? fmt::format("signal-{}", ending.signal) : ending.says;
     CHECK_MESSAGE(ending.signal == 0, story);
     CHECK_MESSAGE(words.find("WRONG") == std::string::npos, story);
-    if (kHeals) {
-      for (const auto* never : {"closed", "silent", "NUMBER-AGAIN", "refuses", "stuck", "forgot", "failed"})
-        CHECK_MESSAGE(words.find(never) == std::string::npos, story);
-    }
+    for (const auto* never : {"closed", "silent", "NUMBER-AGAIN", "refuses", "stuck", "forgot", "failed"})
+      CHECK_MESSAGE(words.find(never) == std::string::npos, story);
     if (words.empty()) words = "unharmed";
     while (!words.empty()) {
       const auto end = words.starts_with("closed") ? words.size() : std::min(words.find(' '), words.size());
@@ -229,5 +313,6 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
       words.erase(0, end + 1);
     }
   }
+  CHECK(found["torn-end"].first <= kMaxTornEnds);
   for (const auto& [word, cases] : found) MESSAGE(word << ": " << cases.first << ", first " << cases.second);
 }

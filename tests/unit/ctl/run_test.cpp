@@ -53,6 +53,12 @@ struct Bench {
                             state_dir = directory;
                             return journal;
                           },
+                      .work_on_journal =
+                          [this](const auto&, const auto& gateway, const auto& tell) {
+                            state_dir = gateway.state_dir;
+                            for (std::uint64_t done = 0; done <= 100; ++done) tell(done, 100);
+                            return journal;
+                          },
                       .check_config = [this](const auto&) { return diagnostics; }};
     const int code = hamlet::ctl::run(words, world);
     out = out_stream.str();
@@ -182,4 +188,24 @@ TEST_CASE("words from the daemon cannot move the cursor") {
   bench.answer = tl::unexpected(CallFailure{CallFailure::Kind::failed, {Errc::failed, {"坏\033[2J", "bad\033[2J"}}});
   CHECK(bench.run({"points"}) == kFailed);
   CHECK(bench.err == "hamlet: bad?[2J\n");
+}
+
+TEST_CASE("stat, check and export work on the journal's files, whether the daemon runs or not") {
+  Bench bench;
+  bench.answer = tl::unexpected(unreachable());
+  bench.journal = json{{"ok", true}};
+  CHECK(bench.run({"journal", "stat", "--json"}) == kOk);
+  CHECK(bench.verb.empty());
+  CHECK(bench.state_dir == "/var/lib/hamlet");
+  CHECK(bench.run({"journal", "check", "--json"}) == kOk);
+  CHECK(bench.out == "{\"ok\":true}\n");
+  CHECK(has(bench.err, "10 % checked\n20 % checked\n"));
+  bench.journal = json{{"ok", false}};
+  CHECK(bench.run({"journal", "check"}) == kFailed);
+  CHECK(has(bench.err, "There is damage"));
+  bench.journal = tl::unexpected(Failure{Errc::full, {"满了", "the stick is full"}});
+  CHECK(bench.run({"journal", "export", "--to", "/x", "--json"}) == kFailed);
+  CHECK(json::parse(bench.out)["error"]["code"] == "full");
+  bench.journal = tl::unexpected(Failure{Errc::denied, {"无权", "no permission"}});
+  CHECK(bench.run({"journal", "export", "--to", "/x"}) == kDenied);
 }

@@ -326,20 +326,24 @@ TEST_CASE("a log whose middle cannot be read may have lost commits: numbers are 
     // As a power cut leaves it, with a bit turned.
     std::filesystem::copy_file(folder.path() / "journal.db", folder.path() / "db");
     std::filesystem::copy_file(folder.path() / "journal.db-wal", folder.path() / "wal");
+    std::filesystem::copy_file(folder.path() / "journal.mark", folder.path() / "mark");
   }
   std::filesystem::rename(folder.path() / "db", folder.path() / "journal.db");
   std::filesystem::rename(folder.path() / "wal", folder.path() / "journal.db-wal");
   std::filesystem::remove(folder.path() / "journal.db-shm");
-  std::filesystem::remove(folder.path() / "journal.mark");
+  std::filesystem::rename(folder.path() / "mark", folder.path() / "journal.mark");
   SUBCASE("as it is nothing is amiss") {
     const Desk desk{folder};
     CHECK(desk.journal->epoch() == epoch);
     CHECK(desk.journal->committed(Lane::event) == 20);
   }
   SUBCASE("damaged") {
+    std::streamoff place = 0;
+    SUBCASE("in a frame") { place = 32 + 30 * (kPageBytes + 24) + 100; }
+    SUBCASE("in its header") { place = 17; }
+    SUBCASE("cut off") { std::filesystem::resize_file(folder.path() / "journal.db-wal", 20); }
     std::fstream wal{folder.path() / "journal.db-wal", std::ios::in | std::ios::out | std::ios::binary};
-    constexpr std::streamoff kFrame = kPageBytes + 24;
-    wal.seekp(32 + 30 * kFrame + 100);
+    wal.seekp(place);
     wal.put('!');
     wal.close();
     Desk desk{folder};
