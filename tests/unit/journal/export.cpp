@@ -82,7 +82,7 @@ struct Village {
     const Event event{.source = "river", .kind = "down", .phase = Phase::start, .id = "00112233aabbccdd", .at = at};
     REQUIRE(journal.append(Lane::event, at, contract::encode_event(event, at), Urgency::window));
     const Moment now{journal.boot(), at};
-    const Alarm alarm{.id = "high", .occurrence = 1, .state = AlarmState::unacked, .since = now, .value = 4.7, .limit = 4.5};
+    const Alarm alarm{.id = "high", .occurrence = 1, .state = AlarmState::unacked, .since = now, .value = 4.7, .limit = 4.5, .text = {}, .sources = {}};
     REQUIRE(journal.append(Lane::alarm, at, contract::encode_alarm(alarm, now), Urgency::window));
     REQUIRE(journal.append_media(at, "\xff\xd8 picture " + std::to_string(i)));
     desk->clock.advance(Millis{60'000});
