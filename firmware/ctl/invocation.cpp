@@ -20,6 +20,16 @@ namespace {
 constexpr std::int64_t kMaxLimit = 100'000;
 constexpr std::int64_t kMaxOccurrence = 1'000'000'000'000;
 
+// "Z", "+08:00", "-05:30"
+bool is_zone(std::string_view text) {
+  if (text == "Z") return true;
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':') return false;
+  const auto number = [&](std::size_t at) { return (text[at] - '0') * 10 + text[at + 1] - '0'; };
+  const auto digits = {text[1], text[2], text[4], text[5]};
+  const bool all = std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return all && number(1) <= 14 && number(4) <= 59;
+}
+
 // "2h", "7d": so long ago. "2026-11-20", "2026-11-20T08:30": Beijing time.
 std::optional<When> parse_when(const std::string& word) {
   if (const auto age = parse_duration(word)) return When{*age};
@@ -206,8 +216,18 @@ class CommandLine {
     verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
     auto* config = verb(app_, "config", Say::verb_config, Verb::config_check);
     config->require_subcommand(1);
-    auto* check = verb(*config, "check", Say::verb_config_check, Verb::config_check);
-    check->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* inner = verb(*config, "check", Say::verb_config_check, Verb::config_check);
+    inner->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* backtest = verb(app_, "backtest", Say::verb_backtest, Verb::backtest);
+    backtest->add_option("--csv", out_.csv, text(Say::opt_csv))->type_name(text(Say::meta_file))->required();
+    backtest->add_option("--point", out_.point, text(Say::arg_point))
+        ->type_name(text(Say::meta_id))
+        ->required()
+        ->check(check([](const std::string& word) { return is_point_name(word); }, Say::not_a_point));
+    backtest->add_option("--zone", out_.zone, with_default(Say::opt_zone, out_.zone))
+        ->type_name("+08:00")
+        ->check(check([](const std::string& word) { return is_zone(word); }, Say::not_a_zone));
+    backtest->add_flag("--summary", out_.summary, text(Say::opt_summary));
   }
 
   void add_journal_verbs() {

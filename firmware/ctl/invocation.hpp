@@ -15,7 +15,8 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check };
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
+  backtest };
 
 /// A point in time as it was asked for: an age, or Beijing time.
 struct When {
@@ -32,12 +33,15 @@ struct Invocation {
   bool json = false;
   Lang lang = Lang::en;
 
-  std::string point;                       ///< of readings
+  std::string point;                       ///< of readings and backtest
   std::string source;                      ///< of events; empty: all
   Millis since{};                          ///< of readings and events: an age
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  std::filesystem::path csv;               ///< of backtest; "-": standard input
+  std::string zone = "Z";                  ///< of backtest: of times that name none
+  bool summary = false;                    ///< of backtest
   std::filesystem::path to;                ///< of journal export: a folder
   std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
 };

@@ -5,6 +5,7 @@
 
 #include "firmware/control/client.hpp"
 #include "firmware/core/clock.hpp"
+#include "firmware/ctl/backtest.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
 #include "firmware/ctl/journal_tools.hpp"
 #include "firmware/ctl/run.hpp"
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
       .work_on_journal = [&clock](const auto& asked, const auto& gateway,
                                   const auto& tell) { return hamlet::ctl::work_on_journal(asked, gateway, clock, tell); },
       .check_config = check_config,
+      .backtest = hamlet::ctl::backtest,
   };
   return hamlet::ctl::run({argv + 1, argv + argc}, world);
 }

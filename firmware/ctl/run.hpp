@@ -39,6 +39,8 @@ struct World {
       work_on_journal;
   /// Everything wrong in a config; empty: nothing.
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
+  /// See backtest.hpp.
+  std::function<int(const Invocation&, std::ostream& out, std::ostream& err)> backtest{};
 };
 
 /// The command `hamlet`: `args` without the program's name. Returns its exit code.

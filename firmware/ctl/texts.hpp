@@ -33,6 +33,9 @@ enum class Say {
   opt_limit,
   opt_source,
   opt_occurrence,
+  opt_csv,
+  opt_zone,
+  opt_summary,
   opt_to,
   opt_unsent,
   opt_from,
@@ -62,6 +65,7 @@ enum class Say {
   verb_uplink,
   verb_config,
   verb_config_check,
+  verb_backtest,
   arg_point,
   arg_alarm,
   arg_file,
@@ -77,6 +81,7 @@ enum class Say {
   not_an_id,
   not_a_point,
   not_a_lang,
+  not_a_zone,
   not_a_time,
   range_or_unsent,
   see_help,
@@ -86,6 +91,7 @@ enum class Say {
   offline_note,
   offline_failed,
   no_permission_file,
+  no_file,
   clock_note,
   journal_absent,
   journal_denied,
@@ -197,6 +203,8 @@ enum class Say {
   span_days,
   // what there is nothing of, and what to do next
   no_points,
+  tests_wait,
+  detector_learns,
   no_readings,
   no_events,
   no_alarms_defined,
@@ -223,6 +231,19 @@ enum class Say {
   // config check
   config_ok,
   config_bad,
+  // backtest
+  backtest_no_point,
+  backtest_bad_line,
+  backtest_more_bad_lines,
+  backtest_empty,
+  backtest_corrected,
+  backtest_anomaly,
+  backtest_rows,
+  backtest_late,
+  backtest_bad_lines,
+  backtest_anomalies,
+  backtest_learned,
+  backtest_raised,
   count_,  // how many there are
 };
 

@@ -101,6 +101,8 @@ class View {
       case Verb::config_check:
         config_check();
         break;
+      case Verb::backtest:  // shows itself
+        break;
     }
     if (uncertain_) hint(Say::clock_note);
     return std::move(shown_);
@@ -235,6 +237,13 @@ void View::points() {
                time_of(point, "ts"), age_of(point, "ts")});
   }
   put(table);
+  for (const auto& point : points) {
+    if (text_at(point, "waits") == "clock") hint(Say::tests_wait, printable(text_at(point, "point")));
+    const auto& detector = member(point, "detector");
+    if (!detector.is_object() || member(detector, "ready") == true) continue;
+    const Millis learned{std::min<std::uint64_t>(count_at(detector, "learned_ms"), 10'000'000'000'000)};
+    hint(Say::detector_learns, printable(text_at(point, "point")), span(lang_, learned), figure(detector, "samples"));
+  }
 }
 
 void View::readings() {

@@ -23,6 +23,7 @@ using nlohmann::json;
 // A tele record holds at most so many readings: about 12 kB as a message.
 constexpr std::size_t kMaxBatch = 200;
 constexpr Millis kClockCheck{5'000};
+constexpr Millis kDetectorsEvery = std::chrono::hours{1};
 constexpr std::size_t kMaxPrimed = 20'000;  // readings
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
@@ -109,13 +110,7 @@ Status Box::start() {
 void Box::open_rooms() {
   if (!detect_) {
     detect_.emplace(settings_.rules, journal_->boot());
-    const auto stored = journal_->load_state("alarm/");
-    if (!stored) log::error("alarms' state cannot be read", {{"why", stored.error().message}});
-    for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
-      if (auto restored = detect_->restore(key, value); !restored) {
-        log::warning("an alarm starts afresh", {{"key", key}, {"why", restored.error().message}});
-      }
-    }
+    restore_detect();
     prime_detect();
   } else {
     detect_->reload(settings_.rules);
@@ -146,6 +141,35 @@ void Box::open_rooms() {
   arm_tick();
 }
 
+void Box::restore_detect() {
+  for (const char* prefix : {"alarm/", "detect/"}) {
+    const auto stored = journal_->load_state(prefix);
+    if (!stored) log::error("alarms' or detectors' state cannot be read", {{"why", stored.error().message}});
+    for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
+      const auto restored = detect_->restore(key, value);
+      if (restored) continue;
+      if (restored.error().code == Errc::not_found) {
+        journal_->put_state(key, std::nullopt, Urgency::window);
+      } else {
+        log::warning("an alarm or a detector starts afresh", {{"key", key}, {"why", restored.error().message}});
+      }
+    }
+  }
+  detectors_saved_ = clock_.mono();
+}
+
+// Seldom: what a detector knows is 3 kB, and changes with every reading.
+void Box::save_detectors(Urgency urgency) {
+  detectors_saved_ = clock_.mono();
+  for (auto& [key, value] : detect_->save_detectors()) journal_->put_state(std::move(key), std::move(value), urgency);
+}
+
+// What goes by hour or season waits while the clock is unset.
+std::optional<WallTime> Box::certain_time(MonoTime at) const {
+  const auto dated = journal_->date({journal_->boot(), at});
+  return dated.quality == TimeQuality::unsynced ? std::nullopt : std::optional{dated.wall};
+}
+
 // Rates, gaps and stuck sensors are judged by what came before: after a restart in the same boot that is in the journal. What it
 // cannot give costs nothing but a start anew.
 void Box::prime_detect() {
@@ -171,7 +195,7 @@ void Box::prime_detect() {
     past.push_back(std::move(reading));
   }
   std::stable_sort(past.begin(), past.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
-  for (const auto& reading : past) detect_->prime(reading);
+  for (const auto& reading : past) detect_->prime(reading, certain_time(reading.at));
 }
 
 // The last that the county hears of this run is the event gateway/stop.
@@ -181,6 +205,7 @@ void Box::stop_sensing() {
   clock_timer_.cancel();
   drivers_->stop();
   eyes_->stop();
+  save_detectors(Urgency::window);
   emit_gateway("stop", json::object());
   flush_readings();
 }
@@ -257,11 +282,32 @@ Status Box::reload() {
 
 void Box::take_readings(std::vector<Reading> readings) {
   for (auto& reading : readings) {
-    auto outcome = detect_->evaluate(std::move(reading));
+    const auto wall = certain_time(reading.at);
+    auto outcome = detect_->evaluate(std::move(reading), wall);
+    take_findings(outcome);
     take_reading(std::move(outcome.reading));
     take_transitions(outcome.transitions);
   }
   arm_tick();
+}
+
+// A reading that the next one shows to be worse than was said, and one that is unusual.
+void Box::take_findings(const detect::Outcome& outcome) {
+  const auto told = [](const Reading& reading, std::string kind, json detail) {
+    detail["point"] = reading.point;
+    detail["v"] = to_json(reading.value);
+    return Event{.source = reading.point.substr(0, reading.point.find('.')),
+                 .kind = std::move(kind),
+                 .phase = Phase::once,
+                 .id = random_hex64(),
+                 .at = reading.at,  // so that `t` is the reading's own time
+                 .detail = std::move(detail)};
+  };
+  if (const auto& worse = outcome.correction) {
+    const auto event = told(*worse, "quality", {{"q", to_string(worse->quality)}, {"why", worse->why}});
+    store(Lane::event, contract::encode_event(event, clock_.mono()), Urgency::window);
+  }
+  if (outcome.anomalous) emit(told(outcome.reading, "anomaly", {{"score", *outcome.score}}));
 }
 
 void Box::take_reading(Reading reading) {
@@ -431,6 +477,7 @@ void Box::check_clock() {
     log::info("clock", {{"change", change->dump()}});
     emit_gateway("time", std::move(*change));
   }
+  if (clock_.mono() - detectors_saved_ >= kDetectorsEvery) save_detectors(Urgency::window);
   journal_->tend();
   clock_timer_.expires_after(kClockCheck);
   clock_timer_.async_wait([this](const boost::system::error_code& error) {

@@ -74,10 +74,14 @@ class Box {
   void store(contract::Lane lane, contract::Body body, journal::Urgency urgency);
   void journal_health(Status status);
   void forget_orphans();
+  void restore_detect();
   void track_open(const Event& event);
   void load_open_events();
   void end_open_events(std::string_view why, bool cameras_too);
   void prime_detect();
+  void save_detectors(journal::Urgency urgency);
+  void take_findings(const detect::Outcome& outcome);
+  [[nodiscard]] std::optional<WallTime> certain_time(MonoTime at) const;
   void tick();
   void arm_tick();
   void check_clock();
@@ -124,6 +128,7 @@ class Box {
 
   std::unique_ptr<journal::Journal> journal_;
   std::optional<detect::Engine> detect_;
+  MonoTime detectors_saved_{};
   std::unique_ptr<drivers::Drivers> drivers_;
   std::unique_ptr<EyesLink> eyes_;
   std::unique_ptr<uplink::Uplink> uplink_;

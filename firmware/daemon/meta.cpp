@@ -1,5 +1,9 @@
 #include "firmware/daemon/meta.hpp"
 
+#include <algorithm>
+
+#include "firmware/detect/quality.hpp"
+
 namespace hamlet::daemon {
 namespace {
 
@@ -14,9 +18,19 @@ json describe(const drivers::PointInfo& point) {
   return out;
 }
 
-json describe(const drivers::DeviceInfo& device) {
+// What is said of a point's values besides their limits: the names of its tests, and whether the detector watches it.
+json describe(const drivers::PointInfo& point, const std::vector<detect::QualityRule>& rules) {
+  auto out = describe(point);
+  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& each) { return each.point == point.point; });
+  if (rule == rules.end()) return out;
+  out["tests"] = detect::tests_of(*rule);
+  if (rule->anomaly) out["anomaly"] = {{"threshold", rule->anomaly->threshold}};
+  return out;
+}
+
+json describe(const drivers::DeviceInfo& device, const std::vector<detect::QualityRule>& rules) {
   auto points = json::array();
-  for (const auto& point : device.points) points.push_back(describe(point));
+  for (const auto& point : device.points) points.push_back(describe(point, rules));
   return {{"id", device.id}, {"driver", device.driver}, {"name", in_both(device.name)}, {"points", std::move(points)}};
 }
 
@@ -54,7 +68,7 @@ json describe_all(const Things& things) {
 
 json describe(const Settings& settings) {
   auto devices = json::array();
-  for (const auto& device : settings.devices) devices.push_back(describe(device.info));
+  for (const auto& device : settings.devices) devices.push_back(describe(device.info, settings.rules.quality));
   return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
           {"alarms", describe_all(settings.rules.alarms)},

@@ -111,6 +111,13 @@ json Box::points_json() const {
   for (const auto& device : drivers_->devices()) {
     for (const auto& point : device.points) {
       json row{{"point", point.point}, {"name", both(point.name)}, {"unit", point.unit}, {"value", nullptr}, {"q", "missing"}};
+      if (const auto state = detect_->point_state(point.point)) {
+        row["tests"] = state->tests;
+        if (state->waits_for_clock) row["waits"] = "clock";
+        if (const auto& detector = state->detector) {
+          row["detector"] = {{"samples", detector->samples}, {"learned_ms", detector->time.count()}, {"ready", detector->ready}};
+        }
+      }
       const auto latest = latest_.find(point.point);
       if (latest == latest_.end()) {
         row["why"] = "no-reading-yet";
@@ -176,6 +183,12 @@ json Box::status_json() const {
     unsent += lane.unsent;
     waiting += lane.waiting;
   }
+  std::size_t ready = 0;
+  std::size_t learning = 0;
+  for (const auto& rule : settings_.rules.quality) {
+    const auto state = detect_->point_state(rule.point);
+    if (state && state->detector) ++(state->detector->ready ? ready : learning);
+  }
   std::size_t active = 0;
   std::size_t unacked = 0;
   for (const auto& alarm : detect_->alarms()) {
@@ -195,6 +208,7 @@ json Box::status_json() const {
           {"problems", problems},
           {"devices", {{"up", count_state(devices, "up")}, {"down", count_state(devices, "down")}}},
           {"cameras", {{"up", count_state(eyes["cameras"], "up")}, {"down", count_state(eyes["cameras"], "down")}}},
+          {"detectors", {{"ready", ready}, {"learning", learning}}},
           {"alarms", {{"unacked", unacked}, {"active", active}}},
           {"uplink", {{"state", uplink.value("state", "")}, {"broker", uplink.value("broker", "")}}},
           {"journal", {{"unsent", unsent}, {"waiting", waiting}, {"file_bytes", stat.file_bytes}}}};

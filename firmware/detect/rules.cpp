@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <cmath>
+#include <limits>
 #include <set>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -22,6 +25,9 @@ using std::chrono::seconds;
 constexpr Range<Millis> kDelay{Millis{0}, days{7}};
 constexpr Range<Millis> kWindow{seconds{1}, days{31}};
 constexpr Range<Millis> kGapRange{seconds{1}, days{366}};
+constexpr std::size_t kMostMembers = 64;
+constexpr std::array<std::string_view, 2> kMethods{"average", "differential"};
+constexpr std::array<std::string_view, 2> kChecks{"std", "range"};
 constexpr std::array<std::string_view, 5> kConditions{"above", "below", "equals", "rise", "fall"};
 constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "minor", "warning"};
 
@@ -69,13 +75,94 @@ std::optional<FlatLineRule> read_flat_line(const Table& quality) {
   return rule;
 }
 
+// [first, last], whole numbers; may go round the turn.
+std::pair<int, int> read_turn(const Table& table, std::string_view key, int lowest, int highest) {
+  if (!table.has(key)) return {lowest, highest};
+  const auto ends = table.numbers_or(key);
+  const auto fits = [&](double x) { return x >= lowest && x <= highest && x == std::floor(x); };
+  if (ends.size() == 2 && fits(ends[0]) && fits(ends[1])) return {static_cast<int>(ends[0]), static_cast<int>(ends[1])};
+  table.error(key, texts::want_turn(lowest, highest));
+  return {lowest, highest};
+}
+
+std::vector<ClimatologyMember> read_climatology(const Table& quality) {
+  std::vector<ClimatologyMember> members;
+  for (const auto& table : quality.tables("climatology")) {
+    ClimatologyMember member;
+    std::tie(member.first_month, member.last_month) = read_turn(table, "months", 1, 12);
+    std::tie(member.first_hour, member.last_hour) = read_turn(table, "hours", 0, 23);
+    const auto suspect = read_span(table, "suspect");
+    if (!table.has("suspect")) table.error("", texts::no_usual());
+    member.suspect = suspect.value_or(Span{});
+    member.range = read_span(table, "range");
+    members.push_back(member);
+  }
+  if (members.size() > kMostMembers) quality.error("climatology", texts::too_many_members(kMostMembers));
+  return members;
+}
+
+std::optional<SpikeRule> read_spike(const Table& quality) {
+  if (!quality.has("spike")) return {};
+  const auto table = quality.table("spike");
+  if (!table.exists()) return {};
+  const auto suspect = positive(table, "suspect");
+  const auto fail = positive(table, "fail");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", texts::no_limit());
+  if (suspect && fail && *fail < *suspect) table.error("fail", texts::fail_below_suspect());
+  return SpikeRule{.method = static_cast<SpikeRule::Method>(table.choice_or("method", 0, kMethods)),
+                   .suspect = suspect.value_or(0),
+                   .fail = fail.value_or(0)};
+}
+
+std::optional<AttenuatedRule> read_attenuated(const Table& quality) {
+  if (!quality.has("attenuated")) return {};
+  const auto table = quality.table("attenuated");
+  if (!table.exists()) return {};
+  const auto suspect = positive(table, "suspect");
+  const auto fail = positive(table, "fail");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", texts::no_limit());
+  if (suspect && fail && *fail > *suspect) table.error("fail", texts::fail_above_suspect());
+  return AttenuatedRule{.check = static_cast<AttenuatedRule::Check>(table.choice_or("check", 0, kChecks)),
+                        .suspect = suspect.value_or(0),
+                        .fail = fail.value_or(0),
+                        .window = table.duration_if("window", kWindow),
+                        .min_samples = static_cast<int>(table.integer_or("min_samples", 2, {1, 1'000'000}))};
+}
+
+std::optional<NeighbourRule> read_neighbour(const Table& quality, const std::string& point) {
+  if (!quality.has("neighbour")) return {};
+  const auto table = quality.table("neighbour");
+  if (!table.exists()) return {};
+  NeighbourRule rule{.point = table.point("point"),
+                     .difference = positive(table, "difference"),
+                     .ratio = table.number_if("ratio", {1, std::numeric_limits<double>::max()}),
+                     .within = table.duration("within", kWindow)};
+  if (rule.point == point) table.error("point", texts::own_neighbour());
+  if (!table.has("difference") && !table.has("ratio")) table.error("", texts::no_difference());
+  return rule;
+}
+
+std::optional<AnomalyRule> read_anomaly(const Table& quality) {
+  if (!quality.has("anomaly")) return {};
+  const auto table = quality.table("anomaly");
+  if (!table.exists()) return {};
+  return AnomalyRule{.threshold = table.number_or("threshold", AnomalyRule{}.threshold, {0.01, 1})};
+}
+
 QualityRule read_quality(std::string point, const Table& table) {
   QualityRule rule{.point = std::move(point),
                    .range = read_span(table, "range"),
                    .suspect = read_span(table, "suspect"),
+                   .climatology = read_climatology(table),
+                   .spike = read_spike(table),
                    .rate_of_change = read_rate(table),
                    .flat_line = read_flat_line(table),
-                   .gap = table.duration_if("gap", kGapRange)};
+                   .attenuated = read_attenuated(table),
+                   .gap = table.duration_if("gap", kGapRange),
+                   .anomaly = read_anomaly(table)};
+  rule.neighbour = read_neighbour(table, rule.point);
   if (rule.range && rule.suspect && (rule.suspect->low < rule.range->low || rule.suspect->high > rule.range->high)) {
     table.error("suspect", texts::suspect_beyond_range(rule.range->low, rule.range->high));
   }
@@ -193,6 +280,9 @@ Rules read_rules(const Table& root, std::span<const std::string> known_points) {
   for (auto& [point, table] : quality.each()) {
     if (!known.contains(point)) quality.error(point, unknown(point));
     rules.quality.push_back(read_quality(point, table));
+    const auto& neighbour = rules.quality.back().neighbour;
+    if (neighbour && !known.contains(neighbour->point))
+      table.table("neighbour").error("point", unknown(neighbour->point));
   }
   std::set<std::string> ids;
   for (const auto& table : root.tables("alarm")) {

@@ -20,6 +20,24 @@ inline Text no_change() {
 inline Text no_tolerance() {
   return sentence("缺少此项；变化小于此值即视为不变", "missing; flat is what stays within less than this");
 }
+inline Text want_turn(int lowest, int highest) {
+  return sentence("应为 [起, 止]，{} 到 {} 的整数，两端都包括在内",
+                  "expected [first, last], whole numbers from {} to {}; both are in it", lowest, highest);
+}
+inline Text no_usual() {
+  return sentence("缺少 suspect；应为 [下限, 上限]，即这时的常见范围",
+                  "suspect: missing; expected [low, high], what is usual then");
+}
+inline Text too_many_members(std::size_t most) { return sentence("多于 {} 项", "more than {} members", most); }
+inline Text no_limit() {
+  return sentence("缺少 suspect 或 fail：至少写其中一个界限", "expected suspect, fail or both: one limit at least");
+}
+inline Text fail_below_suspect() { return sentence("不得小于 suspect", "must not be less than suspect"); }
+inline Text fail_above_suspect() { return sentence("不得大于 suspect", "must not be more than suspect"); }
+inline Text own_neighbour() { return sentence("测点不能与自己比较", "a point is no neighbour of itself"); }
+inline Text no_difference() {
+  return sentence("缺少 difference 或 ratio：至少写其中一个", "expected difference, ratio or both");
+}
 inline Text fail_before_suspect() {
   return sentence("不得短于 suspect", "must not be shorter than suspect");
 }

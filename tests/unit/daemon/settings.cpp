@@ -41,7 +41,7 @@ TEST_CASE("the example config is right, and shows every kind of thing") {
   CHECK(settings->topics.base() == "hamlet/v1/430124/104/203/gw-0017");
   CHECK(settings->devices.size() == 2);
   CHECK(settings->rules.alarms.size() == 2);
-  CHECK(settings->rules.quality.size() == 1);
+  CHECK(settings->rules.quality.size() == 2);
   CHECK(settings->cameras.size() == 1);
   CHECK(settings->gateway.county_verbs.contains("alarm.ack"));
 }
