@@ -125,6 +125,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void on_writer(Run run, Then then);
   void found_damage(const Error& error);
   void found_damage(const std::vector<Damage>& found);
+  void found_damaged_block(const Damage& damage);
 
   // Tending.
   void tend();
@@ -520,6 +521,13 @@ void Journal::Impl::found_damage(const std::vector<Damage>& found) {
     waiting.meta[fmt::format("hole/{}/{}", static_cast<int>(damage.lane), damage.to)] = std::to_string(damage.from);
     give_up(damage.lane, damage.from, damage.to, "damaged", /*all_of_it=*/true);
   }
+}
+
+// One that is still there after it was given up stands where no search finds it: the file's order is damaged.
+void Journal::Impl::found_damaged_block(const Damage& damage) {
+  if (damage_told.contains({damage.lane, damage.to}) && !trimming() && !under_way)
+    return found_damage(Error{Errc::corrupt, "a record stands out of order"});
+  found_damage(std::vector{damage});
 }
 
 // ---- tending -------------------------------------------------------------------------------------------------------
@@ -1100,7 +1108,7 @@ void Journal::read(Lane lane, std::uint64_t from, std::size_t max_records, std::
           impl->found_damage(found.error());
           return then(fail(std::move(found).error()));
         }
-        if (found->damaged) impl->found_damage({{lane, found->damaged->first, found->damaged->second}});
+        if (found->damaged) impl->found_damaged_block({lane, found->damaged->first, found->damaged->second});
         if (found->records.empty() && found->damaged) {
           return then(fail(Errc::corrupt,
                            fmt::format("journal: records {} to {} of the lane {} fail their checksum",
