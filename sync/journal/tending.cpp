@@ -70,6 +70,12 @@ std::vector<std::string> files_aside(const fs::path& folder) {
   return out;
 }
 
+std::optional<std::uint64_t> free_on_disk(const fs::path& folder) {
+  struct statvfs disk {};
+  if (::statvfs(folder.c_str(), &disk) != 0) return {};
+  return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+}
+
 Result<Room> look_at_room(Store& store, const fs::path& folder, std::uint64_t media_bytes) {
   auto usage = store.usage();
   if (!usage) return fail(std::move(usage).error());
@@ -78,8 +84,7 @@ Result<Room> look_at_room(Store& store, const fs::path& folder, std::uint64_t me
   room.media_bytes = media_bytes;
   for (const auto& name : files_aside(folder)) room.aside_bytes += size_of(folder / name);
   room.reserve_bytes = size_of(folder / "journal.reserve");
-  struct statvfs disk {};
-  if (::statvfs(folder.c_str(), &disk) == 0) room.free_bytes = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+  room.free_bytes = free_on_disk(folder).value_or(0);
   return room;
 }
 

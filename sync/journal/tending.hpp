@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct Room {
     return file.used_bytes + file.free_bytes + wal_bytes + media_bytes + aside_bytes + reserve_bytes;
   }
 };
+/// Free on the disk for us; nothing where the system does not tell. Any thread.
+[[nodiscard]] std::optional<std::uint64_t> free_on_disk(const std::filesystem::path& folder);
 [[nodiscard]] Result<Room> look_at_room(Store& store, const std::filesystem::path& folder, std::uint64_t media_bytes);
 
 /// Blocks to be given up, from the front of one lane.

@@ -4,10 +4,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "sync/journal/media.hpp"
+#include "sync/journal/tending.hpp"
 
 namespace hamlet::journal {
 namespace {
@@ -111,10 +111,10 @@ bool Writer::take_reserve() {
   const auto path = options_.directory / kReserveFile;
   std::error_code error;
   if (std::filesystem::file_size(path, error) >= options_.reserve_bytes && !error) return true;
-  struct statvfs disk {};
-  if (::statvfs(options_.directory.c_str(), &disk) != 0) return true;
+  const auto room = free_on_disk(options_.directory);
+  if (!room) return true;
   // Not the last block: what just was full is not full again at once.
-  if (static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < options_.reserve_bytes + (1U << 20)) return false;
+  if (*room < options_.reserve_bytes + (1U << 20)) return false;
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
   if (fd < 0) return true;
   const int code = ::posix_fallocate(fd, 0, static_cast<off_t>(options_.reserve_bytes));
