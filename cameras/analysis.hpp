@@ -5,52 +5,14 @@
 #include <vector>
 
 #include <opencv2/core/mat.hpp>
-#include <opencv2/video/background_segm.hpp>
 
 #include "cameras/camera_config.hpp"
-#include "cameras/capture.hpp"
+#include "cameras/foreground.hpp"
 #include "cameras/messages.hpp"
+#include "cameras/picture.hpp"
 #include "firmware/core/time.hpp"
 
 namespace hamlet::cameras {
-
-/// Tells what moves in a series of pictures of one size: a mixture of Gaussians a pixel (MOG2), shadows left out,
-/// specks removed.
-///
-/// Says nothing while it learns: for kWarmUp after the first picture, and again after more than kSceneChange of the
-/// picture has changed at once (lights switched, day to infra-red, camera turned or covered). A thing that stands still
-/// becomes background after about a tenth of kMemory.
-class MotionDetector {
- public:
-  static constexpr Millis kWarmUp{2000};
-  static constexpr Millis kMemory{120'000};
-  static constexpr double kSceneChange = 0.5;
-  static constexpr int kColumns = 320;  ///< pictures are looked at in this size at most
-  static constexpr int kRows = 240;
-
-  explicit MotionDetector(cv::Size picture);
-
-  /// 255 where something moves, in size(). `time` grows from call to call. Valid until the next call.
-  [[nodiscard]] const cv::Mat& look(const cv::Mat& bgr, Millis time);
-  /// Each moving thing of the last look, bounds in size().
-  [[nodiscard]] const std::vector<cv::Rect>& things() const { return things_; }
-  [[nodiscard]] cv::Size size() const { return size_; }
-
- private:
-  void learn_anew(Millis time);
-  void remove_specks();
-
-  cv::Size size_;
-  cv::Ptr<cv::BackgroundSubtractorMOG2> background_;
-  cv::Mat open_kernel_;
-  cv::Mat close_kernel_;
-  cv::Mat small_;
-  cv::Mat moving_;
-  std::vector<cv::Rect> things_;
-  std::optional<Millis> last_;
-  Millis settled_at_{};
-  int learned_ = 0;  // pictures since learning began
-};
 
 /// When motion becomes an event, and when that ends: pure timing.
 class Occupancy {
@@ -93,6 +55,9 @@ class Analysis {
   /// Ends what is open; `why` as in Observation.
   [[nodiscard]] std::vector<Message> finish(std::string_view why);
 
+  /// What the last picture showed.
+  [[nodiscard]] const Foreground& foreground() const { return foreground_; }
+
   /// Ids of zones that have no pixel in the picture: nothing is ever seen there.
   [[nodiscard]] const std::vector<std::string>& blind_zones() const { return blind_zones_; }
 
@@ -107,7 +72,7 @@ class Analysis {
   };
   struct Zone {
     ZoneConfig config;
-    cv::Mat mask;  // in the detector's size
+    cv::Mat mask;  // in the foreground's size
     int pixels = 0;
     Occupancy occupancy;
     std::string event{};
@@ -116,9 +81,9 @@ class Analysis {
     Sight peak{};
     std::uint64_t moving_frames = 0;
     bool updated = false;
-    cv::Mat moved{};  // everything that moved since the start, in the detector's size
+    cv::Mat moved{};  // everything that moved since the start, in the foreground's size
     double best_area = 0;
-    cv::Mat best_picture{};  // as taken, until it is sent
+    Picture best_picture{};  // as taken, until it is sent
     cv::Mat best_moved{};    // `moved` at that moment
   };
 
@@ -130,8 +95,8 @@ class Analysis {
 
   const CameraConfig camera_;
   const cv::Size source_;
-  const cv::Size picture_;
-  MotionDetector detector_;
+  Foreground foreground_;
+  std::vector<cv::Rect> things_;  // in the foreground's size
   std::vector<Zone> zones_;
   std::vector<std::string> blind_zones_;
 };

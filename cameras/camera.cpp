@@ -112,7 +112,7 @@ void Camera::handle(Picture picture) {
   media_last_ = picture.media;
   if (!analysis_ || analysed_size_ != picture.source) {
     finish_events("camera-lost");
-    analysis_.emplace(config_, picture.source, picture.bgr.size());
+    analysis_.emplace(config_, picture.source, picture.size());
     analysed_size_ = picture.source;
   }
   if (state_.condition != CameraCondition::up) {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -99,11 +99,20 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
-cv::Size fit(cv::Size source) {
-  const double scale = std::min(
-      {1.0, static_cast<double>(kPictureColumns) / source.width, static_cast<double>(kPictureRows) / source.height});
-  return {std::max(1, static_cast<int>(std::lround(source.width * scale))),
-          std::max(1, static_cast<int>(std::lround(source.height * scale)))};
+// The old names of formats whose Y goes from 0 to 255.
+std::optional<AVPixelFormat> full_range_twin(AVPixelFormat format) {
+  switch (static_cast<int>(format)) {
+    case AV_PIX_FMT_YUVJ420P:
+      return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P:
+      return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P:
+      return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P:
+      return AV_PIX_FMT_YUV440P;
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -249,14 +258,17 @@ struct Capture::State {
 
   [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
     const cv::Size source{frame->width, frame->height};
-    const cv::Size size = fit(source);
-    scaler.reset(sws_getCachedContext(scaler.release(), source.width, source.height,
-                                      static_cast<AVPixelFormat>(frame->format), size.width, size.height,
-                                      AV_PIX_FMT_BGR24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+    const cv::Size size = picture_size(source);
+    // Told to convert between equal ranges, it copies.
+    const auto coded = static_cast<AVPixelFormat>(frame->format);
+    const auto twin = full_range_twin(coded);
+    scaler.reset(sws_getCachedContext(scaler.release(), source.width, source.height, twin.value_or(coded), size.width,
+                                      size.height, AV_PIX_FMT_YUV420P, SWS_BILINEAR, nullptr, nullptr, nullptr));
     if (!scaler) return tl::unexpected(CaptureError{"no-video", "the pixel format cannot be converted"});
-    Picture picture{cv::Mat(size, CV_8UC3), source, frames, media};
-    std::array<std::uint8_t*, 4> planes{picture.bgr.data, nullptr, nullptr, nullptr};
-    std::array<int, 4> strides{static_cast<int>(picture.bgr.step[0]), 0, 0, 0};
+    Picture picture{cv::Mat(size.height * 3 / 2, size.width, CV_8UC1), source, frames, media,
+                    twin.has_value() || frame->color_range == AVCOL_RANGE_JPEG};
+    std::array<std::uint8_t*, 4> planes{picture.y().data, picture.u().data, picture.v().data, nullptr};
+    std::array<int, 4> strides{size.width, size.width / 2, size.width / 2, 0};
     sws_scale(scaler.get(), frame->data, frame->linesize, 0, source.height, planes.data(), strides.data());
     return picture;
   }

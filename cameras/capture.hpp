@@ -6,25 +6,12 @@
 #include <optional>
 #include <string>
 
-#include <opencv2/core/mat.hpp>
 #include <tl/expected.hpp>
 
 #include "cameras/camera_config.hpp"
-#include "firmware/core/time.hpp"
+#include "cameras/picture.hpp"
 
 namespace hamlet::cameras {
-
-/// Largest picture that is handed on: what is larger is scaled down, its shape kept.
-inline constexpr int kPictureColumns = 640;
-inline constexpr int kPictureRows = 360;
-
-/// One frame, ready to be looked at.
-struct Picture {
-  cv::Mat bgr;               ///< 8 bits, three channels
-  cv::Size source;           ///< its size before scaling
-  std::uint64_t number = 0;  ///< in the source, from 1
-  Millis media{};            ///< time in the source, from 0; never goes back
-};
 
 /// Why there is no picture: an id (see CameraState::why) and words. "stopped" where `cancel` was set.
 struct CaptureError {
