@@ -775,8 +775,11 @@ double Foreground::unlike() const {
 bool Foreground::relit() const {
   return model_->relit;
 }
-bool Foreground::warming_up() const {
-  return model_->warm_up;
+const cv::Mat& Foreground::placed_mask() const {
+  return model_->placed_mask;
+}
+Millis Foreground::learned_for() const {
+  return model_->last - model_->began;
 }
 
 }  // namespace hamlet::cameras

@@ -43,6 +43,8 @@ class Foreground {
   [[nodiscard]] cv::Size size() const;
   /// The mask of the last look.
   [[nodiscard]] const cv::Mat& mask() const;
+  /// The same as the scene lies, not the picture: see shift().
+  [[nodiscard]] const cv::Mat& placed_mask() const;
   /// Brightness, and the scene's as learned, both as the last picture was placed: see shift().
   [[nodiscard]] cv::Mat luma() const;
   [[nodiscard]] const cv::Mat& scene() const;
@@ -52,8 +54,8 @@ class Foreground {
   [[nodiscard]] double unlike() const;
   /// The lights changed with the last picture, or the camera turned to infra-red or back.
   [[nodiscard]] bool relit() const;
-  /// Still learning what the scene is.
-  [[nodiscard]] bool warming_up() const;
+  /// How long this scene has been looked at.
+  [[nodiscard]] Millis learned_for() const;
 
  private:
   struct Model;
