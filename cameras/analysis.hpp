@@ -42,6 +42,7 @@ class Analysis {
 
   /// What the last picture showed.
   [[nodiscard]] const Foreground& foreground() const { return foreground_; }
+  [[nodiscard]] const std::vector<Track>& tracks() const { return tracker_.tracks(); }
   /// Nothing moves: the last picture had no foreground, and nothing is open.
   [[nodiscard]] bool quiet() const;
 

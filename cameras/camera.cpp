@@ -120,13 +120,23 @@ void Camera::handle(Picture picture) {
     report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
            blind.empty() ? "" : "outside the picture: zone " + blind.front());
   }
-  put(analysis_->process(picture, at));
+  put(analysis_->process(std::move(picture), at, minute_of_day()));
   report_figures();
 }
 
 MonoTime Camera::time_of(const Picture& picture) const {
   if (!config_.is_file() || config_.speed <= 0) return clock_.mono();
   return *began_ + Millis{std::llround(static_cast<double>(picture.media.count()) / config_.speed)};
+}
+
+// Of local time, which is eight hours ahead of UTC here; nothing while the clock is unset.
+std::optional<int> Camera::minute_of_day() const {
+  constexpr std::chrono::hours kLocal{8};
+  constexpr WallTime kSet{std::chrono::sys_days{std::chrono::year{2024} / 1 / 1}};
+  const WallTime now = clock_.wall();
+  if (now < kSet) return std::nullopt;
+  const auto minutes = std::chrono::floor<std::chrono::minutes>(now + kLocal);
+  return static_cast<int>((minutes - std::chrono::floor<std::chrono::days>(minutes)).count());
 }
 
 // What was learned of the background goes with the events: pictures after a pause begin anew.

@@ -46,6 +46,7 @@ class Camera {
   [[nodiscard]] CaptureError play(Capture& capture);
   void handle(Picture picture);
   [[nodiscard]] MonoTime time_of(const Picture& picture) const;
+  [[nodiscard]] std::optional<int> minute_of_day() const;
   void finish_events(std::string_view why);
   void report(CameraCondition condition, std::string why, std::string message);
   void report_figures();

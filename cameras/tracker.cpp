@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kSmallestBlob = 12;
 constexpr Millis kLostAfter{1'000};
+constexpr Millis kHiddenFor{700};
 constexpr int kSearch = 3;  // pixels around where a thing is expected
 constexpr float kFollow = 0.5F;
 constexpr std::size_t kMaxTracks = 64;
@@ -46,6 +47,7 @@ ThingClass Track::kind() const {
 const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time) {
   find_blobs(mask);
   assign(time);
+  part();
   for (auto& blob : blobs_) {
     if (blob.tracks.size() == 1) update_alone(blob, luma, time);
   }
@@ -114,6 +116,8 @@ void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
   }
   place(track, as_float(blob.box), blob.area, time);
   ++track.alone;
+  track.misfit = 0;
+  track.clear = time;
   const cv::Rect inside = as_pixels(track.box) & cv::Rect{{}, size_};
   if (!inside.empty()) luma(inside).copyTo(track.looks);
 }
@@ -132,26 +136,56 @@ void Tracker::gather_parts(Blob& blob, const Track& track, cv::Rect2f expected) 
   }
 }
 
-void Tracker::update_merged(Blob& blob, const cv::Mat& luma, Millis time) {
-  // Two tracks on one thing: the younger was a piece of it.
-  for (std::size_t i = 0; i < blob.tracks.size(); ++i) {
-    for (std::size_t j = 0; j < blob.tracks.size(); ++j) {
-      auto& older = tracks_[blob.tracks[i]];
-      auto& younger = tracks_[blob.tracks[j]];
-      if (older.born >= younger.born || younger.sights >= 8) continue;
-      if (overlap_of(older.box, younger.box) > 0.7) younger.seen = time - 2 * kLostAfter;
+// Where things part, more than one track may have gone with one of them: the nearest of those goes to a blob that has none.
+void Tracker::part() {
+  for (auto& blob : blobs_) {
+    if (!blob.tracks.empty() || blob.area == 0) continue;
+    Blob* from = nullptr;
+    std::size_t which = 0;
+    double nearest = 1e9;
+    for (auto& other : blobs_) {
+      if (other.tracks.size() < 2) continue;
+      for (std::size_t i = 0; i < other.tracks.size(); ++i) {
+        const Track& track = tracks_[other.tracks[i]];
+        if (blob.area < 0.4 * track.area || blob.area > 2 * track.area) continue;
+        const cv::Point2f foot{static_cast<float>(blob.box.x) + static_cast<float>(blob.box.width) / 2, static_cast<float>(blob.box.br().y)};
+        const double away = length(foot - track.foot());
+        if (away > static_cast<double>(track.box.height) || away >= nearest) continue;
+        nearest = away;
+        from = &other;
+        which = i;
+      }
     }
+    if (from == nullptr) continue;
+    blob.tracks.push_back(from->tracks[which]);
+    from->tracks.erase(from->tracks.begin() + static_cast<std::ptrdiff_t>(which));
   }
+}
+
+void Tracker::update_merged(Blob& blob, const cv::Mat& luma, Millis time) {
   for (const auto i : blob.tracks) {
     Track& track = tracks_[i];
-    if (track.seen < time - kLostAfter) continue;
     track.alone = 0;
     place(track, find_by_looks(track, luma, blob, time), track.area, time);
+  }
+  // Who looks least like what is there gives way, where the others say all that there is.
+  std::sort(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) { return tracks_[a].misfit < tracks_[b].misfit; });
+  cv::Mat said = cv::Mat::zeros(size_, CV_8UC1);
+  for (const auto i : blob.tracks) {
+    Track& track = tracks_[i];
+    const cv::Rect box = as_pixels(track.box) & cv::Rect{{}, size_};
+    if (box.empty()) continue;
+    const int mine = cv::countNonZero(labels_(box) == blob.label);
+    const int others = cv::countNonZero((labels_(box) == blob.label) & said(box));
+    const bool hidden = mine - others < 0.4 * track.area;
+    if (!hidden) track.clear = time;
+    if (time - track.clear > kHiddenFor) track.seen = time - 2 * kLostAfter;
+    said(box).setTo(255);
   }
 }
 
 // Where, near the place it is expected at, the picture looks like the thing did.
-cv::Rect2f Tracker::find_by_looks(const Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const {
+cv::Rect2f Tracker::find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const {
   cv::Rect2f best = predicted(track, time);
   const cv::Size size = track.looks.size();
   double least = 1e18;
@@ -170,6 +204,7 @@ cv::Rect2f Tracker::find_by_looks(const Track& track, const cv::Mat& luma, const
       best = here;
     }
   }
+  if (least < 1e18) track.misfit += (least - track.misfit) * 0.3;
   return best;
 }
 
@@ -211,7 +246,7 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time) {
   track.id = next_id_++;
   track.box = as_float(blob.box);
   track.area = blob.area;
-  track.born = track.seen = track.moved = time;
+  track.born = track.seen = track.moved = track.clear = time;
   track.sights = 1;
   track.birthplace = track.middle();
   track.stood_at = track.middle();

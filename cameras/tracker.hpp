@@ -36,6 +36,8 @@ struct Track {
 
   std::array<double, kThingClassWords.size()> votes{};  // by class
   cv::Mat looks;                                        // luma in its box, when it was last alone
+  double misfit = 0;                                    // of its looks, since it was last alone
+  Millis clear{};                                       // when something of it was last not behind others
   int alone = 0;                                        // pictures in a row in which nothing else touched it
 };
 
@@ -62,12 +64,13 @@ class Tracker {
   void find_blobs(const cv::Mat& mask);
   [[nodiscard]] cv::Rect2f predicted(const Track& track, Millis time) const;
   void assign(Millis time);
+  void part();
   void update_alone(Blob& blob, const cv::Mat& luma, Millis time);
   void update_merged(Blob& blob, const cv::Mat& luma, Millis time);
   void place(Track& track, cv::Rect2f box, double area, Millis time);
   void begin(const Blob& blob, const cv::Mat& luma, Millis time);
   void gather_parts(Blob& blob, const Track& track, cv::Rect2f expected);
-  [[nodiscard]] cv::Rect2f find_by_looks(const Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const;
+  [[nodiscard]] cv::Rect2f find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const;
   void drop_lost(Millis time);
 
   cv::Size size_;

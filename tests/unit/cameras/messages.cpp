@@ -158,7 +158,8 @@ TEST_CASE("what does not say what it must is refused with a reason") {
     return parse(frame_of(text));
   };
   CHECK(with("0", "{}"));
-  CHECK_FALSE(with("3", "{}"));  // `once` is not for observations
+  CHECK(with("3", "{}"));  // a crossing happens once
+  CHECK_FALSE(with("4", "{}"));
   CHECK_FALSE(with("-1", "{}"));
   CHECK_FALSE(with("0", "[]"));
   CHECK_FALSE(
