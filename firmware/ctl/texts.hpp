@@ -178,6 +178,14 @@ enum class Say {
   // config check
   config_ok,
   config_bad,
+  // probe
+  probe_offset,
+  probe_raw,
+  probe_field,
+  probe_frame,
+  probe_warning,
+  probe_refused,
+  probe_summary,
   count_,  // how many there are
 };
 
@@ -210,7 +218,8 @@ enum class Kind {
   health,
   time_quality,
   lane,
-  detail
+  detail,
+  frame_field
 };
 
 /// One code of the contract, and what people call it.
