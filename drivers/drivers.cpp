@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "drivers/registry.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/id.hpp"
 #include "firmware/core/log.hpp"
 
@@ -29,8 +30,9 @@ const Driver* find_driver(const config::Table& device, const std::string& name) 
   for (const auto& key : device.keys()) (void)device.has(key);  // nobody can say which of them are wrong
   if (!device.has("driver")) return nullptr;                    // already noted as missing
   const auto near = config::nearest(name, known);
-  device.error("driver", near ? fmt::format("there is no driver '{}'; did you mean '{}'?", name, *near)
-                              : fmt::format("there is no driver '{}'; known: {}", name, fmt::join(known, ", ")));
+  const auto message = texts::no_driver(name);
+  device.error("driver", near ? texts::perhaps(message, *near)
+                              : texts::known(message, fmt::format("{}", fmt::join(known, ", "))));
   return nullptr;
 }
 
@@ -55,7 +57,7 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
   for (const auto& table : device.tables("point")) {
     const auto name = table.id("id");
     if (table.has("id") && !seen.insert(name).second) {
-      table.error("id", fmt::format("there is a point '{}' in this device already", name));
+      table.error("id", texts::point_twice(name));
     }
     PointInfo info{.point = fmt::format("{}.{}", id, name)};
     info.unit = table.text_or("unit", "");
@@ -64,12 +66,12 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
       info.min = span[0];
       info.max = span[1];
     } else if (table.has("span")) {
-      table.error("span", "expected [lowest, highest] of what the instrument can measure, as [0, 10]");
+      table.error("span", texts::want_span());
     }
     info.type = own(table);
     points.push_back(std::move(info));
   }
-  if (points.empty() && !device.has("point")) device.error("", "a device needs at least one [[device.point]]");
+  if (points.empty() && !device.has("point")) device.error("", texts::no_point());
   return points;
 }
 
@@ -79,7 +81,7 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
   for (const auto& table : root.tables("device")) {
     const auto id = table.id("id");
     if (table.has("id") && !seen.insert(id).second) {
-      table.error("id", fmt::format("there is a device '{}' already", id));
+      table.error("id", texts::device_twice(id));
     }
     const auto driver_name = table.text("driver");
     Planned planned{.info = {.id = id, .driver = driver_name, .name = table.both_or("name", {.zh = id, .en = id})}};

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 
 #include "drivers/modbus/session.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/worker.hpp"
 
 namespace hamlet::drivers::modbus {
@@ -30,9 +31,9 @@ bool is_ip_address(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), &any) == 1 || inet_pton(AF_INET6, text.c_str(), &any) == 1;
 }
 
-void refuse_keys(const config::Table& point, std::initializer_list<std::string_view> keys, std::string_view reason) {
+void refuse_keys(const config::Table& point, std::initializer_list<std::string_view> keys, const Text& reason) {
   for (const auto key : keys) {
-    if (point.has(key)) point.error(key, fmt::format("has no meaning {}", reason));
+    if (point.has(key)) point.error(key, reason);
   }
 }
 
@@ -41,16 +42,16 @@ void read_register_type(const config::Table& point, Decoding& decoding) {
   decoding.order = static_cast<Order>(point.choice_or("order", 0, kOrders));
   decoding.invalid = point.numbers_or("invalid");
   if (width(decoding.type) == 1 && (decoding.order == Order::cdab)) {
-    point.error("order", "a value of one register has no word order; expected \"ABCD\" or \"BADC\" (bytes swapped)");
+    point.error("order", texts::no_order());
   }
   if (decoding.type == Type::bit) {
     decoding.bit = static_cast<unsigned>(point.integer("bit", {0, 15}));
-    refuse_keys(point, {"scale", "offset"}, "for a bit");
+    refuse_keys(point, {"scale", "offset"}, texts::not_for_a_bit());
     return;
   }
-  refuse_keys(point, {"bit"}, "without type = \"bit\"");
+  refuse_keys(point, {"bit"}, texts::only_for_a_bit());
   decoding.scale = point.number_or("scale", 1);
-  if (decoding.scale == 0) point.error("scale", "0 would make every value the same; expected another number");
+  if (decoding.scale == 0) point.error("scale", texts::scale_zero());
   decoding.offset = point.number_or("offset", 0);
 }
 
@@ -60,15 +61,14 @@ Point read_point(const config::Table& table, std::int64_t base) {
   if (is_bits(point.need.function)) {
     point.decoding.type = Type::flag;
     refuse_keys(table, {"type", "order", "bit", "scale", "offset", "invalid"},
-                "for a coil or a discrete input: it is a boolean");
+                texts::not_for_a_flag());
   } else {
     read_register_type(table, point.decoding);
   }
   point.need.count = width(point.decoding.type);
   const auto address = table.integer("address", {base, base + 65535}) - base;
   if (address + point.need.count > 65536) {
-    table.error("address",
-                fmt::format("the value takes {} registers and would end after the last one", point.need.count));
+    table.error("address", texts::beyond_last_register(point.need.count));
   }
   point.need.address = static_cast<std::uint16_t>(address);
   return point;
@@ -78,7 +78,7 @@ Settings read_settings(const config::Table& device) {
   Settings settings;
   settings.address = device.text("address");
   if (!is_ip_address(settings.address) && device.has("address")) {
-    device.error("address", "expected an IP address, as \"192.168.1.20\" (names are not looked up)");
+    device.error("address", texts::want_ip_address());
   }
   settings.port = static_cast<std::uint16_t>(device.integer_or("port", settings.port, {1, 65535}));
   settings.unit = static_cast<std::uint8_t>(device.integer_or("unit_id", settings.unit, {0, 255}));

@@ -294,6 +294,7 @@ class SlTeller {
           field.more["digits"] = safe_text(sample.digits);
           field.more["state"] = state_name(sample.state);
           if (group.kind == Kind::status && sample.state == sl::Sample::State::good) {
+            field.value = static_cast<std::uint32_t>(sample.value);
             field.more["bits"] = describe_bits(sample.value);
           }
         }

@@ -58,6 +58,22 @@ std::vector<Piece> split_at(Piece piece, std::string_view separators) {
   return out;
 }
 
+std::optional<double> parse_number(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value = 0;
+  const auto* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || !std::isfinite(value)) return {};
+  return value;
+}
+
+bool is_numeric_suffix(std::string_view suffix) {
+  constexpr std::array kNumeric{"Rtd"sv, "Min"sv, "Avg"sv, "Max"sv, "Cou"sv, "Data"sv, "DayData"sv, "NightData"sv, "RT"sv};
+  return suffix.starts_with("Zs") || std::find(kNumeric.begin(), kNumeric.end(), suffix) != kNumeric.end();
+}
+
+bool is_known_suffix(std::string_view suffix) { return suffix_name(suffix).en != "unknown"; }
+
 /// Reads the segment into a packet, and notes what is not as it should be.
 class SegmentReader {
  public:
@@ -140,6 +156,20 @@ class SegmentReader {
     }
   }
 
+  // A value that is no number where the suffix promises one, and a suffix that no version knows.
+  void check_value(const Pair& one) {
+    const auto dash = one.name.find('-');
+    if (dash == std::string::npos) return;
+    const auto suffix = std::string_view{one.name}.substr(dash + 1);
+    if (!is_known_suffix(suffix)) {
+      note(one.name, one.offset, words("不认识后缀“{}”；按原样保留", "does not know the suffix '{}'; kept as it is", suffix));
+    } else if (one.value.empty()) {
+      note(one.name, one.offset, words("没有数据", "has no value"));
+    } else if (is_numeric_suffix(suffix) && !parse_number(one.value)) {
+      note(one.name, one.offset, words("“{}”不是数字", "'{}' is no number", one.value));
+    }
+  }
+
   void read_cp(Piece cp) {
     const auto from = cp.text.find(kFence);
     if (from == std::string_view::npos) return note("CP", cp.offset, words("CP 后缺少 &&", "there is no && behind CP="));
@@ -147,6 +177,8 @@ class SegmentReader {
     if (to < from + kFence.size()) {
       note("CP", cp.offset + cp.text.size(), words("CP 结尾缺少 &&", "CP has no && at its end"));
       to = cp.text.size();
+    } else if (!trim({cp.text.substr(to + kFence.size()), 0}).text.empty()) {
+      note("CP", cp.offset + to + kFence.size(), words("结尾的 && 之后还有内容，已舍弃", "there is more behind the closing &&; left out"));
     }
     const Piece content{cp.text.substr(from + 2, to - from - 2), cp.offset + from + 2};
     if (trim(content).text.starts_with('{')) {  // 2025: encrypted
@@ -157,7 +189,10 @@ class SegmentReader {
       Item pairs;
       for (const auto& piece : split_at(item, ",")) {
         if (piece.text.empty()) continue;
-        if (auto one = pair(piece)) pairs.push_back(std::move(*one));
+        auto one = pair(piece);
+        if (!one) continue;
+        check_value(*one);
+        pairs.push_back(std::move(*one));
       }
       if (!pairs.empty()) packet_.cp.push_back(std::move(pairs));
     }
@@ -194,15 +229,6 @@ std::optional<std::size_t> real_length(std::string_view bytes) {
   const auto fence = line.rfind(kFence);
   if (fence == std::string_view::npos || fence + 2 <= kHead) return {};
   return fence + 2 - kHead;
-}
-
-std::optional<double> parse_number(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  double value = 0;
-  const auto* end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, value, std::chars_format::fixed);
-  if (parsed.ec != std::errc{} || parsed.ptr != end || !std::isfinite(value)) return {};
-  return value;
 }
 
 }  // namespace
@@ -276,9 +302,12 @@ tl::expected<Parsed, FrameFault> parse_frame(std::string_view bytes, const Optio
       return refuse(Kind::end, "length", 2,
                     words("长度字段为 {}，实际到 && 为 {} 字节", "the length says {}, and up to && there are {} bytes", length, *real));
     }
-    return refuse(Kind::crc, "crc", kHead + length,
-                  words("CRC 应为 {:04X}，实际为 {}{}", "the CRC must be {:04X}, and is {}{}", right, crc_text,
-                        modbus ? "（Modbus CRC）" : ""));
+    auto message = words("CRC 应为 {:04X}，实际为 {}", "the CRC must be {:04X}, and is {}", right, crc_text);
+    if (modbus) {
+      message.zh += "，这是 Modbus 的 CRC；请改正设备的算法";
+      message.en += ", which is Modbus' CRC; the device computes it wrong";
+    }
+    return refuse(Kind::crc, "crc", kHead + length, std::move(message));
   }
   Parsed out{.size = size, .segment_size = length, .crc = static_cast<std::uint16_t>(*sent)};
   if (modbus) {

@@ -193,7 +193,7 @@ class Reader {
     body_.damage = FrameFault{Kind::body, std::move(field), offset_ + begun_, std::move(message)};
   }
   void field(std::string name, std::size_t count) {
-    if (left() == 0 || count == 0) return;
+    if (body_.damage || count == 0) return;
     auto group = begin(Group::Kind::field, 0);
     group.symbol = std::move(name);
     if (count > left()) {
@@ -293,8 +293,9 @@ class HexReader : Reader {
     const bool addressed = frame_.down || (!body_.groups.empty() && body_.groups.back().kind == Group::Kind::station);
     if (!addressed) return false;
     if (function == 0x45 && !frame_.down) {
+      const std::size_t length = peek(0);
       field("version_length", 1);
-      field("version", left());
+      field("version", length);
     } else if (function == 0x50 && !frame_.down) {
       field("event_counters", left());
     } else if (function == 0x4C || function == 0x4D || function == 0x4E) {
@@ -894,7 +895,7 @@ tl::expected<Parsed, FrameFault> parse_frame(std::string_view bytes) {
                         start));
   }
   const std::size_t head = start == kSyn ? (hex ? 3 : 6) : 0;
-  if (length <= head && (length == 0 || length < head)) {
+  if (length == 0 || length < head) {
     return refuse(Kind::header, "length", up.length, words("长度 {} 太小", "a length of {} is too short", length));
   }
   if (bytes.size() < up.body + head) return truncated("packets", up.body + head);
@@ -925,9 +926,12 @@ tl::expected<Parsed, FrameFault> parse_frame(std::string_view bytes) {
   const auto right = crc16(bytes.substr(0, end_at + 1));
   if (sent != right || (!hex && !is_hex_digits(crc_text))) {
     const bool swapped = sent == ((right >> 8U) | ((right & 0xFFU) << 8U));
-    return refuse(Kind::crc, "crc", end_at + 1,
-                  words("校验码应为 {:04X}，实际为 {:04X}{}", "the CRC must be {:04X}, and is {:04X}{}", right, sent,
-                        swapped ? " (高低字节颠倒 / bytes swapped)" : ""));
+    auto message = words("校验码应为 {:04X}，实际为 {:04X}", "the CRC must be {:04X}, and is {:04X}", right, sent);
+    if (swapped) {
+      message.zh += "，高低字节颠倒";
+      message.en += ": its bytes are swapped";
+    }
+    return refuse(Kind::crc, "crc", end_at + 1, std::move(message));
   }
   const auto at = layout(encoding, down);
   Parsed out{.size = size};

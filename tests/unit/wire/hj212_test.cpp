@@ -5,10 +5,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-using namespace hamlet;
-using namespace hamlet::wire;
-using namespace hamlet::wire::hj212;
-
+namespace hamlet::wire::hj212 {
 namespace {
 
 const std::string kSetInterval =
@@ -87,12 +84,17 @@ TEST_CASE("what devices do wrong is read as far as it goes, and noted") {
   }
   SUBCASE("items that are none, values that are no numbers, control characters") {
     const auto out = read("QN=1;ST=22;CN=2011;PW=1;MN=A;Flag=4;CP=&&junk;a01001-Rtd=;a01002-Rtd=abc;a01006-Rtd=1\x02;=5;a01007-Rtd=2&&");
-    CHECK(out.faults.size() == 3);
+    CHECK(out.faults.size() == 5);
     const auto data = data_of(out.packet);
     REQUIRE(data.values.size() == 3);
     CHECK(!data.values[0].number);
     CHECK(!data.values[1].number);
     CHECK(data.values[2].number == 2);
+  }
+  SUBCASE("an unknown suffix, and more behind the end") {
+    const auto out = read("QN=1;ST=22;CN=2011;PW=1;MN=A;Flag=4;CP=&&a01001-Foo=1,a01001-Flag=N;i12001-Info=ok&&,x");
+    REQUIRE(out.faults.size() == 2);
+    CHECK(out.packet.find("a01001-Foo") == "1");
   }
   SUBCASE("split, and no packet numbers") {
     const auto out = read("QN=1;ST=22;CN=2011;PW=1;MN=A;Flag=7;CP=&&&&");
@@ -209,3 +211,5 @@ TEST_CASE("what is encoded is decoded as it was") {
     CHECK(again.faults.empty());
   }
 }
+
+}  // namespace hamlet::wire::hj212

@@ -5,12 +5,10 @@
 
 #include <doctest/doctest.h>
 
-using namespace hamlet;
-using namespace hamlet::wire;
-using namespace hamlet::wire::sl651;
-using Kind = Group::Kind;
-
+namespace hamlet::wire::sl651 {
 namespace {
+
+using Kind = Group::Kind;
 
 std::string bytes(std::string_view hex) {
   const auto out = from_hex(hex);
@@ -407,3 +405,5 @@ TEST_CASE("what is encoded is decoded as it was, whatever it is") {
     }
   }
 }
+
+}  // namespace hamlet::wire::sl651
