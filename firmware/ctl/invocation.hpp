@@ -13,7 +13,13 @@
 
 namespace hamlet::ctl {
 
-enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check };
+enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check, probe };
+
+/// What `hamlet probe KIND …` was given; each kind uses what it needs.
+struct ProbeAsked {
+  std::string kind;      ///< "decode"
+  std::string protocol;  ///< of decode: "sl651" or "hj212"
+};
 
 /// What the technician asked for, parsed and checked.
 struct Invocation {
@@ -29,6 +35,7 @@ struct Invocation {
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  ProbeAsked probe;
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

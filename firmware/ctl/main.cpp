@@ -7,6 +7,7 @@
 #include "firmware/core/clock.hpp"
 #include "firmware/ctl/check_config.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
+#include "firmware/ctl/probe.hpp"
 #include "firmware/ctl/run.hpp"
 
 namespace {
@@ -31,6 +32,7 @@ int main(int argc, char** argv) {
                           const auto& asked,
                           const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },
       .check_config = hamlet::ctl::check_config,
+      .probe = [](const auto& asked) { return hamlet::ctl::probe(asked, {std::cin, std::cout, std::cerr}); },
   };
   return hamlet::ctl::run({argv + 1, argv + argc}, world);
 }

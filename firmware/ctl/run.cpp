@@ -39,6 +39,7 @@ std::string_view wire_name(Verb verb) {
     case Verb::uplink:
       return "uplink";
     case Verb::config_check:
+    case Verb::probe:
       break;  // asks nobody
   }
   return "";
@@ -83,6 +84,7 @@ class Run {
 
   int carry_out() {
     if (asked_.verb == Verb::config_check) return check_config();
+    if (asked_.verb == Verb::probe) return world_.probe(asked_);
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (result) return present(*result);
     switch (result.error().kind) {

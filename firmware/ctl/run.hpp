@@ -34,6 +34,8 @@ struct World {
       read_journal;
   /// Everything wrong in a config; empty: nothing.
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
+  /// Carries out `hamlet probe …`, words and all, and returns the exit code; see probe.hpp.
+  std::function<int(const Invocation&)> probe;
 };
 
 /// The command `hamlet`: `args` without the program's name. Returns its exit code.

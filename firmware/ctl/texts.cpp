@@ -62,9 +62,12 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::verb_uplink, "与县平台的连接", "The link to the county"},
     {Say::verb_config, "检查配置", "Check the config"},
     {Say::verb_config_check, "检查配置文件，列出所有错误", "Check a config file and list every error"},
+    {Say::verb_probe, "不用配置，直接试设备、看报文", "Talk to a device or read its frames, without the config"},
+    {Say::verb_probe_decode, "逐项解读标准输入里的报文，每行一条", "Decode frames from stdin, one a line, field by field"},
     {Say::arg_point, "测点，如 river.level", "Point, as river.level"},
     {Say::arg_alarm, "告警编号，如 river-level-high", "Alarm, as river-level-high"},
     {Say::arg_file, "配置文件（默认见 --config）", "Config file (by default that of --config)"},
+    {Say::arg_protocol, "sl651 或 hj212", "sl651 or hj212"},
 
     // usage errors
     {Say::usage_error, "用法错误：{0}", "usage: {0}"},
@@ -81,6 +84,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::not_a_point, "“{0}”不是测点；测点写作 设备.测点，如 river.level；用 hamlet points 查看所有测点",
      "'{0}' is not a point; write device.point, as river.level; 'hamlet points' lists them"},
     {Say::not_a_lang, "“{0}”不是 zh 或 en", "'{0}' is neither zh nor en"},
+    {Say::not_a_protocol, "“{0}”不是 sl651 或 hj212", "'{0}' is neither sl651 nor hj212"},
     {Say::see_help, "用 {0} --help 查看帮助", "see {0} --help"},
 
     // failures

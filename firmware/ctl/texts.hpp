@@ -54,9 +54,12 @@ enum class Say {
   verb_uplink,
   verb_config,
   verb_config_check,
+  verb_probe,
+  verb_probe_decode,
   arg_point,
   arg_alarm,
   arg_file,
+  arg_protocol,
   // usage errors
   usage_error,
   verb_missing,
@@ -69,6 +72,7 @@ enum class Say {
   not_an_id,
   not_a_point,
   not_a_lang,
+  not_a_protocol,
   see_help,
   // failures
   error_line,

@@ -90,6 +90,8 @@ class View {
       case Verb::config_check:
         config_check();
         break;
+      case Verb::probe:
+        break;  // shows what it finds as it finds it
     }
     if (uncertain_) hint(Say::clock_note);
     return std::move(shown_);
