@@ -263,7 +263,7 @@ TEST_CASE("a third party reads our simulator: mbpoll") {
   SerialBus bus{19200};
   add(bus, 7, 1234);
   support::TempDir folder;
-  support::Process mbpoll{{"mbpoll", "-m", "rtu", "-a", "7", "-b", "19200", "-P", "none", "-t", "4", "-r", "1", "-c", "2",
+  support::Process mbpoll{{"/usr/bin/mbpoll", "-m", "rtu", "-a", "7", "-b", "19200", "-P", "none", "-t", "4", "-r", "1", "-c", "2",
                            "-1", bus.path()},
                           folder.path() / "log"};
   const auto ended = mbpoll.wait(20s);
