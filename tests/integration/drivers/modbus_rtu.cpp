@@ -287,7 +287,7 @@ probe = socket.socket(); probe.bind(("127.0.0.1", 0)); port = probe.getsockname(
 print("PORT", port, flush=True)
 block = ModbusSequentialDataBlock(1, [2310, 0xFF9B] + [0] * 20)
 context = ModbusServerContext(slaves={5: ModbusSlaveContext(hr=block, ir=block, co=block)}, single=False)
-StartTcpServer(context, framer=ModbusRtuFramer, address=("127.0.0.1", port))
+StartTcpServer(context=context, framer=ModbusRtuFramer, address=("127.0.0.1", port))
 )";
   support::Process server{{"/usr/bin/python3", (folder.path() / "server.py").string()}, folder.path() / "log"};
   std::string port;
