@@ -30,15 +30,23 @@ struct Recorded {
 /// A whole recording; the error names the line. At most 16 MiB.
 [[nodiscard]] Result<std::vector<Recorded>> read_recording(const std::filesystem::path& file);
 
+/// Who hears the raw frames of a device: the recorder, and a probe that shows them.
+class FrameLog {
+ public:
+  virtual ~FrameLog() = default;
+  virtual void sent(std::span<const std::uint8_t> bytes) = 0;
+  virtual void received(std::span<const std::uint8_t> bytes) = 0;
+};
+
 /// Writes the raw frames of a device to a file, for a bug report or a test. Any thread; never blocks: a Worker writes,
 /// and what it cannot keep up with is left out and said so. Bounded: when the file is full it becomes FILE.1, and a new
 /// one begins.
-class Recorder {
+class Recorder final : public FrameLog {
  public:
   Recorder(const std::string& id, std::filesystem::path file, std::size_t max_bytes);
 
-  void sent(std::span<const std::uint8_t> bytes) { record(true, bytes); }
-  void received(std::span<const std::uint8_t> bytes) { record(false, bytes); }
+  void sent(std::span<const std::uint8_t> bytes) override { record(true, bytes); }
+  void received(std::span<const std::uint8_t> bytes) override { record(false, bytes); }
 
  private:
   void record(bool sent, std::span<const std::uint8_t> bytes);

@@ -87,13 +87,13 @@ auto Port::handler(Member member) {
   };
 }
 
-void Port::exchange(std::uint8_t unit, Bytes pdu, Millis timeout, Recorder* recorder, Then then) {
+void Port::exchange(std::uint8_t unit, Bytes pdu, Millis timeout, FrameLog* frames, Then then) {
   ++turn_;
   envelope_.unit = unit;
   ++envelope_.transaction;
   pdu_ = std::move(pdu);
   timeout_ = timeout;
-  recorder_ = recorder;
+  frames_ = frames;
   then_ = std::move(then);
   if (stream_.is_open() && !drain()) hang_up();
   if (stream_.is_open()) {
@@ -173,7 +173,7 @@ void Port::send() {
   frame_ = wrap(envelope_, pdu_);
   received_.clear();
   echo_left_ = settings_.echo ? frame_.size() : 0;
-  if (recorder_ != nullptr) recorder_->sent(frame_);
+  if (frames_ != nullptr) frames_->sent(frame_);
   if (!write_frame()) return;
   deadline_.expires_after(timeout_ + answer_time());
   deadline_.async_wait(handler(&Port::on_deadline));
@@ -212,7 +212,7 @@ void Port::on_read(const ErrorCode& error, std::size_t size) {
 
 void Port::take_bytes(std::size_t size) {
   const BytesView bytes{chunk_.data(), size};
-  if (recorder_ != nullptr) recorder_->received(bytes);
+  if (frames_ != nullptr) frames_->received(bytes);
   received_.insert(received_.end(), bytes.begin(), bytes.end());
   skip_echo();
   auto answer = unwrap(envelope_, pdu_, received_);

@@ -51,8 +51,8 @@ class Port : public std::enable_shared_from_this<Port> {
 
   /// Asks once. `then` is called once, with the answer's PDU (perhaps an exception) or a Fault, and not from inside;
   /// unless close() comes first. Connecting and answering take one `timeout` each at most, beside the time that the
-  /// bytes take on a serial line. `recorder` may be null.
-  void exchange(std::uint8_t unit, Bytes pdu, Millis timeout, Recorder* recorder, Then then);
+  /// bytes take on a serial line. `frames` may be null.
+  void exchange(std::uint8_t unit, Bytes pdu, Millis timeout, FrameLog* frames, Then then);
   [[nodiscard]] bool busy() const { return then_ != nullptr; }
   /// Gives up what is under way and closes the wire.
   void close();
@@ -92,7 +92,7 @@ class Port : public std::enable_shared_from_this<Port> {
   Bytes received_;
   std::size_t echo_left_ = 0;
   Millis timeout_{};
-  Recorder* recorder_ = nullptr;
+  FrameLog* frames_ = nullptr;
   Then then_;
   std::array<std::uint8_t, kMaxFrame> chunk_{};
 };

@@ -19,6 +19,15 @@ enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, 
 struct ProbeAsked {
   std::string kind;      ///< "decode"
   std::string protocol;  ///< of decode: "sl651" or "hj212"
+  std::string device;    ///< of modbus-rtu a path, of modbus-tcp an address
+  std::string profile;
+  std::string speed = "9600";  ///< of modbus-rtu; baud
+  std::string format = "8N1";  ///< of modbus-rtu
+  std::int64_t port = 502;     ///< of modbus-tcp
+  std::int64_t unit = 0;       ///< 0: the profile's
+  std::string timeout = "500ms";
+  bool scan = false;
+  bool list_profiles = false;
 };
 
 /// What the technician asked for, parsed and checked.

@@ -75,6 +75,7 @@ class Box {
   void journal_health(Status status);
   void forget_orphans();
   void prime_detect();
+  [[nodiscard]] drivers::Memory device_memory();
   void tick();
   void arm_tick();
   void check_clock();
