@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
+#include "cameras/config_texts.hpp"
 #include "firmware/config/config.hpp"
 #include "firmware/core/id.hpp"
 #include "firmware/core/text.hpp"
@@ -79,14 +78,11 @@ inline ZoneConfig read_zone(const config::Table& table) {
   zone.on_delay = table.duration_or("on_delay", zone.on_delay, {Millis{0}, Millis{60'000}});
   zone.hold = table.duration_or("hold", zone.hold, {Millis{100}, Millis{60'000}});
   if (zone.polygon.size() < 3 || zone.polygon.size() > kMaxCorners) {
-    table.error("polygon",
-                fmt::format("a zone needs 3 to {} corners, as [[x, y], [x, y], [x, y]] in pixels", kMaxCorners));
+    table.error("polygon", texts::want_corners(kMaxCorners));
   }
   for (const auto& [x, y] : zone.polygon) {
     if (x < 0 || y < 0 || x > 16384 || y > 16384) {
-      table.error("polygon", fmt::format("the corner [{}, {}] is outside any picture; pixels are counted from the "
-                                         "upper left, 0 to 16384",
-                                         x, y));
+      table.error("polygon", texts::corner_outside(x, y));
       break;
     }
   }
@@ -97,22 +93,20 @@ inline void check_source(const config::Table& table, const CameraConfig& camera)
   const std::string_view source = camera.source;
   if (source.empty()) return;  // reported as missing
   if (source.size() > 1024) {
-    table.error("source", "the source is longer than 1024 bytes");
+    table.error("source", texts::source_too_long());
   } else if (std::any_of(source.begin(), source.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; })) {
-    table.error("source", "the source has a space or a control character in it");
+    table.error("source", texts::source_has_space());
   } else if (source.starts_with("file:")) {
-    if (!source.starts_with("file:/")) table.error("source", "a file needs its whole path: \"file:/path/clip.mp4\"");
+    if (!source.starts_with("file:/")) table.error("source", texts::want_whole_path());
   } else if (source.starts_with("rtsp://")) {
     const auto rest = source.substr(7);
     const auto host = rest.substr(0, rest.find('/'));
-    if (host.empty()) table.error("source", "the host is missing: \"rtsp://192.168.1.64/stream1\"");
+    if (host.empty()) table.error("source", texts::no_host());
     if (host.find('@') != std::string_view::npos) {
-      table.error("source",
-                  "user and password do not belong in the source, where everybody reads them; write "
-                  "user = \"…\" and password = { file = \"/etc/hamlet/camera.secret\" }");
+      table.error("source", texts::password_in_source());
     }
   } else {
-    table.error("source", "this is no source; expected \"file:/path/clip.mp4\" or \"rtsp://host/path\"");
+    table.error("source", texts::no_source());
   }
 }
 
@@ -120,8 +114,7 @@ inline void read_drawn_on(const config::Table& table, CameraConfig& camera) {
   const auto size = table.numbers_or("drawn_on");
   if (size.empty()) return;
   if (size.size() != 2 || size[0] < 16 || size[1] < 16 || size[0] > 16384 || size[1] > 16384) {
-    table.error("drawn_on",
-                "expected the width and height in pixels of the picture that the zones were drawn on: [1280, 720]");
+    table.error("drawn_on", texts::want_drawn_on());
     return;
   }
   camera.drawn_on = {size[0], size[1]};
@@ -148,14 +141,14 @@ inline CameraConfig read_camera(const config::Table& table) {
   const bool digits =
       std::all_of(camera.gb28181.begin(), camera.gb28181.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!camera.gb28181.empty() && (camera.gb28181.size() != 20 || !digits)) {
-    table.error("gb28181", "an id after GB/T 28181 has 20 digits");
+    table.error("gb28181", texts::want_gb28181());
   }
   std::set<std::string> ids;
   for (const auto& part : table.tables("zone")) {
     camera.zones.push_back(read_zone(part));
-    if (!ids.insert(camera.zones.back().id).second) part.error("id", "another zone of this camera has this id");
+    if (!ids.insert(camera.zones.back().id).second) part.error("id", texts::zone_twice());
   }
-  if (camera.zones.size() > kMaxZones) table.error("zone", fmt::format("a camera has at most {} zones", kMaxZones));
+  if (camera.zones.size() > kMaxZones) table.error("zone", texts::too_many_zones(kMaxZones));
   return camera;
 }
 
@@ -167,9 +160,9 @@ inline CameraConfig read_camera(const config::Table& table) {
   std::set<std::string> ids;
   for (const auto& table : root.tables("camera")) {
     cameras.push_back(detail::read_camera(table));
-    if (!ids.insert(cameras.back().id).second) table.error("id", "another camera has this id");
+    if (!ids.insert(cameras.back().id).second) table.error("id", texts::camera_twice());
   }
-  if (cameras.size() > kMaxCameras) root.error("camera", fmt::format("a box has at most {} cameras", kMaxCameras));
+  if (cameras.size() > kMaxCameras) root.error("camera", texts::too_many_cameras(kMaxCameras));
   return cameras;
 }
 

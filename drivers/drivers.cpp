@@ -12,6 +12,7 @@
 
 #include "drivers/recorder.hpp"
 #include "drivers/registry.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/id.hpp"
 #include "firmware/core/log.hpp"
 
@@ -31,8 +32,9 @@ const Driver* find_driver(const config::Table& device, const std::string& name) 
   for (const auto& key : device.keys()) (void)device.has(key);  // nobody can say which of them are wrong
   if (!device.has("driver")) return nullptr;                    // already noted as missing
   const auto near = config::nearest(name, known);
-  device.error("driver", near ? fmt::format("there is no driver '{}'; did you mean '{}'?", name, *near)
-                              : fmt::format("there is no driver '{}'; known: {}", name, fmt::join(known, ", ")));
+  const auto message = texts::no_driver(name);
+  device.error("driver", near ? texts::perhaps(message, *near)
+                              : texts::known(message, fmt::format("{}", fmt::join(known, ", "))));
   return nullptr;
 }
 
@@ -58,7 +60,7 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
   for (const auto& table : device.tables("point")) {
     const auto name = table.id("id");
     if (table.has("id") && !seen.insert(name).second) {
-      table.error("id", fmt::format("there is a point '{}' in this device already", name));
+      table.error("id", texts::point_twice(name));
     }
     const auto full = fmt::format("{}.{}", id, name);
     auto present = std::find_if(points.begin(), points.end(), [&](const auto& each) { return each.point == full; });
@@ -72,11 +74,11 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
       info.min = span[0];
       info.max = span[1];
     } else if (table.has("span")) {
-      table.error("span", "expected [lowest, highest] of what the instrument can measure, as [0, 10]");
+      table.error("span", texts::want_span());
     }
     info.type = own(table);
   }
-  if (points.empty() && !device.has("point")) device.error("", "a device needs at least one [[device.point]]");
+  if (points.empty() && !device.has("point")) device.error("", texts::no_point());
   return points;
 }
 
@@ -87,7 +89,7 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
   for (const auto& table : root.tables("device")) {
     const auto id = table.id("id");
     if (table.has("id") && !seen.insert(id).second) {
-      table.error("id", fmt::format("there is a device '{}' already", id));
+      table.error("id", texts::device_twice(id));
     }
     const auto driver_name = table.text("driver");
     Planned planned{.info = {.id = id, .driver = driver_name, .name = table.both_or("name", {.zh = id, .en = id})}};

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "drivers/board/sysfs.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/log.hpp"
 #include "firmware/core/worker.hpp"
 
@@ -179,7 +180,7 @@ Place read_place_keys(const config::Table& table) {
   if (place.source != Source::thermal && place.source != Source::w1) place.channel = table.text("channel");
   for (const auto key : {"sensor"sv, "channel"sv}) {
     const auto& text = key == "sensor" ? place.sensor : place.channel;
-    if (table.has(key) && !text.empty() && !is_file_name(text)) table.error(key, "expected one name, without '/'");
+    if (table.has(key) && !text.empty() && !is_file_name(text)) table.error(key, texts::want_name());
   }
   return place;
 }
@@ -192,7 +193,7 @@ Shutdown read_shutdown(const config::Table& table) {
   rule.after = table.duration_or("after", 30s, {0s, 1h});
   rule.command = table.texts_or("command");
   if (rule.command.empty() || !rule.command.front().starts_with('/')) {
-    table.error("command", "expected program and arguments, as [\"/usr/bin/systemctl\", \"poweroff\"]; there is no shell");
+    table.error("command", texts::want_command());
   }
   return rule;
 }

@@ -15,6 +15,7 @@
 #include <gpiod.h>
 
 #include "drivers/modbus/decode.hpp"
+#include "drivers/texts.hpp"
 
 namespace hamlet::drivers::gpio {
 namespace {
@@ -301,7 +302,7 @@ Blueprint read(const config::Table& device, const std::string& id) {
     point.debounce = table.duration_or("debounce", 20ms, {0ms, 10s});
     if (point.counts) {
       point.scale = table.number_or("scale", 1);
-      if (point.scale == 0) table.error("scale", "0 would make every count the same; expected another number");
+      if (point.scale == 0) table.error("scale", texts::scale_zero());
     }
     settings.points.push_back(std::move(point));
     return settings.points.back().counts ? ValueType::number : ValueType::boolean;

@@ -18,6 +18,7 @@
 #include "drivers/lines/nmea.hpp"
 #include "drivers/recorder.hpp"
 #include "drivers/serial/serial.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/worker.hpp"
 
 namespace hamlet::drivers::lines {
@@ -259,13 +260,13 @@ Blueprint read(const config::Table& device, const std::string& id) {
   } else {
     boost::system::error_code error;
     const auto address = asio::ip::make_address(device.text("address"), error);
-    if (error && device.has("address")) device.error("address", "expected an IP address, as \"192.168.1.30\", or path = \"/dev/...\"");
+    if (error && device.has("address")) device.error("address", texts::want_ip_or_path());
     settings.endpoint = {address, static_cast<std::uint16_t>(device.integer("port", {1, 65535}))};
   }
   settings.timeout = device.duration_or("timeout", 30s, {1s, 24h});
   settings.interval = device.duration_or("interval", 1s, {0ms, 24h});
   settings.send = device.text_or("send", "");
-  if (settings.send.size() > 256) device.error("send", "expected 256 bytes at most");
+  if (settings.send.size() > 256) device.error("send", texts::send_too_long());
   settings.every = device.duration_or("every", 10s, {100ms, 24h});
   std::vector<PointInfo> infos;
   settings.meaning = read_meaning(device, id, infos);

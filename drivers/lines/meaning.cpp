@@ -9,6 +9,7 @@
 
 #include "drivers/lines/lines.hpp"
 #include "drivers/lines/nmea.hpp"
+#include "drivers/texts.hpp"
 
 namespace hamlet::drivers::lines {
 namespace {
@@ -37,7 +38,7 @@ Conversion read_conversion(const config::Table& table) {
   how.none = table.texts_or("none");
   if (how.type == Type::number) {
     how.scale = table.number_or("scale", 1);
-    if (how.scale == 0) table.error("scale", "0 would make every value the same; expected another number");
+    if (how.scale == 0) table.error("scale", texts::scale_zero());
     how.offset = table.number_or("offset", 0);
   }
   if (how.type == Type::boolean) how.is_true = table.text("is_true");
@@ -160,7 +161,7 @@ std::vector<std::shared_ptr<const RE2>> read_patterns(const config::Table& devic
   std::vector<std::shared_ptr<const RE2>> patterns;
   const auto texts = device.texts_or("patterns");
   if (texts.empty() || texts.size() > kMostPatterns) {
-    device.error("patterns", "expected 1 to 32 patterns, as ['T=(?P<temperature>[-0-9.]+)C']");
+    device.error("patterns", texts::want_patterns());
   }
   RE2::Options options;
   options.set_log_errors(false);
@@ -168,7 +169,7 @@ std::vector<std::shared_ptr<const RE2>> read_patterns(const config::Table& devic
   options.set_encoding(RE2::Options::EncodingLatin1);  // lines need not be UTF-8
   for (const auto& text : texts) {
     auto regex = std::make_shared<const RE2>(text, options);
-    if (!regex->ok()) device.error("patterns", fmt::format("'{}': {}", text, regex->error()));
+    if (!regex->ok()) device.error("patterns", texts::bad_pattern(text, regex->error()));
     if (regex->ok()) patterns.push_back(std::move(regex));
   }
   return patterns;
@@ -186,10 +187,10 @@ std::shared_ptr<const Meaning> read_text(const config::Table& device, const std:
       return pattern->NamedCapturingGroups().contains(group);
     });
     if (!known && !patterns.empty()) {
-      table.error("group", fmt::format("no pattern has a group (?P<{}>...)", group));
+      table.error("group", texts::no_group(group));
     }
     points.push_back({group, read_conversion(table)});
-    if (points.back().how.type == Type::coordinate) table.error("type", "coordinates are of protocol = \"nmea\"");
+    if (points.back().how.type == Type::coordinate) table.error("type", texts::only_nmea());
     return value_type(points.back().how.type);
   });
   return std::make_shared<Patterns>(patterns, points);
@@ -206,7 +207,7 @@ std::shared_ptr<const Meaning> read_nmea(const config::Table& device, const std:
     if (table.has("valid_field")) {
       point.valid_field = static_cast<std::size_t>(table.integer("valid_field", {1, 80}));
       point.valid = table.texts_or("valid");
-      if (point.valid.empty()) table.error("valid", "expected what the field then is, as [\"A\"]");
+      if (point.valid.empty()) table.error("valid", texts::want_valid());
     }
     point.how = read_conversion(table);
     points.push_back(std::move(point));

@@ -59,10 +59,11 @@ tl::expected<Sentence, std::string_view> parse_sentence(std::string_view line, b
   }
   const std::size_t talker = address.front() == 'P' ? 1 : 2;
   Sentence sentence{std::string{address.substr(0, talker)}, std::string{address.substr(talker)}, {}};
-  while (line.size() > comma) {
-    line.remove_prefix(std::min(line.find(','), line.size()) + 1);
-    sentence.fields.emplace_back(line.substr(0, line.find(',')));
-    if (line.find(',') == std::string_view::npos) break;
+  for (auto rest = line.substr(comma); !rest.empty();) {  // begins with a comma
+    rest.remove_prefix(1);
+    const auto field = rest.substr(0, rest.find(','));
+    sentence.fields.emplace_back(field);
+    rest.remove_prefix(field.size());
   }
   return sentence;
 }

@@ -15,6 +15,7 @@
 #include "drivers/counter.hpp"
 #include "drivers/modbus/bus.hpp"
 #include "drivers/modbus/profile.hpp"
+#include "drivers/texts.hpp"
 
 namespace hamlet::drivers::modbus {
 namespace {
@@ -41,7 +42,7 @@ bool is_ip_address(const std::string& text) {
 void read_ip(const config::Table& table, PortSettings& port, std::int64_t usual_port) {
   port.address = table.text("address");
   if (!is_ip_address(port.address) && table.has("address")) {
-    table.error("address", "expected an IP address, as \"192.168.1.20\" (names are not looked up)");
+    table.error("address", texts::want_ip_address());
   }
   port.port = static_cast<std::uint16_t>(table.integer_or("port", usual_port, {1, 65535}));
 }
@@ -50,24 +51,25 @@ void read_ip(const config::Table& table, PortSettings& port, std::int64_t usual_
 void find_bus(const config::Table& device, Settings& settings) {
   settings.bus = device.id("bus");
   for (const auto key : {"address", "port"}) {
-    if (device.has(key)) device.error(key, "the device is on a bus; how to reach that is said in [[bus]]");
+    if (device.has(key)) device.error(key, texts::bus_has_that());
   }
   std::vector<std::string> known;
   for (const auto& bus : device.root().tables("bus")) {
+    const auto port = read_bus(bus);
     if (known.emplace_back(bus.id("id")) != settings.bus) continue;
-    settings.port = read_bus(bus);
+    settings.port = port;
     return;
   }
   const auto near = config::nearest(settings.bus, known);
-  device.error("bus", near ? fmt::format("there is no [[bus]] '{}'; did you mean '{}'?", settings.bus, *near)
-                           : fmt::format("there is no [[bus]] with id = \"{}\"", settings.bus));
+  const auto message = texts::no_bus(settings.bus);
+  device.error("bus", near ? texts::perhaps(message, *near) : message);
 }
 
 std::optional<Profile> find_profile(const config::Table& device) {
   if (!device.has("profile")) return {};
   auto profile = load_profile(device.text("profile"));
   if (profile) return std::move(*profile);
-  device.error("profile", profile.error().message);
+  device.error("profile", std::move(profile).error());
   return Profile{};
 }
 
@@ -97,7 +99,7 @@ std::vector<PointInfo> profile_infos(const config::Table& device, const std::str
   const auto without = device.texts_or("without");
   for (const auto& each : without) {
     if (!profile.points.contains(each) && !profile.points.empty()) {
-      device.error("without", fmt::format("the profile has no point '{}'", each));
+      device.error("without", texts::not_in_profile(each));
     }
   }
   std::vector<PointInfo> infos;
@@ -142,7 +144,7 @@ std::vector<OutputInfo> read_outputs(const config::Table& device, const std::str
   for (const auto& table : device.tables("output")) {
     auto output = read_output(table, base);
     if (!seen.insert(output.id).second) {
-      table.error("id", fmt::format("there is an output '{}' in this device already", output.id));
+      table.error("id", texts::output_twice(output.id));
     }
     infos.push_back({.output = fmt::format("{}.{}", id, output.id),
                      .type = output.coil ? ValueType::boolean : ValueType::number,

@@ -238,12 +238,12 @@ void Port::on_deadline() {
   if (frame_.empty()) {
     return fail_with("unreachable", fmt::format("no connection within {}; check the device's power, network cable and "
                                                 "address",
-                                                to_string(timeout_)));
+                                                hamlet::to_string(timeout_)));
   }
   if (envelope_.framing == Framing::rtu && !received_.empty()) return on_quiet();
   fail_with("timeout", fmt::format("no whole answer within {}; check that unit id {} is right, and the device's power "
                                    "and bus wiring",
-                                   to_string(timeout_), envelope_.unit));
+                                   hamlet::to_string(timeout_), envelope_.unit));
 }
 
 void Port::on_quiet() {

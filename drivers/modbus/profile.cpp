@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "drivers/texts.hpp"
+
 namespace hamlet::drivers::modbus {
 namespace {
 
@@ -22,9 +24,9 @@ constexpr std::array kOutputFunctions{"coil"sv, "holding"sv};
 
 constexpr std::size_t kBit = static_cast<std::size_t>(Type::bit);
 
-void refuse_keys(const config::Table& point, std::initializer_list<std::string_view> keys, std::string_view reason) {
+void refuse_keys(const config::Table& point, std::initializer_list<std::string_view> keys, const Text& reason) {
   for (const auto key : keys) {
-    if (point.has(key)) point.error(key, fmt::format("has no meaning {}", reason));
+    if (point.has(key)) point.error(key, reason);
   }
 }
 
@@ -45,14 +47,14 @@ bool is_number(Type type) {
 
 void read_scaling(const config::Table& table, Decoding& decoding) {
   decoding.scale = table.number_or("scale", decoding.scale);
-  if (decoding.scale == 0) table.error("scale", "0 would make every value the same; expected another number");
+  if (decoding.scale == 0) table.error("scale", texts::scale_zero());
   decoding.offset = table.number_or("offset", decoding.offset);
 }
 
 void read_order(const config::Table& table, Decoding& decoding) {
   decoding.order = static_cast<Order>(table.choice_or("order", static_cast<std::size_t>(decoding.order), kOrders));
   if (width(decoding) == 1 && decoding.order == Order::cdab) {
-    table.error("order", "a value of one register has no word order; expected \"ABCD\" or \"BADC\" (bytes swapped)");
+    table.error("order", texts::no_order());
   }
 }
 
@@ -63,9 +65,9 @@ void read_bits(const config::Table& table, Decoding& decoding, bool known) {
     const auto bits = known ? std::optional<std::int64_t>{decoding.bits} : std::nullopt;
     decoding.bits = static_cast<unsigned>(integer(table, "bits", {1, 16 - decoding.bit}, bits));
   } else {
-    refuse_keys(table, {"bits"}, "without type = \"bits\"");
+    refuse_keys(table, {"bits"}, texts::only_for("bits"));
   }
-  refuse_keys(table, {"scale", "offset"}, decoding.type == Type::bit ? "for a bit" : "for bits");
+  refuse_keys(table, {"scale", "offset"}, texts::not_for_a_bit());
 }
 
 void read_register_type(const config::Table& table, Decoding& decoding, bool known) {
@@ -77,13 +79,13 @@ void read_register_type(const config::Table& table, Decoding& decoding, bool kno
     const auto length = known ? std::optional<std::int64_t>{decoding.length} : std::nullopt;
     decoding.length = static_cast<unsigned>(integer(table, "length", {1, 64}, length));
   } else {
-    refuse_keys(table, {"length"}, "without type = \"text\"");
+    refuse_keys(table, {"length"}, texts::only_for("text"));
   }
   read_order(table, decoding);
   if (const auto invalid = table.numbers_or("invalid"); table.has("invalid")) decoding.invalid = invalid;
   if (decoding.type == Type::bit || decoding.type == Type::bits) return read_bits(table, decoding, known);
-  refuse_keys(table, {"bit", "bits"}, "without type = \"bit\"");
-  if (decoding.type == Type::text) return refuse_keys(table, {"scale", "offset", "negative_from"}, "for a text");
+  refuse_keys(table, {"bit", "bits"}, texts::only_for("bit"));
+  if (decoding.type == Type::text) return refuse_keys(table, {"scale", "offset", "negative_from"}, texts::not_for_a_text());
   read_scaling(table, decoding);
   if (const auto from = table.number_if("negative_from")) decoding.negative_from = from;
 }
@@ -94,7 +96,7 @@ void read_counter(const config::Table& table, PointSettings& settings) {
       table.integer_or("counter_most", static_cast<std::int64_t>(settings.counter_most), {0, 1LL << 31}));
   const auto type = settings.point.decoding.type;
   if (settings.counter && type != Type::uint16 && type != Type::uint32) {
-    table.error("counter", "expected type = \"uint16\" or \"uint32\": only whole numbers wrap");
+    table.error("counter", texts::counter_type());
   }
 }
 
@@ -102,7 +104,7 @@ std::uint16_t read_address(const config::Table& table, std::int64_t base, std::u
                            std::optional<std::int64_t> known) {
   const auto address = integer(table, "address", {base, base + 65535}, known) - base;
   if (address + count > 65536) {
-    table.error("address", fmt::format("the value takes {} registers and would end after the last one", count));
+    table.error("address", texts::beyond_last_register(count));
   }
   return static_cast<std::uint16_t>(address);
 }
@@ -151,7 +153,7 @@ PointSettings read_point(const config::Table& table, std::int64_t base, const Po
     refuse_keys(table,
                 {"type", "order", "bit", "bits", "length", "scale", "offset", "invalid", "negative_from", "counter",
                  "counter_most"},
-                "for a coil or a discrete input: it is a boolean");
+                texts::not_for_a_flag());
   } else {
     read_register_type(table, decoding, is_known && decoding.type != Type::flag);
     read_counter(table, settings);
@@ -167,10 +169,10 @@ OutputSettings read_output(const config::Table& table, std::int64_t base) {
   out.coil = table.choice("function", kOutputFunctions) == 0;
   out.decoding.type = Type::flag;
   if (out.coil) {
-    refuse_keys(table, {"type", "order", "scale", "offset"}, "for a coil: it is a boolean");
+    refuse_keys(table, {"type", "order", "scale", "offset"}, texts::not_for_a_flag());
   } else {
     out.decoding.type = static_cast<Type>(table.choice("type", kTypes) + kBit);
-    if (!is_number(out.decoding.type)) table.error("type", "an output is a number: int16, uint16, int32, ... float64");
+    if (!is_number(out.decoding.type)) table.error("type", texts::output_type());
     read_order(table, out.decoding);
     read_scaling(table, out.decoding);
   }
@@ -196,31 +198,24 @@ std::vector<std::string> known_profiles() {
   return out;
 }
 
-Result<Profile> read_profile(const fs::path& file) {
+tl::expected<Profile, Text> read_profile(const fs::path& file) {
   auto document = config::Document::load(file);
   Profile profile;
   if (document.ok()) profile = read_profile_tables(document.root(), file.stem().string());
   document.finish();
   if (document.ok()) return profile;
-  return fail(Errc::invalid, document.diagnostics().front().to_string());
+  const auto& first = document.diagnostics().front();
+  return tl::unexpected(Text{.zh = first.to_string(Lang::zh), .en = first.to_string(Lang::en)});
 }
 
-Result<Profile> load_profile(const std::string& id) {
+tl::expected<Profile, Text> load_profile(const std::string& id) {
   for (const auto& folder : profile_folders()) {
     const auto file = folder / (id + ".toml");
     std::error_code error;
     if (id.find('/') == std::string::npos && fs::exists(file, error)) return read_profile(file);
   }
-  const auto known = known_profiles();
-  const auto near = config::nearest(id, known);
-  return fail(Errc::not_found,
-              near ? fmt::format("there is no profile '{}'; did you mean '{}'?", id, *near)
-                   : fmt::format("there is no profile '{}' in {}; `hamlet probe modbus-rtu --profiles` lists them", id,
-                                 fmt::join([] {
-                                   std::vector<std::string> names;
-                                   for (const auto& each : profile_folders()) names.push_back(each.string());
-                                   return names;
-                                 }(), ", ")));
+  const auto near = config::nearest(id, known_profiles());
+  return tl::unexpected(near ? texts::perhaps(texts::no_profile(id), *near) : texts::list_profiles(texts::no_profile(id)));
 }
 
 }  // namespace hamlet::drivers::modbus

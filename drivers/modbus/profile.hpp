@@ -47,8 +47,8 @@ struct Profile {
 /// The ids of all of them, sorted.
 [[nodiscard]] std::vector<std::string> known_profiles();
 /// Error not_found names the nearest; invalid says file, line and what is wrong.
-[[nodiscard]] Result<Profile> load_profile(const std::string& id);
-[[nodiscard]] Result<Profile> read_profile(const std::filesystem::path& file);
+[[nodiscard]] tl::expected<Profile, Text> load_profile(const std::string& id);
+[[nodiscard]] tl::expected<Profile, Text> read_profile(const std::filesystem::path& file);
 
 /// Reads a point's own keys. `known`: from the profile; what the table leaves out is taken from it.
 [[nodiscard]] PointSettings read_point(const config::Table& table, std::int64_t base, const PointSettings* known);

@@ -14,6 +14,7 @@
 
 #include "drivers/mqtt/payload.hpp"
 #include "drivers/recorder.hpp"
+#include "drivers/texts.hpp"
 #include "firmware/core/id.hpp"
 #include "firmware/wire/mqtt_client.hpp"
 
@@ -26,7 +27,7 @@ using namespace std::string_view_literals;
 using nlohmann::json;
 
 constexpr std::array kKinds{"json"sv, "chirpstack"sv, "zigbee2mqtt"sv, "tasmota"sv};
-enum class Kind { json, chirpstack, zigbee2mqtt, tasmota };  // as kKinds
+enum class Kind { plain, chirpstack, zigbee2mqtt, tasmota };  // as kKinds
 constexpr std::array kTypes{"number"sv, "boolean"sv, "text"sv};  // as ValueType
 
 constexpr std::size_t kRemembered = 32;  // ids of messages, against those that come twice
@@ -39,7 +40,7 @@ struct Point {
 
 struct Settings {
   wire::MqttOptions broker;
-  Kind kind = Kind::json;
+  Kind kind = Kind::plain;
   std::string device;  ///< DevEUI in lower case; of chirpstack
   std::vector<std::string> availability;  ///< topics; the device is there when all that spoke say so
   Millis silence{};                       ///< without a message; 0: may be silent for ever
@@ -258,7 +259,7 @@ class MqttDevice final : public Device, public Connection::Listener, public std:
   }
 
   void on_silence() {
-    report_.failed("silence", fmt::format("no message for {}; check the device's battery and radio", to_string(settings_.silence)));
+    report_.failed("silence", fmt::format("no message for {}; check the device's battery and radio", hamlet::to_string(settings_.silence)));
     await_message();
   }
 
@@ -278,7 +279,7 @@ wire::MqttOptions read_broker(const config::Table& device) {
   wire::MqttOptions options;
   const auto broker = wire::parse_broker(device.text_or("broker", "mqtt://127.0.0.1:1883"));
   if (!broker) {
-    device.error("broker", broker.error().message);
+    device.error("broker", texts::want_broker());
   } else {
     options.broker = *broker;
   }
@@ -292,7 +293,7 @@ wire::MqttOptions read_broker(const config::Table& device) {
 std::string read_level(const config::Table& table, std::string_view key, std::string_view fallback) {
   auto text = fallback.empty() ? table.text(key) : table.text_or(key, std::string{fallback});
   if (text.empty() || text.find_first_of("+#") != std::string::npos || text.size() > 256) {
-    if (text != "+") table.error(key, "expected a topic or a part of one, without + and #");
+    if (text != "+") table.error(key, texts::want_topic());
   }
   return text;
 }
@@ -305,7 +306,7 @@ struct Topics {
 
 Topics read_topics(const config::Table& device, Settings& settings) {
   switch (settings.kind) {
-    case Kind::json: {
+    case Kind::plain: {
       const auto topic = read_level(device, "topic", "");
       if (device.has("availability")) settings.availability.push_back(read_level(device, "availability", ""));
       return {.usual = topic, .of = [](const std::string& name) { return name; }};
@@ -314,7 +315,7 @@ Topics read_topics(const config::Table& device, Settings& settings) {
       settings.device = device.text("dev_eui");
       std::transform(settings.device.begin(), settings.device.end(), settings.device.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
       if (settings.device.size() != 16 || settings.device.find_first_not_of("0123456789abcdef") != std::string::npos) {
-        device.error("dev_eui", "expected 16 hex digits, as on the device's label");
+        device.error("dev_eui", texts::want_dev_eui());
       }
       const auto application = read_level(device, "application", "+");
       return {.usual = "up", .of = [application](const std::string& name) {
@@ -334,7 +335,7 @@ Topics read_topics(const config::Table& device, Settings& settings) {
         if (const auto at = pattern.find(what); at != std::string::npos) pattern.replace(at, what.size(), with);
       };
       if (pattern.find("%prefix%") == std::string::npos || !pattern.ends_with('/')) {
-        device.error("full_topic", "expected Tasmota's FullTopic, as \"%prefix%/%topic%/\"");
+        device.error("full_topic", texts::want_full_topic());
       }
       fill("%topic%", name);
       fill("%prefix%", "tele");
@@ -351,13 +352,13 @@ Rule read_rule(const config::Table& table) {
   try {
     rule.pointer = json::json_pointer{pointer};
   } catch (const json::exception&) {
-    table.error("pointer", "expected a JSON pointer (RFC 6901), as \"/object/temperature\"; \"\" is the whole payload");
+    table.error("pointer", texts::want_pointer());
   }
   rule.type = static_cast<ValueType>(table.choice_or("type", 0, kTypes));
   rule.none = table.texts_or("none");
   if (rule.type == ValueType::number) {
     rule.scale = table.number_or("scale", 1);
-    if (rule.scale == 0) table.error("scale", "0 would make every value the same; expected another number");
+    if (rule.scale == 0) table.error("scale", texts::scale_zero());
     rule.offset = table.number_or("offset", 0);
     rule.absent = table.number_if("absent");
   }
@@ -374,7 +375,7 @@ Blueprint read(const config::Table& device, const std::string& id) {
   settings.take_retained = device.flag_or("take_retained", false);
   const auto topics = read_topics(device, settings);
   auto infos = read_points(device, id, [&](const config::Table& table) {
-    const auto* key = settings.kind == Kind::json ? "topic" : "message";
+    const auto* key = settings.kind == Kind::plain ? "topic" : "message";
     Point point{.name = {}, .topic = topics.of(table.text_or(key, topics.usual)), .rule = read_rule(table)};
     settings.points.push_back(std::move(point));
     return settings.points.back().rule.type;

@@ -80,8 +80,9 @@ Result<json> parse_payload(std::string_view payload) {
   std::size_t values = 0;
   auto parsed = json::parse(
       payload,
-      [&](int depth, json::parse_event_t, json&) {
-        deep = deep || depth > kDeepest || ++values > kMostValues;
+      [&](int depth, json::parse_event_t event, json&) {
+        const bool opens = event == json::parse_event_t::array_start || event == json::parse_event_t::object_start;
+        deep = deep || (opens && depth >= kDeepest) || ++values > kMostValues;
         return !deep;
       },
       false);

@@ -18,8 +18,8 @@ struct Rule {
   ValueType type = ValueType::number;
   double scale = 1;
   double offset = 0;
-  std::optional<double> absent;  ///< what it means where the pointer leads nowhere (protobuf leaves out what is 0)
-  std::vector<std::string> none;  ///< texts that mean that there is no value, beside null, "nan" and "unknown"
+  std::optional<double> absent{};  ///< what it means where the pointer leads nowhere (protobuf leaves out what is 0)
+  std::vector<std::string> none{};  ///< texts that mean that there is no value, beside null, "nan" and "unknown"
   bool fahrenheit = false;        ///< the device says °F (Tasmota's TempUnit): to be made °C
 };
 

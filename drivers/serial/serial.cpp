@@ -15,6 +15,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "drivers/texts.hpp"
+
 namespace hamlet::drivers::serial {
 namespace {
 
@@ -127,7 +129,7 @@ std::chrono::microseconds Settings::time_of(std::size_t bytes) const {
 void read_line_format(const config::Table& table, Settings& settings) {
   const auto baud = table.integer_or("baud", settings.baud, {1, 4'000'000});
   if (!speed_of(static_cast<unsigned>(baud))) {
-    table.error("baud", "expected 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800 or 921600");
+    table.error("baud", texts::want_baud());
   } else {
     settings.baud = static_cast<unsigned>(baud);
   }
@@ -135,7 +137,7 @@ void read_line_format(const config::Table& table, Settings& settings) {
       table.text_or("format", fmt::format("{}{}{}", settings.data_bits, settings.parity, settings.stop_bits));
   if (format.size() != 3 || "78"sv.find(format[0]) == std::string_view::npos ||
       "NEO"sv.find(format[1]) == std::string_view::npos || "12"sv.find(format[2]) == std::string_view::npos) {
-    table.error("format", "expected data bits, parity (N, E, O) and stop bits, as \"8N1\" or \"8E1\"");
+    table.error("format", texts::want_format());
     return;
   }
   settings.data_bits = static_cast<unsigned>(format[0] - '0');
@@ -147,7 +149,7 @@ Settings read_settings(const config::Table& table) {
   Settings settings;
   settings.path = table.text("path");
   if (table.has("path") && !settings.path.starts_with('/')) {
-    table.error("path", "expected a path from the root, as \"/dev/serial/by-id/usb-...\" or \"/dev/ttyS1\"");
+    table.error("path", texts::want_path());
   }
   read_line_format(table, settings);
   settings.rts = static_cast<Rts>(table.choice_or("rts", 0, kRts));

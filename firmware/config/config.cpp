@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include "firmware/config/texts.hpp"
 #include "firmware/core/id.hpp"
 
 namespace hamlet::config {
@@ -27,17 +28,24 @@ constexpr std::size_t kMaxFiles = 64;
 constexpr std::size_t kMaxSecretBytes = 64 << 10;
 constexpr int kMaxKeyParts = 32;
 
-Result<std::string> read_file(const fs::path& file, std::size_t max_bytes) {
+// A value, or what is wrong with it.
+template <class T>
+using Or = tl::expected<T, Text>;
+
+tl::unexpected<Text> wrong(Text what) { return tl::unexpected<Text>(std::move(what)); }
+
+Or<std::string> read_file(const fs::path& file, std::size_t max_bytes) {
   std::error_code error;
   const auto status = fs::status(file, error);
-  if (error || !fs::exists(status)) return fail(Errc::not_found, "there is no such file");
-  if (fs::is_directory(status)) return fail(Errc::invalid, "this is a directory, a file is expected");
+  if (error || !fs::exists(status)) return wrong(texts::no_file());
+  if (fs::is_directory(status)) return wrong(texts::is_directory());
+  if (!fs::is_regular_file(status)) return wrong(texts::not_a_file());  // to open a pipe would wait for its other end
   std::ifstream in{file, std::ios::binary};
-  if (!in) return fail(Errc::denied, "the file cannot be opened; check its owner and mode");
+  if (!in) return wrong(texts::cannot_open());
   std::string text(max_bytes + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > max_bytes) return fail(Errc::invalid, fmt::format("the file is larger than {} bytes", max_bytes));
+  if (text.size() > max_bytes) return wrong(texts::too_large(max_bytes));
   return text;
 }
 
@@ -95,20 +103,20 @@ std::optional<std::uint32_t> line_of_bad_utf8(std::string_view text) {
   }
 }
 
-std::string_view kind_of(const toml::node& node) {
+Text kind_of(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "an array";
-    case toml::node_type::string: return "a string";
-    case toml::node_type::integer: return "an integer";
-    case toml::node_type::floating_point: return "a number";
-    case toml::node_type::boolean: return "a boolean";
-    case toml::node_type::date: return "a date";
-    case toml::node_type::time: return "a time";
-    case toml::node_type::date_time: return "a date and time";
-    case toml::node_type::none: return "nothing";
+    case toml::node_type::table: return texts::table();
+    case toml::node_type::array: return texts::array();
+    case toml::node_type::string: return texts::string();
+    case toml::node_type::integer: return texts::integer();
+    case toml::node_type::floating_point: return texts::number();
+    case toml::node_type::boolean: return texts::boolean();
+    case toml::node_type::date: return texts::date();
+    case toml::node_type::time: return texts::time();
+    case toml::node_type::date_time: return texts::date_time();
+    case toml::node_type::none: return texts::nothing();
   }
-  return "something else";
+  return texts::nothing();
 }
 
 // Moves `from` into `into`: tables key by key, arrays of tables joined, anything else replaced.
@@ -160,7 +168,7 @@ struct Document::State {
     return {{1, 1}, {1, 1}, std::make_shared<const std::string>(name)};
   }
 
-  void note(const toml::source_region& where, std::string message) {
+  void note(const toml::source_region& where, Text message) {
     Diagnostic found{where.path ? *where.path : name, where.begin.line, where.begin.column, std::move(message)};
     if (std::find(diagnostics.begin(), diagnostics.end(), found) == diagnostics.end()) {  // a table may be read twice
       diagnostics.push_back(std::move(found));
@@ -169,17 +177,17 @@ struct Document::State {
 
   void read(std::string_view text, const std::string& file) {
     if (const auto line = line_of_bad_utf8(text)) {
-      diagnostics.push_back({file, *line, 1, "this is not UTF-8; save the file again in the encoding UTF-8"});
+      diagnostics.push_back({file, *line, 1, texts::not_utf8()});
       return;
     }
     if (const auto line = line_of_deep_key(text)) {
-      diagnostics.push_back({file, *line, 1, fmt::format("a key here has more than {} parts", kMaxKeyParts)});
+      diagnostics.push_back({file, *line, 1, texts::deep_key(kMaxKeyParts)});
       return;
     }
     try {
       merge(root, toml::parse(text, file));
     } catch (const toml::parse_error& error) {
-      note(error.source(), fmt::format("this is not TOML: {}", error.description()));
+      note(error.source(), texts::not_toml(error.description()));
     }
   }
 
@@ -188,13 +196,14 @@ struct Document::State {
     if (text) {
       read(*text, file.string());
     } else {
-      diagnostics.push_back({file.string(), 0, 0, text.error().message});
+      diagnostics.push_back({file.string(), 0, 0, std::move(text).error()});
     }
   }
 };
 
-std::string Diagnostic::to_string() const {
-  return line == 0 ? fmt::format("{}: {}", file, message) : fmt::format("{}:{}:{}: {}", file, line, column, message);
+std::string Diagnostic::to_string(Lang lang) const {
+  const auto& words = message.in(lang);
+  return line == 0 ? fmt::format("{}: {}", file, words) : fmt::format("{}:{}:{}: {}", file, line, column, words);
 }
 
 Document::Document(std::unique_ptr<State> state) : state_{std::move(state)} {}
@@ -215,7 +224,7 @@ Document Document::load(const fs::path& file) {
   }
   std::sort(more.begin(), more.end());
   if (more.size() >= kMaxFiles) {
-    state->diagnostics.push_back({state->name, 0, 0, fmt::format("conf.d holds more than {} files", kMaxFiles - 1)});
+    state->diagnostics.push_back({state->name, 0, 0, texts::too_many_files(kMaxFiles - 1)});
     more.clear();
   }
   for (const auto& each : more) state->read(each);
@@ -239,11 +248,11 @@ void Document::finish() {
     const std::vector<std::string> known(asked.keys.begin(), asked.keys.end());
     for (const auto& [key, node] : *table) {
       if (asked.keys.contains(key.str())) continue;
-      auto message = fmt::format("unknown key '{}'{}{}", key.str(), asked.path.empty() ? "" : " in ", asked.path);
+      auto message = texts::unknown_key(key.str(), asked.path);
       if (const auto near = nearest(key.str(), known)) {
-        message += fmt::format("; did you mean '{}'?", *near);
+        message = texts::perhaps(message, *near);
       } else {
-        message += fmt::format("; known here: {}", fmt::join(known, ", "));
+        message = texts::known_here(message, fmt::format("{}", fmt::join(known, ", ")));
       }
       state_->note(key.source().begin ? key.source() : node.source(), std::move(message));
     }
@@ -264,17 +273,17 @@ std::string join_path(const std::string& path, std::string_view key) {
 }
 
 template <class T>
-std::string range_words(const Range<T>& range) {
+Text range_words(const Range<T>& range) {
   const bool low = range.min != std::numeric_limits<T>::lowest();
   const bool high = range.max != std::numeric_limits<T>::max();
-  if (low && high) return fmt::format("{} to {}", range.min, range.max);
-  if (low) return fmt::format("{} or more", range.min);
-  return fmt::format("{} or less", range.max);
+  if (low && high) return texts::from_to(range.min, range.max);
+  if (low) return texts::at_least(range.min);
+  return texts::at_most(range.max);
 }
 
-std::string range_words(const Range<Millis>& range) {
-  if (range.max == Millis::max()) return fmt::format("{} or more", to_string(range.min));
-  return fmt::format("{} to {}", to_string(range.min), to_string(range.max));
+Text range_words(const Range<Millis>& range) {
+  if (range.max == Millis::max()) return texts::at_least(to_string(range.min));
+  return texts::from_to(to_string(range.min), to_string(range.max));
 }
 
 }  // namespace
@@ -288,7 +297,7 @@ std::optional<T> Table::get(std::string_view key, Convert convert) const {
   if (node == nullptr) return {};
   auto value = convert(*node);
   if (value) return std::move(*value);
-  state_->note(node->source(), fmt::format("{}: {}", join_path(path_, key), value.error()));
+  state_->note(node->source(), texts::at(join_path(path_, key), value.error()));
   state_->failed.insert(node);
   return {};
 }
@@ -298,15 +307,15 @@ template <class T>
 T Table::need(std::string_view key, std::optional<T> value, T harmless) const {
   if (value) return std::move(*value);
   if (state_->ask(node_, key) == nullptr) {
-    state_->note(state_->where(node_), fmt::format("{}: missing; this key is required", join_path(path_, key)));
+    state_->note(state_->where(node_), texts::at(join_path(path_, key), texts::missing()));
   }
   return harmless;
 }
 
 std::optional<std::string> Table::text_if(std::string_view key) const {
-  return get<std::string>(key, [](const toml::node& node) -> tl::expected<std::string, std::string> {
+  return get<std::string>(key, [](const toml::node& node) -> Or<std::string> {
     if (const auto* text = node.as_string()) return text->get();
-    return tl::unexpected(fmt::format("expected a string in quotes, found {}", kind_of(node)));
+    return wrong(texts::want_string(kind_of(node)));
   });
 }
 
@@ -317,19 +326,19 @@ std::string Table::text_or(std::string_view key, std::string fallback) const {
 }
 
 std::string Table::id(std::string_view key) const {
-  auto value = get<std::string>(key, [](const toml::node& node) -> tl::expected<std::string, std::string> {
+  auto value = get<std::string>(key, [](const toml::node& node) -> Or<std::string> {
     const auto* text = node.as_string();
     if (text != nullptr && is_id(text->get())) return text->get();
-    return tl::unexpected(std::string{"expected an id: 1 to 32 of a-z, 0-9 and '-', in quotes"});
+    return wrong(texts::want_id());
   });
   return need<std::string>(key, std::move(value), "unnamed");
 }
 
 std::string Table::point(std::string_view key) const {
-  auto value = get<std::string>(key, [](const toml::node& node) -> tl::expected<std::string, std::string> {
+  auto value = get<std::string>(key, [](const toml::node& node) -> Or<std::string> {
     const auto* text = node.as_string();
     if (text != nullptr && is_point_name(text->get())) return text->get();
-    return tl::unexpected(std::string{"expected a point as \"device.point\""});
+    return wrong(texts::want_point());
   });
   return need<std::string>(key, std::move(value), "unnamed.unnamed");
 }
@@ -342,38 +351,38 @@ Text Table::both(std::string_view key) const {
 Text Table::both_or(std::string_view key, Text fallback) const { return both_if(key).value_or(std::move(fallback)); }
 
 std::optional<Text> Table::both_if(std::string_view key) const {
-  return get<Text>(key, [](const toml::node& node) -> tl::expected<Text, std::string> {
+  return get<Text>(key, [](const toml::node& node) -> Or<Text> {
     const auto* table = node.as_table();
     const auto* zh = table != nullptr ? table->get_as<std::string>("zh") : nullptr;
     const auto* en = table != nullptr ? table->get_as<std::string>("en") : nullptr;
     if (zh != nullptr && en != nullptr && table->size() == 2) return Text{zh->get(), en->get()};
-    return tl::unexpected(std::string{"expected a text in both languages, as { zh = \"…\", en = \"…\" }"});
+    return wrong(texts::want_both());
   });
 }
 
 bool Table::flag_or(std::string_view key, bool fallback) const {
-  return get<bool>(key, [](const toml::node& node) -> tl::expected<bool, std::string> {
+  return get<bool>(key, [](const toml::node& node) -> Or<bool> {
            if (const auto* flag = node.as_boolean()) return flag->get();
-           return tl::unexpected(fmt::format("expected true or false, found {}", kind_of(node)));
+           return wrong(texts::want_flag(kind_of(node)));
          }).value_or(fallback);
 }
 
 std::optional<Value> Table::value_if(std::string_view key) const {
-  return get<Value>(key, [](const toml::node& node) -> tl::expected<Value, std::string> {
+  return get<Value>(key, [](const toml::node& node) -> Or<Value> {
     if (const auto* flag = node.as_boolean()) return Value{flag->get()};
     if (const auto* text = node.as_string()) return Value{text->get()};
     const auto number = node.value<double>();
     if (node.is_number() && number && std::isfinite(*number)) return Value{*number};
-    return tl::unexpected(fmt::format("expected true, false, a number or a text in quotes, found {}", kind_of(node)));
+    return wrong(texts::want_value(kind_of(node)));
   });
 }
 
 std::optional<std::int64_t> Table::integer_if(std::string_view key, Range<std::int64_t> range) const {
-  return get<std::int64_t>(key, [&](const toml::node& node) -> tl::expected<std::int64_t, std::string> {
+  return get<std::int64_t>(key, [&](const toml::node& node) -> Or<std::int64_t> {
     const auto* number = node.as_integer();
-    if (number == nullptr) return tl::unexpected(fmt::format("expected an integer, found {}", kind_of(node)));
+    if (number == nullptr) return wrong(texts::want_integer(kind_of(node)));
     if (number->get() >= range.min && number->get() <= range.max) return number->get();
-    return tl::unexpected(fmt::format("{} is out of range; expected {}", number->get(), range_words(range)));
+    return wrong(texts::out_of_range(number->get(), range_words(range)));
   });
 }
 
@@ -386,12 +395,12 @@ std::int64_t Table::integer_or(std::string_view key, std::int64_t fallback, Rang
 }
 
 std::optional<double> Table::number_if(std::string_view key, Range<double> range) const {
-  return get<double>(key, [&](const toml::node& node) -> tl::expected<double, std::string> {
+  return get<double>(key, [&](const toml::node& node) -> Or<double> {
     const auto number = node.value<double>();
-    if (!node.is_number() || !number) return tl::unexpected(fmt::format("expected a number, found {}", kind_of(node)));
-    if (!std::isfinite(*number)) return tl::unexpected(std::string{"expected a finite number"});
+    if (!node.is_number() || !number) return wrong(texts::want_number(kind_of(node)));
+    if (!std::isfinite(*number)) return wrong(texts::want_finite());
     if (*number >= range.min && *number <= range.max) return *number;
-    return tl::unexpected(fmt::format("{} is out of range; expected {}", *number, range_words(range)));
+    return wrong(texts::out_of_range(*number, range_words(range)));
   });
 }
 
@@ -404,15 +413,15 @@ double Table::number_or(std::string_view key, double fallback, Range<double> ran
 }
 
 std::optional<Millis> Table::duration_if(std::string_view key, Range<Millis> range) const {
-  return get<Millis>(key, [&](const toml::node& node) -> tl::expected<Millis, std::string> {
+  return get<Millis>(key, [&](const toml::node& node) -> Or<Millis> {
     const auto* text = node.as_string();
     if (text == nullptr) {
-      return tl::unexpected(fmt::format("expected a duration in quotes, as in \"5s\", found {}", kind_of(node)));
+      return wrong(texts::want_duration(kind_of(node)));
     }
     const auto parsed = parse_duration(text->get());
-    if (!parsed) return tl::unexpected(parsed.error().message);
+    if (!parsed) return wrong(texts::not_a_duration(text->get()));
     if (*parsed >= range.min && *parsed <= range.max) return *parsed;
-    return tl::unexpected(fmt::format("{} is out of range; expected {}", text->get(), range_words(range)));
+    return wrong(texts::out_of_range(text->get(), range_words(range)));
   });
 }
 
@@ -425,16 +434,16 @@ Millis Table::duration_or(std::string_view key, Millis fallback, Range<Millis> r
 }
 
 std::optional<std::size_t> Table::choice_if(std::string_view key, std::span<const std::string_view> words) const {
-  return get<std::size_t>(key, [&](const toml::node& node) -> tl::expected<std::size_t, std::string> {
+  return get<std::size_t>(key, [&](const toml::node& node) -> Or<std::size_t> {
     const auto* text = node.as_string();
     const auto found = text == nullptr ? words.end() : std::find(words.begin(), words.end(), text->get());
     if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
-    auto message = fmt::format("expected one of \"{}\"", fmt::join(words, "\", \""));
+    auto message = texts::want_one_of(fmt::format("\"{}\"", fmt::join(words, "\", \"")));
     if (text != nullptr) {
       const std::vector<std::string> known(words.begin(), words.end());
-      if (const auto near = nearest(text->get(), known)) message += fmt::format("; did you mean \"{}\"?", *near);
+      if (const auto near = nearest(text->get(), known)) message = texts::perhaps_quoted(message, *near);
     }
-    return tl::unexpected(std::move(message));
+    return wrong(std::move(message));
   });
 }
 
@@ -448,7 +457,7 @@ std::size_t Table::choice_or(std::string_view key, std::size_t fallback,
 }
 
 std::vector<double> Table::numbers_or(std::string_view key) const {
-  return get<std::vector<double>>(key, [](const toml::node& node) -> tl::expected<std::vector<double>, std::string> {
+  return get<std::vector<double>>(key, [](const toml::node& node) -> Or<std::vector<double>> {
            std::vector<double> out;
            if (const auto* array = node.as_array()) {
              for (const auto& element : *array) {
@@ -457,13 +466,13 @@ std::vector<double> Table::numbers_or(std::string_view key) const {
              }
              if (out.size() == array->size()) return out;
            }
-           return tl::unexpected(std::string{"expected an array of numbers, as [1, 2.5]"});
+           return wrong(texts::want_numbers());
          }).value_or(std::vector<double>{});
 }
 
 std::vector<std::string> Table::texts_or(std::string_view key) const {
   using Texts = std::vector<std::string>;
-  return get<Texts>(key, [](const toml::node& node) -> tl::expected<Texts, std::string> {
+  return get<Texts>(key, [](const toml::node& node) -> Or<Texts> {
            Texts out;
            if (const auto* array = node.as_array()) {
              for (const auto& element : *array) {
@@ -471,13 +480,13 @@ std::vector<std::string> Table::texts_or(std::string_view key) const {
              }
              if (out.size() == array->size()) return out;
            }
-           return tl::unexpected(std::string{"expected an array of strings, as [\"a\", \"b\"]"});
+           return wrong(texts::want_strings());
          }).value_or(Texts{});
 }
 
 std::vector<std::pair<double, double>> Table::pairs_or(std::string_view key) const {
   using Pairs = std::vector<std::pair<double, double>>;
-  return get<Pairs>(key, [](const toml::node& node) -> tl::expected<Pairs, std::string> {
+  return get<Pairs>(key, [](const toml::node& node) -> Or<Pairs> {
            Pairs out;
            const auto* array = node.as_array();
            for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
@@ -489,37 +498,32 @@ std::vector<std::pair<double, double>> Table::pairs_or(std::string_view key) con
              out.emplace_back(*x, *y);
            }
            if (array != nullptr && out.size() == array->size()) return out;
-           return tl::unexpected(std::string{"expected pairs of numbers, as [[0, 0], [320, 0], [320, 240]]"});
+           return wrong(texts::want_pairs());
          }).value_or(Pairs{});
 }
 
 Secret Table::secret_or(std::string_view key) const {
-  return get<Secret>(key, [](const toml::node& node) -> tl::expected<Secret, std::string> {
-           constexpr std::string_view kExpected =
-               "expected { credential = \"name\" } or { file = \"/path\" }; a secret is never written into the config";
+  return get<Secret>(key, [](const toml::node& node) -> Or<Secret> {
            const auto* table = node.as_table();
-           if (table == nullptr || table->size() != 1) return tl::unexpected(std::string{kExpected});
+           if (table == nullptr || table->size() != 1) return wrong(texts::want_secret());
            fs::path file;
            if (const auto* name = table->get_as<std::string>("credential")) {
              const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
              if (directory == nullptr || name->get().find('/') != std::string::npos) {
-               return tl::unexpected(fmt::format("credential '{}' was not passed to this process; add "
-                                                 "LoadCredential={}:/path to the unit, or use {{ file = \"/path\" }}",
-                                                 name->get(), name->get()));
+               return wrong(texts::no_credential(name->get()));
              }
              file = fs::path{directory} / name->get();
            } else if (const auto* path = table->get_as<std::string>("file")) {
              file = path->get();
              struct stat info {};
              if (stat(file.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-               return tl::unexpected(fmt::format("{} may be read by others than its owner; run: chmod 600 {}",
-                                                 file.string(), file.string()));
+               return wrong(texts::secret_is_open(file.string()));
              }
            } else {
-             return tl::unexpected(std::string{kExpected});
+             return wrong(texts::want_secret());
            }
            auto text = read_file(file, kMaxSecretBytes);
-           if (!text) return tl::unexpected(fmt::format("{}: {}", file.string(), text.error().message));
+           if (!text) return wrong(texts::at(file.string(), text.error()));
            while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
            return Secret{std::move(*text)};
          }).value_or(Secret{});
@@ -528,24 +532,23 @@ Secret Table::secret_or(std::string_view key) const {
 Table Table::table(std::string_view key) const {
   const auto path = join_path(path_, key);
   const auto child = get<const toml::table*>(key, [](const toml::node& node)
-                                                     -> tl::expected<const toml::table*, std::string> {
+                                                     -> Or<const toml::table*> {
     if (const auto* table = node.as_table()) return table;
-    return tl::unexpected(fmt::format("expected a table, found {}", kind_of(node)));
+    return wrong(texts::want_table(kind_of(node)));
   });
   return state_->open(child.value_or(nullptr), path);
 }
 
 std::vector<Table> Table::tables(std::string_view key) const {
   using Nodes = std::vector<const toml::table*>;
-  const auto found = get<Nodes>(key, [&](const toml::node& node) -> tl::expected<Nodes, std::string> {
+  const auto found = get<Nodes>(key, [&](const toml::node& node) -> Or<Nodes> {
     Nodes nodes;
     const auto* array = node.as_array();
     for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
       if (const auto* table = array->get(i)->as_table()) nodes.push_back(table);
     }
     if (array != nullptr && nodes.size() == array->size()) return nodes;
-    return tl::unexpected(fmt::format("expected an array of tables, written as [[{}]], found {}", join_path(path_, key),
-                                      kind_of(node)));
+    return wrong(texts::want_tables(join_path(path_, key), kind_of(node)));
   }).value_or(Nodes{});
   std::vector<Table> out;
   for (std::size_t i = 0; i < found.size(); ++i) {
@@ -569,12 +572,12 @@ std::vector<std::string> Table::keys() const {
 
 Table Table::root() const { return Table{state_, &state_->root, ""}; }
 
-void Table::error(std::string_view key, std::string message) const {
+void Table::error(std::string_view key, Text message) const {
   const auto* node = key.empty() ? nullptr : state_->ask(node_, key);
   const auto path = key.empty() ? path_ : join_path(path_, key);
   if (node != nullptr && state_->failed.contains(node)) return;  // what it said before is the cause
   state_->note(node != nullptr ? node->source() : state_->where(node_),
-               path.empty() ? std::move(message) : fmt::format("{}: {}", path, message));
+               texts::at(path, message));
 }
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {

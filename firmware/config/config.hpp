@@ -25,10 +25,10 @@ struct Diagnostic {
   std::string file;
   std::uint32_t line = 0;    ///< from 1; 0 where the file as a whole is meant
   std::uint32_t column = 0;  ///< from 1, in characters
-  std::string message;       ///< what is wrong and what is expected
+  Text message;              ///< what is wrong and what is expected
 
   /// "hamlet.toml:12:8: …"
-  [[nodiscard]] std::string to_string() const;
+  [[nodiscard]] std::string to_string(Lang lang = Lang::en) const;
   friend bool operator==(const Diagnostic&, const Diagnostic&) = default;
 };
 
@@ -150,7 +150,8 @@ class Table {
   [[nodiscard]] std::vector<std::string> keys() const;
 
   /// Notes a room's own finding at `key` (or at the table itself where the key is empty or absent).
-  void error(std::string_view key, std::string message) const;
+  /// The sentence stands in the room's texts.hpp, in both languages.
+  void error(std::string_view key, Text message) const;
 
  private:
   friend class Document;

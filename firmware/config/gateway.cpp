@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "firmware/config/texts.hpp"
+
 namespace hamlet::config {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr std::size_t kMaxSocketPath = 107;
 
 std::filesystem::path absolute_path(const Table& table, std::string_view key, const std::filesystem::path& fallback) {
   std::filesystem::path path = table.text_or(key, fallback.string());
-  if (!path.is_absolute()) table.error(key, "expected a path from the root, as in \"/var/lib/hamlet\"");
+  if (!path.is_absolute()) table.error(key, texts::want_absolute());
   return path;
 }
 
@@ -20,20 +22,20 @@ Gateway read_gateway(const Table& root) {
   Gateway out;
   const auto table = root.table("gateway");
   if (!table.exists()) {
-    root.error("gateway", "the table [gateway] is missing; it says who this box is: id and division");
+    root.error("gateway", texts::no_gateway());
   } else {
     out.id = table.id("id");
     out.division = table.text_or("division", "");
     out.path = table.texts_or("path");
     if (out.division.empty() == out.path.empty()) {
-      table.error("division", "give either division = \"12 digits\" or path = [\"county\", \"town\", \"village\"]");
+      table.error("division", texts::division_or_path());
     }
   }
   out.name = table.both_or("name", Text{out.id, out.id});
   out.state_dir = absolute_path(table, "state_dir", out.state_dir);
   out.run_dir = absolute_path(table, "run_dir", out.run_dir);
   if (out.control_socket().string().size() > kMaxSocketPath) {
-    table.error("run_dir", "the path is too long for a Unix socket; with /control.sock it must fit in 107 bytes");
+    table.error("run_dir", texts::run_dir_too_long());
   }
   out.trust_clock = table.flag_or("trust_clock", false);
   out.start_eyes = table.flag_or("start_eyes", true);

@@ -1,6 +1,8 @@
 #include "firmware/ctl/invocation.hpp"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -17,6 +19,35 @@ namespace {
 
 constexpr std::int64_t kMaxLimit = 100'000;
 constexpr std::int64_t kMaxOccurrence = 1'000'000'000'000;
+
+// "Z", "+08:00", "-05:30"
+bool is_zone(std::string_view text) {
+  if (text == "Z") return true;
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':') return false;
+  const auto number = [&](std::size_t at) { return (text[at] - '0') * 10 + text[at + 1] - '0'; };
+  const auto digits = {text[1], text[2], text[4], text[5]};
+  const bool all = std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return all && number(1) <= 14 && number(4) <= 59;
+}
+
+// "2h", "7d": so long ago. "2026-11-20", "2026-11-20T08:30": Beijing time.
+std::optional<When> parse_when(const std::string& word) {
+  if (const auto age = parse_duration(word)) return When{*age};
+  constexpr std::array kForms{"%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"};
+  for (const auto* form : kForms) {
+    std::tm parts{};
+    const auto* end = ::strptime(word.c_str(), form, &parts);
+    if (end == nullptr || *end != '\0') continue;
+    const std::chrono::year_month_day day{std::chrono::year{parts.tm_year + 1900},
+                                          std::chrono::month{static_cast<unsigned>(parts.tm_mon + 1)},
+                                          std::chrono::day{static_cast<unsigned>(parts.tm_mday)}};
+    if (!day.ok()) return {};
+    const auto time = std::chrono::sys_days{day} + std::chrono::hours{parts.tm_hour - 8} +
+                      std::chrono::minutes{parts.tm_min} + std::chrono::seconds{parts.tm_sec};
+    return When{{}, WallTime{time}};
+  }
+  return {};
+}
 
 // CLI11's help in our words, with columns that hold for wide characters.
 class HelpFormatter final : public CLI::Formatter {
@@ -95,6 +126,10 @@ class CommandLine {
     } catch (const CLI::Error& error) {
       const auto words = say(lang_, Say::usage_error, explain(error));
       return end(kUsage, say(lang_, Say::error_line, words) + '\n' + say(lang_, Say::see_help, chosen_name()) + '\n');
+    }
+    if (!choose_range()) {
+      return end(kUsage, say(lang_, Say::error_line, say(lang_, Say::usage_error, text(Say::range_or_unsent))) + '\n' +
+                             say(lang_, Say::see_help, chosen_name()) + '\n');
     }
     out_.since = parse_duration(since_).value_or(Millis{0});
     return out_;
@@ -178,12 +213,42 @@ class CommandLine {
 
   void add_config_verbs() {
     verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
-    verb(app_, "journal", Say::verb_journal, Verb::journal);
+    add_journal_verbs();
     verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
     auto* config = verb(app_, "config", Say::verb_config, Verb::config_check);
     config->require_subcommand(1);
-    auto* check = verb(*config, "check", Say::verb_config_check, Verb::config_check);
-    check->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* inner = verb(*config, "check", Say::verb_config_check, Verb::config_check);
+    inner->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* backtest = verb(app_, "backtest", Say::verb_backtest, Verb::backtest);
+    backtest->add_option("--csv", out_.csv, text(Say::opt_csv))->type_name(text(Say::meta_file))->required();
+    backtest->add_option("--point", out_.point, text(Say::arg_point))
+        ->type_name(text(Say::meta_id))
+        ->required()
+        ->check(check([](const std::string& word) { return is_point_name(word); }, Say::not_a_point));
+    backtest->add_option("--zone", out_.zone, with_default(Say::opt_zone, out_.zone))
+        ->type_name("+08:00")
+        ->check(check([](const std::string& word) { return is_zone(word); }, Say::not_a_zone));
+    backtest->add_flag("--summary", out_.summary, text(Say::opt_summary));
+  }
+
+  void add_journal_verbs() {
+    auto* journal = verb(app_, "journal", Say::verb_journal, Verb::journal);
+    verb(*journal, "stat", Say::verb_journal_stat, Verb::journal_stat);
+    verb(*journal, "check", Say::verb_journal_check, Verb::journal_check);
+    auto* out = verb(*journal, "export", Say::verb_journal_export, Verb::journal_export);
+    out->add_option("--to", out_.to, text(Say::opt_to))->type_name(text(Say::meta_path))->required();
+    out->add_flag("--unsent", unsent_, text(Say::opt_unsent));
+    const auto is_when = [](const std::string& word) { return parse_when(word).has_value(); };
+    out->add_option("--since", from_, text(Say::opt_from))->type_name(text(Say::meta_when))->check(check(is_when, Say::not_a_time));
+    out->add_option("--until", until_, text(Say::opt_until))->type_name(text(Say::meta_when))->check(check(is_when, Say::not_a_time));
+  }
+
+  // What the options of `journal export` mean together. False where they contradict each other.
+  bool choose_range() {
+    if (from_.empty()) return until_.empty();
+    if (unsent_) return false;
+    out_.range = {*parse_when(from_), until_.empty() ? When{} : *parse_when(until_)};
+    return true;
   }
 
   // Every kind of probe is a verb of its own below `probe`; it writes what it is given into out_.probe.
@@ -297,6 +362,9 @@ class CommandLine {
   Invocation out_;
   std::string since_ = "0s";
   std::string lang_word_;
+  std::string from_;
+  std::string until_;
+  bool unsent_ = false;
 };
 
 }  // namespace

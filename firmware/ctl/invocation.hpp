@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -13,7 +14,9 @@
 
 namespace hamlet::ctl {
 
-enum class Verb { status, points, readings, events, alarms, alarm_ack, cameras, journal, uplink, config_check, probe };
+enum class Verb {
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
+  backtest, probe };
 
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.
 struct ProbeAsked {
@@ -30,6 +33,13 @@ struct ProbeAsked {
   bool list_profiles = false;
 };
 
+/// A point in time as it was asked for: an age, or Beijing time.
+struct When {
+  Millis age{};
+  std::optional<WallTime> at{};
+  [[nodiscard]] WallTime as_of(WallTime now) const { return at.value_or(now - age); }
+};
+
 /// What the technician asked for, parsed and checked.
 struct Invocation {
   Verb verb = Verb::status;
@@ -38,12 +48,17 @@ struct Invocation {
   bool json = false;
   Lang lang = Lang::en;
 
-  std::string point;                       ///< of readings
+  std::string point;                       ///< of readings and backtest
   std::string source;                      ///< of events; empty: all
   Millis since{};                          ///< of readings and events: an age
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  std::filesystem::path csv;               ///< of backtest; "-": standard input
+  std::string zone = "Z";                  ///< of backtest: of times that name none
+  bool summary = false;                    ///< of backtest
+  std::filesystem::path to;                ///< of journal export: a folder
+  std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
   ProbeAsked probe;
 };
 

@@ -2,6 +2,7 @@
 
 #include "firmware/config/config.hpp"
 #include "firmware/ctl/texts.hpp"
+#include "sync/journal/figures.hpp"
 #include "sync/journal/reader.hpp"
 
 namespace hamlet::ctl {
@@ -9,23 +10,6 @@ namespace {
 
 using control::Failure;
 using nlohmann::json;
-
-json to_json(const journal::Stat& stat) {
-  json lanes = json::object();
-  for (const auto lane : contract::kLanes) {
-    const auto& figures = stat.lanes.at(contract::index(lane));
-    lanes[std::string{contract::to_string(lane)}] = {
-        {"first", figures.first}, {"last", figures.last}, {"waiting", figures.waiting}, {"unsent", figures.unsent}};
-  }
-  json out{{"epoch", stat.epoch},
-           {"boot", stat.boot},
-           {"window_ms", stat.window.count()},
-           {"file_bytes", stat.file_bytes},
-           {"media_bytes", stat.media_bytes},
-           {"lanes", std::move(lanes)}};
-  if (!stat.last_failure.empty()) out["failure"] = stat.last_failure;
-  return out;
-}
 
 // The unit as the config gives it; the journal does not keep it.
 std::string unit_of(const std::filesystem::path& config, const std::string& point) {
@@ -40,7 +24,20 @@ std::string unit_of(const std::filesystem::path& config, const std::string& poin
   return {};
 }
 
-Failure explain(const Error& error, const std::filesystem::path& state_dir) {
+Result<json> read(journal::Reader& reader, const Invocation& asked, WallTime since) {
+  const auto limit = static_cast<std::size_t>(asked.limit);
+  const auto under = [](const char* key) { return [key](json list) { return json{{key, std::move(list)}}; }; };
+  if (asked.verb == Verb::events) return reader.events(asked.source, since, limit).map(under("events"));
+  if (asked.verb == Verb::alarms) return reader.alarms().map(under("alarms"));
+  if (asked.verb == Verb::journal) return reader.stat().map([](const journal::Stat& stat) { return journal::to_json(stat); });
+  return reader.readings(asked.point, since, limit).map([&](json list) {
+    return json{{"point", asked.point}, {"unit", unit_of(asked.config, asked.point)}, {"readings", std::move(list)}};
+  });
+}
+
+}  // namespace
+
+Failure explain_unreadable(const Error& error, const std::filesystem::path& state_dir) {
   const auto both = [&](Say id) {
     return Failure{error.code, {say(Lang::zh, id, state_dir.string()), say(Lang::en, id, state_dir.string())}};
   };
@@ -49,25 +46,12 @@ Failure explain(const Error& error, const std::filesystem::path& state_dir) {
   return error;
 }
 
-Result<json> read(journal::Reader& reader, const Invocation& asked, WallTime since) {
-  const auto limit = static_cast<std::size_t>(asked.limit);
-  const auto under = [](const char* key) { return [key](json list) { return json{{key, std::move(list)}}; }; };
-  if (asked.verb == Verb::events) return reader.events(asked.source, since, limit).map(under("events"));
-  if (asked.verb == Verb::alarms) return reader.alarms().map(under("alarms"));
-  if (asked.verb == Verb::journal) return reader.stat().map(to_json);
-  return reader.readings(asked.point, since, limit).map([&](json list) {
-    return json{{"point", asked.point}, {"unit", unit_of(asked.config, asked.point)}, {"readings", std::move(list)}};
-  });
-}
-
-}  // namespace
-
 tl::expected<json, Failure> read_journal_at_rest(const Invocation& asked, const std::filesystem::path& state_dir,
                                                  const Clock& clock) {
   auto reader = journal::Reader::open(state_dir);
-  if (!reader) return tl::unexpected(explain(reader.error(), state_dir));
+  if (!reader) return tl::unexpected(explain_unreadable(reader.error(), state_dir));
   auto result = read(**reader, asked, clock.wall() - asked.since);
-  if (!result) return tl::unexpected(explain(result.error(), state_dir));
+  if (!result) return tl::unexpected(explain_unreadable(result.error(), state_dir));
   return std::move(*result);
 }
 

@@ -15,4 +15,7 @@ namespace hamlet::ctl {
 [[nodiscard]] tl::expected<nlohmann::json, control::Failure> read_journal_at_rest(
     const Invocation& asked, const std::filesystem::path& state_dir, const Clock& clock);
 
+/// Why a journal could not be read, and what to do, in both languages.
+[[nodiscard]] control::Failure explain_unreadable(const Error& error, const std::filesystem::path& state_dir);
+
 }  // namespace hamlet::ctl

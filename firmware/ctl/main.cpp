@@ -5,16 +5,23 @@
 
 #include "firmware/control/client.hpp"
 #include "firmware/core/clock.hpp"
-#include "firmware/ctl/check_config.hpp"
+#include "firmware/ctl/backtest.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
+#include "firmware/ctl/journal_tools.hpp"
 #include "firmware/ctl/probe.hpp"
 #include "firmware/ctl/run.hpp"
+#include "firmware/daemon/settings.hpp"
 
 namespace {
 
 std::string get_env(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
   return value == nullptr ? "" : value;
+}
+
+std::vector<hamlet::config::Diagnostic> check_config(const std::filesystem::path& file) {
+  auto settings = hamlet::daemon::read_settings(file);
+  return settings ? std::vector<hamlet::config::Diagnostic>{} : std::move(settings).error();
 }
 
 }  // namespace
@@ -31,7 +38,10 @@ int main(int argc, char** argv) {
       .read_journal = [&clock](
                           const auto& asked,
                           const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },
-      .check_config = hamlet::ctl::check_config,
+      .work_on_journal = [&clock](const auto& asked, const auto& gateway,
+                                  const auto& tell) { return hamlet::ctl::work_on_journal(asked, gateway, clock, tell); },
+      .check_config = check_config,
+      .backtest = hamlet::ctl::backtest,
       .probe = [](const auto& asked) { return hamlet::ctl::probe(asked, {std::cin, std::cout, std::cerr}); },
   };
   return hamlet::ctl::run({argv + 1, argv + argc}, world);

@@ -116,7 +116,7 @@ class ModbusProbe {
     auto all = json::array();
     for (const auto& id : modbus::known_profiles()) {
       const auto profile = modbus::load_profile(id);
-      const Text name = profile ? profile->name : Text{profile.error().message, profile.error().message};
+      const Text name = profile ? profile->name : profile.error();
       all.push_back({{"id", id}, {"zh", name.zh}, {"en", name.en}});
       table.add({id, name.in(asked_.lang)});
     }
@@ -134,7 +134,7 @@ class ModbusProbe {
     settings_ = modbus::read_bus(document.root());
     if (!serial) settings_.framing = modbus::Framing::tcp;
     if (document.ok()) return true;
-    complain(document.diagnostics().front().message, kUsage);
+    complain(document.diagnostics().front().message.in(asked_.lang), kUsage);
     return false;
   }
 
@@ -175,7 +175,7 @@ class ModbusProbe {
 
   int read_device() {
     const auto profile = modbus::load_profile(what_.profile);
-    if (!profile) return complain(profile.error().message, kFailed);
+    if (!profile) return complain(profile.error().in(asked_.lang), kFailed);
     unit_ = what_.unit == 0 ? profile->unit : static_cast<std::uint8_t>(what_.unit);
     std::vector<modbus::Point> points;
     for (const auto& info : profile->infos) {

@@ -38,9 +38,13 @@ std::string_view wire_name(Verb verb) {
       return "journal";
     case Verb::uplink:
       return "uplink";
+    case Verb::journal_stat:
+    case Verb::journal_check:
+    case Verb::journal_export:
     case Verb::config_check:
+    case Verb::backtest:
     case Verb::probe:
-      break;  // asks nobody
+      break;  // ask nobody
   }
   return "";
 }
@@ -48,6 +52,10 @@ std::string_view wire_name(Verb verb) {
 // Whether the journal alone can answer.
 bool is_journaled(Verb verb) {
   return verb == Verb::readings || verb == Verb::events || verb == Verb::alarms || verb == Verb::journal;
+}
+
+bool is_on_files(Verb verb) {
+  return verb == Verb::journal_stat || verb == Verb::journal_check || verb == Verb::journal_export;
 }
 
 json wire_args(const Invocation& asked) {
@@ -72,7 +80,11 @@ std::string dump(const json& value) {
 json to_json(const std::vector<config::Diagnostic>& diagnostics, const std::string& file) {
   json list = json::array();
   for (const auto& wrong : diagnostics) {
-    list.push_back({{"file", wrong.file}, {"line", wrong.line}, {"column", wrong.column}, {"message", wrong.message}});
+    list.push_back({{"file", wrong.file},
+                    {"line", wrong.line},
+                    {"column", wrong.column},
+                    {"message", wrong.message.en},
+                    {"text", {{"zh", wrong.message.zh}, {"en", wrong.message.en}}}});
   }
   return {{"file", file}, {"ok", diagnostics.empty()}, {"diagnostics", std::move(list)}};
 }
@@ -84,6 +96,8 @@ class Run {
 
   int carry_out() {
     if (asked_.verb == Verb::config_check) return check_config();
+    if (asked_.verb == Verb::backtest) return world_.backtest(asked_, world_.out, world_.err);
+    if (is_on_files(asked_.verb)) return work_on_journal();
     if (asked_.verb == Verb::probe) return world_.probe(asked_);
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (result) return present(*result);
@@ -147,6 +161,30 @@ class Run {
     words(Say::offline_failed, printable(failure.text.in(asked_.lang)));
     if (failure.code == Errc::denied) return report("denied", failure.text, kDenied);
     return report("unreachable", unreachable, kUnreachable);
+  }
+
+  int work_on_journal() const {
+    const auto document = config::Document::load(asked_.config);
+    std::uint64_t told = 0;
+    const auto tell = [&](std::uint64_t done, std::uint64_t total) {
+      constexpr std::uint64_t kRecords = 100'000;
+      const auto step = total > 0 ? done * 10 / total : done / kRecords;
+      if (step <= told) return;
+      told = step;
+      if (total > 0) {
+        words(Say::percent_done, step * 10);
+      } else {
+        words(Say::records_done, done);
+      }
+    };
+    const auto result = world_.work_on_journal(asked_, config::read_gateway(document.root()), tell);
+    if (!result) {
+      const auto& failure = result.error();
+      const bool denied = failure.code == Errc::denied;
+      return complain(denied ? "denied" : control::to_string(failure.code), failure.text, denied ? kDenied : kFailed);
+    }
+    const auto code = present(*result);
+    return result->value("ok", true) ? code : kFailed;
   }
 
   // Where the config says; its default where the config cannot be read.

@@ -9,6 +9,7 @@
 #include <tl/expected.hpp>
 
 #include "firmware/config/config.hpp"
+#include "firmware/config/gateway.hpp"
 #include "firmware/control/client.hpp"
 #include "firmware/core/clock.hpp"
 #include "firmware/ctl/invocation.hpp"
@@ -32,8 +33,14 @@ struct World {
   std::function<tl::expected<nlohmann::json, control::Failure>(const Invocation&,
                                                                const std::filesystem::path& state_dir)>
       read_journal;
+  /// The verbs stat, check and export of `journal`, on its files, whether a daemon runs or not; see journal_tools.hpp.
+  std::function<tl::expected<nlohmann::json, control::Failure>(const Invocation&, const config::Gateway&,
+                                                               const std::function<void(std::uint64_t, std::uint64_t)>&)>
+      work_on_journal;
   /// Everything wrong in a config; empty: nothing.
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
+  /// See backtest.hpp.
+  std::function<int(const Invocation&, std::ostream& out, std::ostream& err)> backtest{};
   /// Carries out `hamlet probe …`, words and all, and returns the exit code; see probe.hpp.
   std::function<int(const Invocation&)> probe;
 };

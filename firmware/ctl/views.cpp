@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::uint64_t kMaxSpanMs = 100ULL * 365 * 86'400'000;
+
 constexpr std::array kLanes{"alarm", "event", "tele", "media"};
 
 std::vector<json> list_at(const json& object, const char* key) {
@@ -84,11 +86,22 @@ class View {
       case Verb::journal:
         journal();
         break;
+      case Verb::journal_stat:
+        journal_stat();
+        break;
+      case Verb::journal_check:
+        journal_check();
+        break;
+      case Verb::journal_export:
+        journal_export();
+        break;
       case Verb::uplink:
         uplink();
         break;
       case Verb::config_check:
         config_check();
+        break;
+      case Verb::backtest:  // shows itself
         break;
       case Verb::probe:
         break;  // shows what it finds as it finds it
@@ -141,6 +154,11 @@ class View {
   void acknowledged();
   void cameras();
   void journal();
+  [[nodiscard]] std::string at_risk() const;
+  [[nodiscard]] std::string written_a_day() const;
+  void journal_stat();
+  void journal_check();
+  void journal_export();
   void uplink();
   void config_check();
 
@@ -221,6 +239,13 @@ void View::points() {
                time_of(point, "ts"), age_of(point, "ts")});
   }
   put(table);
+  for (const auto& point : points) {
+    if (text_at(point, "waits") == "clock") hint(Say::tests_wait, printable(text_at(point, "point")));
+    const auto& detector = member(point, "detector");
+    if (!detector.is_object() || member(detector, "ready") == true) continue;
+    const Millis learned{std::min<std::uint64_t>(count_at(detector, "learned_ms"), 10'000'000'000'000)};
+    hint(Say::detector_learns, printable(text_at(point, "point")), span(lang_, learned), figure(detector, "samples"));
+  }
 }
 
 void View::readings() {
@@ -319,14 +344,50 @@ void View::cameras() {
   put(process);
 }
 
+// What a power cut would cost now.
+std::string View::at_risk() const {
+  const auto& cut = member(result_, "power_cut");
+  const auto records = count_at(cut, "records");
+  const auto readings = count_at(result_, "batch_readings");
+  if (records + readings == 0) return text(Say::nothing_lost);
+  const auto oldest = std::max(count_at(cut, "oldest_ms"), count_at(result_, "batch_ms"));
+  if (oldest == 0) return text(Say::would_lose, records, readings);
+  return text(Say::would_lose_since, records, readings, span(lang_, Millis{std::min<std::uint64_t>(oldest, kMaxSpanMs)}));
+}
+
+std::string View::written_a_day() const {
+  const auto& written = member(result_, "written");
+  if (!written.is_object()) return text(Say::not_metered);
+  const auto uptime = span(lang_, Millis{std::min<std::uint64_t>(count_at(written, "uptime_ms"), kMaxSpanMs)});
+  const auto so_far = bytes(count_at(written, "since_start"));
+  if (!member(written, "per_day").is_number()) return text(Say::written_so_far, uptime, so_far);
+  return text(Say::written_projected, bytes(count_at(written, "per_day")), uptime, so_far);
+}
+
 void View::journal() {
+  const bool live = member(result_, "quota_bytes").is_number();  // of a daemon that runs
+  const auto used = count_at(result_, "file_bytes") + count_at(result_, "media_bytes") + count_at(result_, "aside_bytes");
   auto table = Table::labels();
   table.add({text(Say::epoch), text_at(result_, "epoch")});
   table.add({text(Say::boot), figure(result_, "boot")});
   const auto window = count_at(result_, "window_ms");
   if (window > 0) table.add({text(Say::window), span(lang_, Millis{std::min<std::uint64_t>(window, 300'000)})});
+  if (live) table.add({text(Say::power_cut), at_risk()});
   table.add({text(Say::file_size), bytes(count_at(result_, "file_bytes"))});
   table.add({text(Say::media_size), bytes(count_at(result_, "media_bytes"))});
+  if (const auto aside = count_at(result_, "aside_bytes"); aside > 0)
+    table.add({text(Say::aside), Cell{bytes(aside), Style::attention}});
+  if (const auto older = count_at(result_, "older_unsent"); older > 0)
+    table.add({text(Say::older), text(Say::records_unsent, older)});
+  if (live) {
+    const auto quota = std::max<std::uint64_t>(1, count_at(result_, "quota_bytes"));
+    const auto free = count_at(result_, "free_bytes");
+    const auto floor = count_at(result_, "min_free_bytes");
+    table.add({text(Say::quota), text(Say::used_of, bytes(used), bytes(quota), used / (quota / 100 + 1))});
+    table.add({text(Say::disk_free),
+               Cell{text(Say::free_floor, bytes(free), bytes(floor)), free < floor ? Style::bad : Style::plain}});
+    table.add({text(Say::written_day), written_a_day()});
+  }
   const auto failure = text_at(result_, "failure");
   if (!failure.empty()) table.add({text(Say::failure), Cell{failure, Style::bad}});
   put(table);
@@ -340,6 +401,70 @@ void View::journal() {
   shown_.data += '\n';
   put(lanes);
   if (!failure.empty()) hint(Say::journal_failing);
+}
+
+void View::journal_stat() {
+  Table lanes{{left(Say::lane), right(Say::first), right(Say::last), right(Say::records), right(Say::size), left(Say::oldest)}};
+  for (const auto* name : kLanes) {
+    const auto& lane = member(member(result_, "lanes"), name);
+    const json oldest{{"ts", member(lane, "oldest_ts")}, {"tq", member(lane, "oldest_tq")}};
+    lanes.add({called(Kind::lane, name), figure(lane, "first"), figure(lane, "last"), figure(lane, "records"),
+               bytes(count_at(lane, "bytes")), time_of(oldest, "ts")});
+  }
+  put(lanes);
+  auto table = Table::labels();
+  table.add({text(Say::file_size), bytes(count_at(result_, "file_bytes"))});
+  table.add({text(Say::media_size), bytes(count_at(result_, "media_bytes"))});
+  if (const auto& each = member(result_, "bytes_a_reading"); each.is_number())
+    table.add({text(Say::bytes_a_reading), fmt::format("{:.1f}", each.get<double>())});
+  for (const auto& aside : list_at(result_, "aside")) {
+    table.add({text(Say::aside), Cell{fmt::format("{}  {}", text_at(aside, "file"), bytes(count_at(aside, "bytes"))),
+                                      Style::attention}});
+  }
+  shown_.data += '\n';
+  put(table);
+  if (const auto epochs = list_at(result_, "epochs").size(); epochs > 1) hint(Say::journal_older_records, epochs - 1);
+}
+
+void View::journal_check() {
+  auto table = Table::labels();
+  table.add({text(Say::checked), text(Say::blocks_checked, figure(result_, "records"), figure(result_, "blocks"),
+                                      bytes(count_at(result_, "bytes")))});
+  for (const auto& wrong : list_at(result_, "damaged")) {
+    table.add({text(Say::damage), Cell{fmt::format("{} {}-{} ({}, {})", called(Kind::lane, text_at(wrong, "lane")),
+                                                   figure(wrong, "from"), figure(wrong, "to"), text_at(wrong, "epoch"),
+                                                   text_at(wrong, "why")),
+                                       Style::bad}});
+  }
+  for (const auto& wrong : list_at(result_, "damaged_file"))
+    table.add({text(Say::damage), Cell{value(lang_, wrong), Style::bad}});
+  for (const auto& name : list_at(result_, "pictures_missing"))
+    table.add({text(Say::missing_pictures), Cell{value(lang_, name), Style::bad}});
+  for (const auto& aside : list_at(result_, "aside"))
+    table.add({text(Say::aside), Cell{text_at(aside, "file"), Style::attention}});
+  put(table);
+  hint(member(result_, "ok") == true ? Say::journal_intact : Say::journal_damaged);
+}
+
+void View::journal_export() {
+  const auto folder = text_at(result_, "folder");
+  auto table = Table::labels();
+  table.add({text(Say::folder), folder});
+  std::uint64_t size = count_at(result_, "picture_bytes");
+  for (const auto& file : list_at(result_, "files")) size += count_at(file, "bytes");
+  table.add({text(Say::records), figure(result_, "records")});
+  table.add({text(Say::pictures), figure(result_, "pictures")});
+  table.add({text(Say::size), bytes(size)});
+  if (const auto& times = member(result_, "times"); times.is_object())
+    table.add({text(Say::times), text(Say::range_of, time_of(times, "first"), time_of(times, "last"))});
+  for (const auto& wrong : list_at(result_, "damaged")) {
+    table.add({text(Say::damage), Cell{fmt::format("{} {}-{}", called(Kind::lane, text_at(wrong, "lane")),
+                                                   figure(wrong, "from"), figure(wrong, "to")),
+                                       Style::bad}});
+  }
+  put(table);
+  if (count_at(result_, "records") == 0) hint(Say::export_nothing);
+  hint(Say::export_done, folder);
 }
 
 void View::uplink() {
@@ -371,7 +496,7 @@ void View::config_check() {
   for (const auto& wrong : diagnostics) {
     std::string place = text_at(wrong, "file");
     if (count_at(wrong, "line") > 0) place += fmt::format(":{}:{}", count_at(wrong, "line"), count_at(wrong, "column"));
-    shown_.data += printable(fmt::format("{}: {}", place, text_at(wrong, "message"))) + '\n';
+    shown_.data += printable(fmt::format("{}: {}", place, both_at(asked_.lang, wrong, "text"))) + '\n';
   }
   if (diagnostics.empty()) return hint(Say::config_ok, asked_.config.string());
   hint(Say::config_bad, asked_.config.string(), diagnostics.size());

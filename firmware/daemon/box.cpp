@@ -11,6 +11,7 @@
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/meta.hpp"
 #include "sync/journal/reader.hpp"
+#include "sync/uplink/backlog.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -22,10 +23,14 @@ using nlohmann::json;
 // A tele record holds at most so many readings: about 12 kB as a message.
 constexpr std::size_t kMaxBatch = 200;
 constexpr Millis kClockCheck{5'000};
+constexpr Millis kDetectorsEvery = std::chrono::hours{1};
 constexpr std::size_t kMaxPrimed = 20'000;  // readings
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
+constexpr std::string_view kBaseKey = "meta/base";
+constexpr std::size_t kMaxOldBases = 8;
+constexpr std::string_view kOpenKey = "open/";  // and the event's id
 constexpr const char* kEyesUser = "hamlet-eyes";
 
 // Our own child, or, where systemd starts it, a process of the user hamlet-eyes.
@@ -76,17 +81,24 @@ Status Box::start() {
   journal_->on_committed([this] {
     if (uplink_) uplink_->committed();
   });
+  journal_->on_epoch([this] {
+    if (uplink_) uplink_->epochs_changed();
+  });
+  journal_->set_uplinks(uplink_names());
 
   server_ = std::make_unique<control::Server>(io_, settings_.gateway.control_socket(), verbs_);
   if (auto listening = server_->start(); !listening) return fail(std::move(listening).error().in("control socket"));
 
   running_ = true;
   update_revision();
+  update_base();
   load_command_ids();
+  load_open_events();
+  end_open_events("restart", true);
   open_rooms();
   emit_gateway("start", {{"firmware", HAMLET_VERSION}, {"boot", journal_->boot()}});
   if (!journal_->set_aside().empty()) {
-    log::error("the journal was damaged and was set aside", {{"file", journal_->set_aside()}});
+    log::error("the journal is not what it was", {{"why", journal_->set_aside()}});
     emit_gateway("journal", {{"set_aside", journal_->set_aside()}});
   }
   start_uplink();
@@ -98,13 +110,7 @@ Status Box::start() {
 void Box::open_rooms() {
   if (!detect_) {
     detect_.emplace(settings_.rules, journal_->boot());
-    const auto stored = journal_->load_state("alarm/");
-    if (!stored) log::error("alarms' state cannot be read", {{"why", stored.error().message}});
-    for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
-      if (auto restored = detect_->restore(key, value); !restored) {
-        log::warning("an alarm starts afresh", {{"key", key}, {"why", restored.error().message}});
-      }
-    }
+    restore_detect();
     prime_detect();
   } else {
     detect_->reload(settings_.rules);
@@ -150,6 +156,35 @@ drivers::Memory Box::device_memory() {
               }};
 }
 
+void Box::restore_detect() {
+  for (const char* prefix : {"alarm/", "detect/"}) {
+    const auto stored = journal_->load_state(prefix);
+    if (!stored) log::error("alarms' or detectors' state cannot be read", {{"why", stored.error().message}});
+    for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
+      const auto restored = detect_->restore(key, value);
+      if (restored) continue;
+      if (restored.error().code == Errc::not_found) {
+        journal_->put_state(key, std::nullopt, Urgency::window);
+      } else {
+        log::warning("an alarm or a detector starts afresh", {{"key", key}, {"why", restored.error().message}});
+      }
+    }
+  }
+  detectors_saved_ = clock_.mono();
+}
+
+// Seldom: what a detector knows is 3 kB, and changes with every reading.
+void Box::save_detectors(Urgency urgency) {
+  detectors_saved_ = clock_.mono();
+  for (auto& [key, value] : detect_->save_detectors()) journal_->put_state(std::move(key), std::move(value), urgency);
+}
+
+// What goes by hour or season waits while the clock is unset.
+std::optional<WallTime> Box::certain_time(MonoTime at) const {
+  const auto dated = journal_->date({journal_->boot(), at});
+  return dated.quality == TimeQuality::unsynced ? std::nullopt : std::optional{dated.wall};
+}
+
 // Rates, gaps and stuck sensors are judged by what came before: after a restart in the same boot that is in the journal. What it
 // cannot give costs nothing but a start anew.
 void Box::prime_detect() {
@@ -175,7 +210,7 @@ void Box::prime_detect() {
     past.push_back(std::move(reading));
   }
   std::stable_sort(past.begin(), past.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
-  for (const auto& reading : past) detect_->prime(reading);
+  for (const auto& reading : past) detect_->prime(reading, certain_time(reading.at));
 }
 
 // The last that the county hears of this run is the event gateway/stop.
@@ -185,6 +220,7 @@ void Box::stop_sensing() {
   clock_timer_.cancel();
   drivers_->stop();
   eyes_->stop();
+  save_detectors(Urgency::window);
   emit_gateway("stop", json::object());
   flush_readings();
 }
@@ -236,6 +272,7 @@ Status Box::reload() {
     return fail(Errc::invalid, "[gateway] id, division, path, state_dir and run_dir need a restart; nothing was changed");
   }
   drivers_->stop();
+  end_open_events("reload", false);
   flush_readings();
   if (uplink_) uplink_->stop();
   uplink_.reset();
@@ -247,6 +284,7 @@ Status Box::reload() {
     });
     it = known ? std::next(it) : latest_.erase(it);
   }
+  journal_->set_uplinks(uplink_names());
   update_revision();
   open_rooms();
   start_uplink();
@@ -259,11 +297,32 @@ Status Box::reload() {
 
 void Box::take_readings(std::vector<Reading> readings) {
   for (auto& reading : readings) {
-    auto outcome = detect_->evaluate(std::move(reading));
+    const auto wall = certain_time(reading.at);
+    auto outcome = detect_->evaluate(std::move(reading), wall);
+    take_findings(outcome);
     take_reading(std::move(outcome.reading));
     take_transitions(outcome.transitions);
   }
   arm_tick();
+}
+
+// A reading that the next one shows to be worse than was said, and one that is unusual.
+void Box::take_findings(const detect::Outcome& outcome) {
+  const auto told = [](const Reading& reading, std::string kind, json detail) {
+    detail["point"] = reading.point;
+    detail["v"] = to_json(reading.value);
+    return Event{.source = reading.point.substr(0, reading.point.find('.')),
+                 .kind = std::move(kind),
+                 .phase = Phase::once,
+                 .id = random_hex64(),
+                 .at = reading.at,  // so that `t` is the reading's own time
+                 .detail = std::move(detail)};
+  };
+  if (const auto& worse = outcome.correction) {
+    const auto event = told(*worse, "quality", {{"q", to_string(worse->quality)}, {"why", worse->why}});
+    store(Lane::event, contract::encode_event(event, clock_.mono()), Urgency::window);
+  }
+  if (outcome.anomalous) emit(told(outcome.reading, "anomaly", {{"score", *outcome.score}}));
 }
 
 void Box::take_reading(Reading reading) {
@@ -280,7 +339,7 @@ void Box::take_reading(Reading reading) {
 void Box::flush_readings() {
   if (batch_.empty()) return;
   batch_timer_.cancel();
-  store(Lane::tele, contract::encode_readings(batch_, clock_.mono()), Urgency::now);
+  store(Lane::tele, contract::encode_readings(batch_, clock_.mono(), &journal_->names()), Urgency::now);
   batch_.clear();
 }
 
@@ -323,7 +382,43 @@ void Box::take_observation(cameras::Observation seen, std::string jpeg) {
 void Box::emit(const Event& event) {
   const bool begins = event.phase == Phase::start || event.phase == Phase::once;
   store(Lane::event, contract::encode_event(event, clock_.mono()), begins ? Urgency::now : Urgency::window);
+  track_open(event);
   if (begins) flush_readings();
+}
+
+// In the same turn as the record, so in the same transaction.
+void Box::track_open(const Event& event) {
+  const auto key = fmt::format("{}{}", kOpenKey, event.id);
+  if (event.phase == Phase::start) {
+    open_.insert_or_assign(event.id, Event{.source = event.source, .kind = event.kind, .id = event.id});
+    journal_->put_state(key, json{{"source", event.source}, {"kind", event.kind}}.dump(), Urgency::now);
+  } else if (event.phase == Phase::end && open_.erase(event.id) > 0) {
+    journal_->put_state(key, std::nullopt, Urgency::window);
+  }
+}
+
+void Box::load_open_events() {
+  const auto stored = journal_->load_state(kOpenKey);
+  if (!stored) return log::error("events that were open cannot be read", {{"why", stored.error().message}});
+  for (const auto& [key, value] : *stored) {
+    const auto begun = json::parse(value, nullptr, false);
+    if (!begun.is_object() || !begun.value("source", json{}).is_string() || !begun.value("kind", json{}).is_string()) continue;
+    const auto id = key.substr(kOpenKey.size());
+    open_.insert_or_assign(id, Event{.source = begun["source"], .kind = begun["kind"], .id = id});
+  }
+}
+
+// Whoever began them is gone, and nobody else would end them. What is still so begins again, as a new event.
+void Box::end_open_events(std::string_view why, bool cameras_too) {
+  for (const auto& [id, begun] : std::map{open_}) {
+    auto event = begun;
+    const auto is_camera = [&](const auto& camera) { return camera.id == event.source; };
+    if (!cameras_too && std::any_of(settings_.cameras.begin(), settings_.cameras.end(), is_camera)) continue;
+    event.phase = Phase::end;
+    event.at = clock_.mono();
+    event.detail = {{"why", why}};
+    emit(event);
+  }
 }
 
 void Box::emit_gateway(std::string kind, json detail) {
@@ -365,6 +460,7 @@ void Box::journal_health(Status status) {
 }
 
 void Box::forget_orphans() {
+  if (!old_bases_.empty()) return;  // they have snapshots under the old base too
   for (const auto& id : detect_->orphans()) {
     journal_->put_state(fmt::format("alarm/{}", id), std::nullopt, Urgency::window);
   }
@@ -396,6 +492,8 @@ void Box::check_clock() {
     log::info("clock", {{"change", change->dump()}});
     emit_gateway("time", std::move(*change));
   }
+  if (clock_.mono() - detectors_saved_ >= kDetectorsEvery) save_detectors(Urgency::window);
+  journal_->tend();
   clock_timer_.expires_after(kClockCheck);
   clock_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error && sensing_) check_clock();
@@ -427,16 +525,62 @@ void Box::update_revision() {
   journal_->set_revision(revision_);
 }
 
+// What is retained under a base stays at the broker for ever: where the village moves, it is cleared under the old one. A base of
+// another gateway's id comes with a journal from another box, which may be at work: it is left alone.
+void Box::update_base() {
+  const auto& base = settings_.topics.base();
+  std::string before;
+  if (const auto stored = journal_->load_state(kBaseKey); stored && !stored->empty()) {
+    const auto state = json::parse(stored->front().second, nullptr, false);
+    if (state.is_object()) {
+      before = state.value("base", "");
+      old_bases_ = state.value("old", std::vector<std::string>{});
+    }
+  }
+  if (before == base) return;
+  if (before.ends_with("/" + settings_.gateway.id)) old_bases_.push_back(before);
+  std::erase(old_bases_, base);
+  if (old_bases_.size() > kMaxOldBases) old_bases_.erase(old_bases_.begin());
+  store_base();
+}
+
+void Box::store_base() {
+  journal_->put_state(std::string{kBaseKey}, json{{"base", settings_.topics.base()}, {"old", old_bases_}}.dump(), Urgency::now);
+}
+
+std::vector<std::string> Box::left_behind() const {
+  std::vector<std::string> topics;
+  for (const auto& base : old_bases_) {
+    topics.push_back(base + "/state");
+    topics.push_back(base + "/meta");
+    for (const auto& alarm : detect_->alarms()) topics.push_back(fmt::format("{}/alarm/{}", base, alarm.id));
+    for (const auto& id : detect_->orphans()) topics.push_back(fmt::format("{}/alarm/{}", base, id));
+  }
+  return topics;
+}
+
 uplink::Hooks Box::uplink_hooks() {
   return {.meta = [this] { return uplink::Hooks::Meta{revision_, meta_}; },
           .alarms = [this] { return detect_->alarms(); },
           .gone = [this] { return detect_->orphans(); },
           .cleared = [this] { forget_orphans(); },
+          .left_behind = [this] { return left_behind(); },
+          .left =
+              [this] {
+                old_bases_.clear();
+                store_base();
+                forget_orphans();
+              },
           .health = [this] { return health_json(); },
           .command =
               [this](contract::Command command, std::function<void(json)> reply) {
                 take_command(std::move(command), std::move(reply));
               }};
+}
+
+std::vector<std::string> Box::uplink_names() const {
+  if (!settings_.uplink.enabled) return {};
+  return {std::string{uplink::Backlog::kName}};
 }
 
 void Box::start_uplink() {

@@ -74,13 +74,24 @@ class Box {
   void store(contract::Lane lane, contract::Body body, journal::Urgency urgency);
   void journal_health(Status status);
   void forget_orphans();
+  void restore_detect();
+  void track_open(const Event& event);
+  void load_open_events();
+  void end_open_events(std::string_view why, bool cameras_too);
   void prime_detect();
   [[nodiscard]] drivers::Memory device_memory();
+  void save_detectors(journal::Urgency urgency);
+  void take_findings(const detect::Outcome& outcome);
+  [[nodiscard]] std::optional<WallTime> certain_time(MonoTime at) const;
   void tick();
   void arm_tick();
   void check_clock();
   void update_revision();
+  void update_base();
+  void store_base();
+  [[nodiscard]] std::vector<std::string> left_behind() const;
   [[nodiscard]] uplink::Hooks uplink_hooks();
+  [[nodiscard]] std::vector<std::string> uplink_names() const;
   void start_uplink();
 
   // verbs.cpp: what can be asked
@@ -118,6 +129,7 @@ class Box {
 
   std::unique_ptr<journal::Journal> journal_;
   std::optional<detect::Engine> detect_;
+  MonoTime detectors_saved_{};
   std::unique_ptr<drivers::Drivers> drivers_;
   std::unique_ptr<EyesLink> eyes_;
   std::unique_ptr<uplink::Uplink> uplink_;
@@ -137,6 +149,9 @@ class Box {
   };
   std::map<contract::Lane, Refused> refused_;  // by a full journal; told in a gap event when it works again
   std::string journal_failure_;
+
+  std::map<std::string, Event, std::less<>> open_;  // by id: events that have begun and not ended; durable
+  std::vector<std::string> old_bases_;              // left, and not cleared yet at the broker
 
   nlohmann::json meta_;
   std::uint64_t revision_ = 0;

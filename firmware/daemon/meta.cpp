@@ -1,52 +1,57 @@
 #include "firmware/daemon/meta.hpp"
 
+#include <algorithm>
+
+#include "firmware/detect/quality.hpp"
+
 namespace hamlet::daemon {
 namespace {
 
 using nlohmann::json;
 
-json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
+json in_both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
 
 json describe(const drivers::PointInfo& point) {
-  json out{{"point", point.point}, {"unit", point.unit}, {"type", drivers::to_string(point.type)}, {"name", both(point.name)}};
+  json out{{"point", point.point}, {"unit", point.unit}, {"type", drivers::to_string(point.type)}, {"name", in_both(point.name)}};
   if (point.min) out["min"] = *point.min;
   if (point.max) out["max"] = *point.max;
   return out;
 }
 
-json describe(const drivers::DeviceInfo& device) {
-  auto points = json::array();
-  for (const auto& point : device.points) points.push_back(describe(point));
-  return {{"id", device.id}, {"driver", device.driver}, {"name", both(device.name)}, {"points", std::move(points)}};
+// What is said of a point's values besides their limits: the names of its tests, and whether the detector watches it.
+json describe(const drivers::PointInfo& point, const std::vector<detect::QualityRule>& rules) {
+  auto out = describe(point);
+  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const auto& each) { return each.point == point.point; });
+  if (rule == rules.end()) return out;
+  out["tests"] = detect::tests_of(*rule);
+  if (rule->anomaly) out["anomaly"] = {{"threshold", rule->anomaly->threshold}};
+  return out;
 }
 
-std::string_view to_word(detect::Condition condition) {
-  switch (condition) {
-    case detect::Condition::above: return "above";
-    case detect::Condition::below: return "below";
-    case detect::Condition::equals: return "equals";
-    case detect::Condition::rise: return "rise";
-    case detect::Condition::fall: return "fall";
-  }
-  return "above";
+json describe(const drivers::DeviceInfo& device, const std::vector<detect::QualityRule>& rules) {
+  auto points = json::array();
+  for (const auto& point : device.points) points.push_back(describe(point, rules));
+  return {{"id", device.id}, {"driver", device.driver}, {"name", in_both(device.name)}, {"points", std::move(points)}};
 }
 
 json describe(const detect::AlarmRule& rule) {
-  return {{"alarm", rule.id},
-          {"point", rule.point},
-          {"condition", to_word(rule.condition)},
-          {"limit", to_json(rule.limit)},
-          {"deadband", rule.deadband},
-          {"severity", to_string(rule.severity)},
-          {"text", both(rule.text)}};
+  json out{{"alarm", rule.id},
+           {"point", rule.point},
+           {"condition", detect::to_string(rule.condition)},
+           {"limit", to_json(rule.limit)},
+           {"deadband", rule.deadband},
+           {"severity", to_string(rule.severity)},
+           {"text", in_both(rule.text)}};
+  if (rule.within > Millis{0}) out["within_ms"] = rule.within.count();  // rise and fall
+  return out;
 }
 
 json describe(const cameras::CameraConfig& camera) {
   auto zones = json::array();
   for (const auto& zone : camera.zones) {
-    zones.push_back({{"id", zone.id}, {"name", both(zone.name)}, {"polygon", zone.polygon}});
+    zones.push_back({{"id", zone.id}, {"name", in_both(zone.name)}, {"polygon", zone.polygon}});
   }
-  json out{{"id", camera.id}, {"name", both(camera.name)}, {"zones", std::move(zones)}};
+  json out{{"id", camera.id}, {"name", in_both(camera.name)}, {"zones", std::move(zones)}};
   if (camera.drawn_on) out["drawn_on"] = {camera.drawn_on->first, camera.drawn_on->second};
   if (!camera.gb28181.empty()) out["gb28181"] = camera.gb28181;
   return out;
@@ -63,8 +68,8 @@ json describe_all(const Things& things) {
 
 json describe(const Settings& settings) {
   auto devices = json::array();
-  for (const auto& device : settings.devices) devices.push_back(describe(device.info));
-  return {{"name", both(settings.gateway.name)},
+  for (const auto& device : settings.devices) devices.push_back(describe(device.info, settings.rules.quality));
+  return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
           {"alarms", describe_all(settings.rules.alarms)},
           {"cameras", describe_all(settings.cameras)}};

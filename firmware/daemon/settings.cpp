@@ -1,6 +1,9 @@
 #include "firmware/daemon/settings.hpp"
 
+#include <map>
 #include <set>
+
+#include "firmware/daemon/settings_texts.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -9,7 +12,11 @@ contract::Topics read_topics(const config::Table& root, const config::Gateway& g
   auto topics = gateway.path.empty() ? contract::Topics::from_division(gateway.division, gateway.id)
                                      : contract::Topics::from_path(gateway.path, gateway.id);
   if (topics) return std::move(*topics);
-  root.table("gateway").error(gateway.path.empty() ? "division" : "path", topics.error().message);
+  if (!gateway.path.empty()) {
+    root.table("gateway").error("path", texts::want_path());
+  } else if (!gateway.division.empty()) {  // reported as missing
+    root.table("gateway").error("division", texts::want_division());
+  }
   return {};
 }
 
@@ -19,7 +26,30 @@ void check_sources(const config::Table& root, const Settings& settings) {
   for (const auto& device : settings.devices) taken.insert(device.info.id);
   const auto cameras = root.tables("camera");
   for (std::size_t i = 0; i < cameras.size() && i < settings.cameras.size(); ++i) {
-    if (taken.contains(settings.cameras[i].id)) cameras[i].error("id", "a device has this id, or it is \"gateway\"");
+    if (taken.contains(settings.cameras[i].id)) cameras[i].error("id", texts::source_taken());
+  }
+}
+
+// A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
+void check_types(const config::Table& root, const Settings& settings) {
+  std::map<std::string_view, drivers::ValueType> types;
+  for (const auto& device : settings.devices) {
+    for (const auto& point : device.info.points) types.emplace(point.point, point.type);
+  }
+  const auto tables = root.tables("alarm");
+  for (std::size_t i = 0; i < tables.size() && i < settings.rules.alarms.size(); ++i) {
+    const auto& rule = settings.rules.alarms[i];
+    const auto found = types.find(rule.point);
+    if (found == types.end()) continue;  // reported as unknown
+    const auto type = found->second;
+    const auto key = detect::to_string(rule.condition);
+    if (rule.condition != detect::Condition::equals) {
+      if (type != drivers::ValueType::number) {
+        tables[i].error(key, texts::limit_needs_numbers(rule.point, drivers::to_string(type)));
+      }
+    } else if (std::holds_alternative<bool>(rule.limit) != (type == drivers::ValueType::boolean)) {
+      tables[i].error(key, texts::equals_other_type(rule.point, drivers::to_string(type)));
+    }
   }
 }
 
@@ -42,6 +72,7 @@ tl::expected<Settings, std::vector<config::Diagnostic>> read_settings(const std:
   out.rules = detect::read_rules(root, points);
   out.cameras = cameras::read_cameras(root);
   check_sources(root, out);
+  check_types(root, out);
   document.finish();
   if (!document.ok()) return tl::unexpected(std::vector(document.diagnostics().begin(), document.diagnostics().end()));
   return out;

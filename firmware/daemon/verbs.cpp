@@ -8,6 +8,7 @@
 #include "firmware/control/args.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/texts.hpp"
+#include "sync/journal/figures.hpp"
 #include "sync/journal/reader.hpp"
 
 namespace hamlet::daemon {
@@ -110,6 +111,13 @@ json Box::points_json() const {
   for (const auto& device : drivers_->devices()) {
     for (const auto& point : device.points) {
       json row{{"point", point.point}, {"name", both(point.name)}, {"unit", point.unit}, {"value", nullptr}, {"q", "missing"}};
+      if (const auto state = detect_->point_state(point.point)) {
+        row["tests"] = state->tests;
+        if (state->waits_for_clock) row["waits"] = "clock";
+        if (const auto& detector = state->detector) {
+          row["detector"] = {{"samples", detector->samples}, {"learned_ms", detector->time.count()}, {"ready", detector->ready}};
+        }
+      }
       const auto latest = latest_.find(point.point);
       if (latest == latest_.end()) {
         row["why"] = "no-reading-yet";
@@ -130,19 +138,9 @@ json Box::points_json() const {
 }
 
 json Box::journal_json() const {
-  const auto stat = journal_->stat();
-  json out{{"epoch", stat.epoch},
-           {"boot", stat.boot},
-           {"window_ms", stat.window.count()},
-           {"file_bytes", stat.file_bytes},
-           {"media_bytes", stat.media_bytes}};
-  if (!stat.last_failure.empty()) out["failure"] = stat.last_failure;
-  for (const auto lane : contract::kLanes) {
-    const auto& of = stat.lanes.at(contract::index(lane));
-    out["lanes"][std::string{contract::to_string(lane)}] = {
-        {"first", of.first}, {"last", of.last}, {"waiting", of.waiting}, {"unsent", of.unsent}};
-  }
+  auto out = journal::to_json(journal_->stat());
   out["batch_readings"] = batch_.size();
+  if (!batch_.empty()) out["batch_ms"] = std::max<std::int64_t>(0, (clock_.mono() - batch_.front().at).count());
   return out;
 }
 
@@ -185,6 +183,12 @@ json Box::status_json() const {
     unsent += lane.unsent;
     waiting += lane.waiting;
   }
+  std::size_t ready = 0;
+  std::size_t learning = 0;
+  for (const auto& rule : settings_.rules.quality) {
+    const auto state = detect_->point_state(rule.point);
+    if (state && state->detector) ++(state->detector->ready ? ready : learning);
+  }
   std::size_t active = 0;
   std::size_t unacked = 0;
   for (const auto& alarm : detect_->alarms()) {
@@ -204,6 +208,7 @@ json Box::status_json() const {
           {"problems", problems},
           {"devices", {{"up", count_state(devices, "up")}, {"down", count_state(devices, "down")}}},
           {"cameras", {{"up", count_state(eyes["cameras"], "up")}, {"down", count_state(eyes["cameras"], "down")}}},
+          {"detectors", {{"ready", ready}, {"learning", learning}}},
           {"alarms", {{"unacked", unacked}, {"active", active}}},
           {"uplink", {{"state", uplink.value("state", "")}, {"broker", uplink.value("broker", "")}}},
           {"journal", {{"unsent", unsent}, {"waiting", waiting}, {"file_bytes", stat.file_bytes}}}};
@@ -294,7 +299,7 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
   journal_->sync([reply = std::move(reply), row = alarm_json(*alarm)](const Status& status) {
     if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
     reply(json{{"alarm", row}});
-  });
+  }, journal::Durable::urgent);
 }
 
 }  // namespace hamlet::daemon

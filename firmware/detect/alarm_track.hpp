@@ -66,6 +66,13 @@ class AlarmTrack {
   /// Forgets a delay in progress: its rule has changed.
   void drop_delay() { set_delay({}); }
 
+  /// Its rule judges as before and reads otherwise.
+  void reword(const AlarmRule& rule) {
+    rule_ = rule;
+    alarm_.severity = rule.severity;
+    alarm_.text = rule.text;
+  }
+
   /// Whether what save() gives has changed since the last call.
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
 

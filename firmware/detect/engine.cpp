@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "firmware/config/config.hpp"
 #include "firmware/core/id.hpp"
@@ -12,6 +13,8 @@ namespace hamlet::detect {
 namespace {
 
 constexpr std::string_view kKeyPrefix = "alarm/";
+constexpr std::string_view kDetectorPrefix = "detect/";
+constexpr Millis kDetectorHistory = std::chrono::hours{1};  // as often, at least, are detectors saved
 
 bool counts(const Reading& reading) {
   return reading.quality == Quality::good || reading.quality == Quality::suspect;
@@ -31,6 +34,11 @@ void Engine::build(Rules rules) {
   for (auto& rule : rules.quality) {
     auto& point = points_[point_index(rule.point)];
     point.quality = PointQuality{std::move(rule)};
+    if (const auto& neighbour = point.quality.rule().neighbour) {
+      const auto self = point_by_name_.at(point.quality.rule().point);
+      const auto other = point_index(neighbour->point);  // may move all points
+      points_[self].neighbour = other;
+    }
   }
   for (auto& rule : rules.alarms) {
     points_[point_index(rule.point)].alarms.push_back(alarms_.size());
@@ -42,7 +50,7 @@ void Engine::build(Rules rules) {
 
 std::size_t Engine::point_index(const std::string& name) {
   const auto [found, added] = point_by_name_.emplace(name, points_.size());
-  if (added) points_.push_back({PointQuality{QualityRule{.point = name}}, {}});
+  if (added) points_.push_back({PointQuality{QualityRule{.point = name}}});
   return found->second;
 }
 
@@ -52,7 +60,29 @@ void Engine::note(std::size_t alarm) {
   if (const auto due = alarms_[alarm].due()) due_.arm(alarm, *due);
 }
 
+PointQuality::Context Engine::context(const Point& point, std::optional<WallTime> wall) const {
+  return {wall, point.neighbour ? &points_[*point.neighbour].quality : nullptr};
+}
+
+Status Engine::restore_detector(std::string_view name, std::string_view value) {
+  const auto found = point_by_name_.find(name);
+  if (found == point_by_name_.end() || !points_[found->second].quality.detector()) {
+    return fail(Errc::not_found, fmt::format("no detector is configured for '{}'", name));
+  }
+  auto& point = points_[found->second];
+  const auto stored = nlohmann::json::parse(value, nullptr, false);
+  if (!stored.is_object() || !stored.value("boot", nlohmann::json{}).is_number_unsigned() ||
+      !stored.value("learned", nlohmann::json{}).is_string()) {
+    return fail(Errc::corrupt, "what the detector had learned is damaged; it begins anew");
+  }
+  const bool same_boot = stored["boot"].get<std::uint64_t>() == boot_;
+  auto status = point.quality.detector()->restore(stored["learned"].get_ref<const std::string&>(), same_boot);
+  point.saved_samples = point.quality.detector()->samples();
+  return status;
+}
+
 Status Engine::restore(std::string_view key, std::string_view value) {
+  if (key.starts_with(kDetectorPrefix)) return restore_detector(key.substr(kDetectorPrefix.size()), value);
   if (!key.starts_with(kKeyPrefix) || !is_id(key.substr(kKeyPrefix.size()))) {
     return fail(Errc::invalid, fmt::format("'{}' is no key of an alarm's state", key));
   }
@@ -69,12 +99,12 @@ Status Engine::restore(std::string_view key, std::string_view value) {
   return status;
 }
 
-void Engine::prime(const Reading& reading) {
+void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
   const auto found = point_by_name_.find(reading.point);
   if (found == point_by_name_.end()) return;
   auto& point = points_[found->second];
   if (point.quality.is_late(reading.at)) return;
-  point.quality.prime(reading);
+  point.quality.prime(reading, context(point, wall));
   if (const auto due = point.quality.gap_due()) due_.arm(alarms_.size() + found->second, *due);
   if (!counts(reading)) return;
   for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value);
@@ -88,6 +118,8 @@ Millis Engine::history() const {
     if (rule.flat_line) {
       longest = std::max({longest, rule.flat_line->suspect, rule.flat_line->fail.value_or(Millis{0})});
     }
+    if (rule.attenuated) longest = std::max(longest, rule.attenuated->window.value_or(Millis{0}));
+    if (rule.anomaly) longest = std::max(longest, kDetectorHistory);
   }
   for (const auto& alarm : alarms_) longest = std::max(longest, alarm.rule().within);
   return 2 * longest;  // where all of the first half is missing, a flat line starts anew
@@ -107,7 +139,8 @@ void Engine::reload(Rules rules) {
     const auto& id = alarms_[i].rule().id;
     const auto old = alarm_by_id.find(id);
     const auto stored = orphans_.find(id);
-    if (old != alarm_by_id.end() && alarms[old->second].rule() == alarms_[i].rule()) {
+    if (old != alarm_by_id.end() && alarms[old->second].rule().judges_as(alarms_[i].rule())) {
+      alarms[old->second].reword(alarms_[i].rule());
       alarms_[i] = std::move(alarms[old->second]);
     } else if (stored != orphans_.end() && alarms_[i].restore(stored->second)) {
       alarms_[i].drop_delay();
@@ -119,8 +152,14 @@ void Engine::reload(Rules rules) {
   for (std::size_t i = 0; i < points_.size(); ++i) {
     auto& quality = points_[i].quality;
     const auto old = point_by_name.find(quality.rule().point);
-    if (old == point_by_name.end() || points[old->second].quality.rule() != quality.rule()) continue;
-    quality = std::move(points[old->second].quality);
+    if (old == point_by_name.end()) continue;
+    auto& before = points[old->second];
+    points_[i].saved_samples = before.saved_samples;
+    if (before.quality.rule() != quality.rule()) {
+      if (quality.detector() && before.quality.detector()) quality.detector() = before.quality.detector();
+      continue;
+    }
+    quality = std::move(before.quality);
     if (const auto due = quality.gap_due()) due_.arm(alarms_.size() + i, *due);
   }
 }
@@ -139,8 +178,8 @@ std::vector<Alarm> Engine::settle(const Point& point, MonoTime until) {
   return transitions;
 }
 
-Outcome Engine::evaluate(Reading reading) {
-  Outcome out{std::move(reading), {}};
+Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
+  Outcome out{.reading = std::move(reading), .transitions = {}};
   normalise(out.reading);
   const auto found = point_by_name_.find(out.reading.point);
   if (found == point_by_name_.end()) return out;
@@ -148,8 +187,13 @@ Outcome Engine::evaluate(Reading reading) {
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
   if (const auto next = due_.next(); !late && next && *next <= at) out.transitions = settle(point, at);
-  point.quality.judge(out.reading);
+  auto judged = point.quality.judge(out.reading, context(point, wall));
+  out.tests = judged.tests;
   if (late) return out;
+  out.score = judged.score;
+  out.anomalous = judged.score && *judged.score >= point.quality.rule().anomaly->threshold;
+  out.spike_before = judged.spike;
+  out.correction = std::move(judged.before);
 
   if (const auto due = point.quality.gap_due()) due_.arm(alarms_.size() + found->second, *due);
   for (const auto i : point.alarms) {
@@ -231,6 +275,29 @@ std::vector<std::pair<std::string, std::string>> Engine::save_changed() {
     out.emplace_back(fmt::format("{}{}", kKeyPrefix, alarms_[i].rule().id), alarms_[i].save());
   }
   changed_.clear();
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> Engine::save_detectors() {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (auto& point : points_) {
+    const auto& detector = point.quality.detector();
+    if (!detector || detector->samples() == point.saved_samples) continue;
+    point.saved_samples = detector->samples();
+    out.emplace_back(fmt::format("{}{}", kDetectorPrefix, point.quality.rule().point),
+                     nlohmann::json{{"boot", boot_}, {"learned", detector->save()}}.dump());
+  }
+  return out;
+}
+
+std::optional<PointState> Engine::point_state(std::string_view point) const {
+  const auto found = point_by_name_.find(point);
+  if (found == point_by_name_.end()) return {};
+  const auto& quality = points_[found->second].quality;
+  PointState out{.tests = tests_of(quality.rule()), .waits_for_clock = quality.waits_for_clock()};
+  if (const auto& detector = quality.detector()) {
+    out.detector = PointState::Learning{detector->samples(), detector->learned_for(), detector->ready()};
+  }
   return out;
 }
 

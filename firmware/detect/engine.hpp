@@ -25,6 +25,23 @@ namespace hamlet::detect {
 struct Outcome {
   Reading reading;
   std::vector<Alarm> transitions;
+  Flags tests{};                        ///< what each test said of it
+  std::optional<double> score{};        ///< the detector's, in [0, 1); nothing: none, or it still learns
+  bool anomalous = false;               ///< the score is at the point's threshold or above
+  std::optional<Flag> spike_before{};   ///< the spike test's flag of the point's sample before
+  std::optional<Reading> correction{};  ///< that sample, where this makes its quality worse than was said
+};
+
+/// How a point is being tested.
+struct PointState {
+  std::vector<std::string_view> tests;  ///< that are configured
+  bool waits_for_clock = false;         ///< those by hour or season wait: the clock is unset
+  struct Learning {
+    std::uint64_t samples = 0;
+    Millis time{};
+    bool ready = false;
+  };
+  std::optional<Learning> detector{};
 };
 
 /// What came due by time alone.
@@ -42,37 +59,46 @@ struct Due {
 /// Start-up: construct, restore() what is stored, prime() with the readings of this boot, tick() once; from then on
 /// silence counts.
 ///
-/// Quality. Of all tests that apply the worst result counts and gives `why`: "gross-range", "rate-of-change",
-/// "flat-line"; "gap" for a point that has fallen silent. Booleans and texts pass. A number that is not finite leaves
-/// as missing, why "not-finite". What a driver calls missing stays so, with its own reason.
+/// Quality. Of all tests that apply the worst result counts and gives `why`, the test's name (see Test); of equals the
+/// first. "gap" is said of a point that has fallen silent; the reading that ends the silence is not blamed for it.
+/// The spike test needs the next sample: it only corrects, see Outcome. Booleans and texts pass. A number that is not
+/// finite leaves as missing, why "not-finite". What a driver calls missing stays so, with its own reason.
 ///
-/// Order. A reading older than the newest one of its point is judged by its range alone, and changes neither alarms nor
-/// what is remembered. One of the same time and value is a repetition and leaves as the first did.
+/// Wall time is given with each reading, nothing while the clock is unset: what goes by hour or season waits.
+///
+/// Detectors (detector.hpp) learn from good readings only, and raise no alarm: a score at the threshold is the owner's
+/// to tell. What they learned is kept apart, for it changes with every reading: save_detectors() seldom, and at the
+/// end.
+///
+/// Order. A reading older than the newest one of its point is judged by range and climatology alone, and changes
+/// neither alarms nor what is remembered. One of the same time and value is a repetition and leaves as the first did.
 ///
 /// Alarms. Good and suspect readings count. Bad and missing ones, and the silence of a point, neither raise nor return
 /// an alarm: its state is frozen, a delay that was running is held and goes on with the next reading that counts. A
 /// delay that runs out at the very moment of a reading is counted before that reading. The outcome does not depend on
 /// when or how often tick() is called, except for the missing readings, which only tick() reports.
 ///
-/// Cost: well under 1 us a reading. Memory: at most about 4 KiB for a point with a flat-line test, and as much for an
-/// alarm on rise or fall.
+/// Cost: well under 1 us a reading. Memory: about 2 KiB for a detector, at most 2 for an attenuated-signal test, at
+/// most 4 for a flat line while it lasts and for an alarm on rise or fall.
 class Engine {
  public:
   /// `boot`: the journal's number of this boot.
   Engine(Rules rules, std::uint32_t boot);
 
-  /// Takes up a stored alarm. Error corrupt: the value is damaged; that alarm starts afresh (and is saved anew).
-  /// Error invalid: not a key of ours. A delay that was running in another boot starts anew.
+  /// Takes up a stored alarm or detector. Error corrupt: the value is damaged; it starts afresh (and is saved anew).
+  /// Error not_found: a detector that the config no longer has. Error invalid: not a key of ours. A delay that was
+  /// running in another boot starts anew.
   [[nodiscard]] Status restore(std::string_view key, std::string_view value);
   /// Remembers a reading of this boot as it was judged before the restart, oldest first. No outcome. Of use are those
-  /// of the last history(), and of each point the newest one before, with the gap that followed it.
-  void prime(const Reading& reading);
+  /// of the last history(), and of each point the two newest before, with the gap that followed them.
+  void prime(const Reading& reading, std::optional<WallTime> wall = {});
   [[nodiscard]] Millis history() const;
   /// Goes on with other rules (reload): unchanged tests keep what they remember, alarms their state. Alarms whose rule
   /// is gone become orphans.
   void reload(Rules rules);
 
-  [[nodiscard]] Outcome evaluate(Reading reading);
+  /// `wall`: when the reading was taken, where the clock can be trusted.
+  [[nodiscard]] Outcome evaluate(Reading reading, std::optional<WallTime> wall = {});
   [[nodiscard]] Due tick(MonoTime now);
   /// When tick() is worth calling again; may be early, never late. Nothing: only a reading can change anything.
   [[nodiscard]] std::optional<MonoTime> next_due() const;
@@ -92,18 +118,27 @@ class Engine {
   /// a JSON object: the contract's fields of an alarm (since as {"boot","mono"}), and private ones that begin with '_'.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> save_changed();
 
+  /// What the detectors that have learned since the last call know: key "detect/{point}", value JSON, at most 4 KiB.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> save_detectors();
+  /// Nothing: no such point in the rules.
+  [[nodiscard]] std::optional<PointState> point_state(std::string_view point) const;
+
  private:
   struct StringHash : std::hash<std::string_view> {
     using is_transparent = void;
   };
   struct Point {
     PointQuality quality;
-    std::vector<std::size_t> alarms;  // of alarms_
+    std::vector<std::size_t> alarms{};       // of alarms_
+    std::optional<std::size_t> neighbour{};  // of points_
+    std::uint64_t saved_samples = 0;         // of the detector
   };
 
   void build(Rules rules);
   std::size_t point_index(const std::string& name);
   void note(std::size_t alarm);
+  [[nodiscard]] PointQuality::Context context(const Point& point, std::optional<WallTime> wall) const;
+  [[nodiscard]] Status restore_detector(std::string_view point, std::string_view value);
   [[nodiscard]] std::optional<MonoTime> due_of(std::size_t timer) const;
   [[nodiscard]] std::vector<Alarm> settle(const Point& point, MonoTime until);
 

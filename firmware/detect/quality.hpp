@@ -1,20 +1,57 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "firmware/core/reading.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/detect/detector.hpp"
 #include "firmware/detect/rules.hpp"
 
 namespace hamlet::detect {
 
 /// What one test says of one sample: the flags of IOOS QARTOD, by their numbers. Comparisons are those of its public
 /// reference implementation (ioos_qc). A missing sample is `nullopt`.
-enum class Flag : std::uint8_t { good = 1, not_evaluated = 2, suspect = 3, fail = 4, missing = 9 };
+/// `none`: the test is not configured.
+enum class Flag : std::uint8_t { none = 0, good = 1, not_evaluated = 2, suspect = 3, fail = 4, missing = 9 };
+
+/// The tests, in the order in which they are blamed.
+enum class Test : std::uint8_t {
+  gross_range,
+  climatology,
+  spike,
+  rate_of_change,
+  flat_line,
+  attenuated_signal,
+  time_gap,
+  neighbour
+};
+inline constexpr std::size_t kTests = 8;
+/// "gross-range", …: what `why` says.
+[[nodiscard]] std::string_view to_string(Test test);
+
+/// The names of those that a rule configures.
+[[nodiscard]] std::vector<std::string_view> tests_of(const QualityRule& rule);
+
+/// What each test says of one sample.
+class Flags {
+ public:
+  [[nodiscard]] Flag& operator[](Test test) { return flags_.at(static_cast<std::size_t>(test)); }
+  [[nodiscard]] Flag operator[](Test test) const { return flags_.at(static_cast<std::size_t>(test)); }
+  [[nodiscard]] std::span<const Flag> all() const { return flags_; }
+
+ private:
+  std::array<Flag, kTests> flags_{};
+};
+
+/// Of several flags the one that counts: fail, suspect, good, not evaluated, missing. `none` does not count; missing
+/// where there is no other.
+[[nodiscard]] Flag aggregate(std::span<const Flag> flags);
 
 /// Strictly outside `range`: fail; else strictly outside `suspect`: suspect.
 [[nodiscard]] Flag gross_range(std::optional<double> x, const std::optional<Span>& range,
@@ -23,6 +60,32 @@ enum class Flag : std::uint8_t { good = 1, not_evaluated = 2, suspect = 3, fail 
 /// Silent for strictly longer than `span`: fail. (The reference, which sees all samples at once, gives the first the
 /// second's.)
 [[nodiscard]] Flag time_gap(Millis since_last, Millis span);
+
+/// The last member whose months and hours hold the sample decides: strictly outside `range` fail, else strictly outside
+/// `suspect` suspect. Without a member, or without the time (the clock is unset), not evaluated.
+[[nodiscard]] Flag climatology(std::optional<double> x, std::span<const ClimatologyMember> members,
+                               const std::optional<LocalTime>& at);
+
+/// Another gauge's value of about the same time; none: not evaluated. Both limits strict. Where the two differ in sign,
+/// or one is 0, any ratio is exceeded.
+[[nodiscard]] Flag neighbour(std::optional<double> x, std::optional<double> other, const NeighbourRule& rule);
+
+/// A sample that stands out, strictly by more than a threshold, from its neighbours in order. The first and the last of
+/// a series, and one beside a missing one, are not evaluated.
+class Spike {
+ public:
+  explicit Spike(const SpikeRule& rule) : rule_{rule} {}
+  /// The flag of the sample before; nothing where this is the first.
+  [[nodiscard]] std::optional<Flag> check(std::optional<double> x);
+
+ private:
+  [[nodiscard]] Flag judge(double before, double x, double after) const;
+
+  SpikeRule rule_;
+  std::optional<double> before_{};
+  std::optional<double> last_{};
+  bool begun_ = false;
+};
 
 /// |dx| / dt strictly above the threshold: suspect, for the later sample. The first, and one after a missing one, is
 /// good; a change in no time at all is suspect.
@@ -64,11 +127,64 @@ class FlatLine {
   std::int64_t fail_;
   std::int64_t longest_;           // of both windows
   std::int64_t granule_;           // positions that one bucket spans
-  std::deque<Bucket> buckets_;     // oldest first; together less than tolerance apart
+  std::vector<Bucket> buckets_;    // oldest first; together less than tolerance apart
   std::int64_t bucket_begin_ = 0;  // first position of the newest bucket
   std::int64_t flat_since_ = 0;    // position after the newest sample that was too far off
   std::int64_t position_ = -1;     // of the newest sample
   int samples_ = 0;                // at least so many are flat together, counted up to 3
+};
+
+/// Spread over a trailing window, or over all samples so far: at least the threshold is good.
+///
+/// Up to 128 samples in the window it is exact, to the bit of the reference's (pandas') running sums. Beyond, they are
+/// kept in at most 33 buckets, and the window may be longer by up to 1/32 of its length, never shorter.
+class AttenuatedSignal {
+ public:
+  explicit AttenuatedSignal(const AttenuatedRule& rule);
+  [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
+
+ private:
+  struct Sample {              // 16 bytes: there may be 128 of them
+    std::int64_t twice_at_ms;  // and 1 where it is known
+    double x;
+    [[nodiscard]] std::int64_t at_ms() const { return twice_at_ms >> 1; }
+    [[nodiscard]] std::optional<double> value() const {
+      return (twice_at_ms & 1) != 0 ? std::optional{x} : std::nullopt;
+    }
+  };
+  struct Bucket {
+    std::int64_t first_ms;
+    std::int64_t last_ms;
+    std::uint32_t known;
+    std::uint32_t missing;
+    double mean;
+    double squares;  // of the distances from the mean, added up
+    double low;
+    double high;
+  };
+  // Sums that samples come to and leave: Welford's, with Kahan's compensation.
+  struct Running {
+    std::int64_t known = 0;
+    std::int64_t missing = 0;
+    double mean = 0;
+    double squares = 0;
+    double lost_adding = 0;
+    double lost_leaving = 0;
+    double previous = 0;
+    std::int64_t alike = 0;  // the newest so many are equal
+    void add(std::optional<double> x);
+    void leave(std::optional<double> x);
+  };
+  void take_exactly(std::int64_t at_ms, std::optional<double> x);
+  void take_in_buckets(std::int64_t at_ms, std::optional<double> x);
+  void put(std::int64_t at_ms, std::optional<double> x);
+  [[nodiscard]] std::optional<double> spread() const;
+  [[nodiscard]] Bucket total() const;
+
+  AttenuatedRule rule_;
+  Running running_;
+  std::vector<Sample> samples_;
+  std::vector<Bucket> buckets_;  // in their place; for the whole series just one
 };
 
 /// The reason of a missing reading that tells of silence.
@@ -77,17 +193,29 @@ inline constexpr std::string_view kGap = "gap";
 /// Takes out what is no value: a number that is not finite, or nothing where the driver did not call it missing.
 void normalise(Reading& reading);
 
-/// All tests of one point, and what they remember.
+/// All tests of one point, its detector, and what they remember.
 class PointQuality {
  public:
+  /// What a reading is judged by, besides itself.
+  struct Context {
+    std::optional<WallTime> wall{};           ///< when it was taken; nothing while the clock is unset
+    const PointQuality* neighbour = nullptr;  ///< of the rule
+  };
+  struct Judgement {
+    Flags tests;
+    std::optional<double> score{};    ///< the detector's
+    std::optional<Flag> spike{};      ///< of the sample before
+    std::optional<Reading> before{};  ///< the sample before, where its quality is worse than was said
+  };
+
   explicit PointQuality(QualityRule rule);
 
   /// Whether `at` is before the newest sample.
   [[nodiscard]] bool is_late(MonoTime at) const { return last_at_ && at < *last_at_; }
   /// Sets quality and why of a normalised reading. Late ones too: see Engine.
-  void judge(Reading& reading);
+  Judgement judge(Reading& reading, const Context& context);
   /// Remembers a reading that was judged before.
-  void prime(const Reading& reading);
+  void prime(const Reading& reading, const Context& context);
 
   /// When silence becomes a gap, where it is watched and has not been told yet.
   [[nodiscard]] std::optional<MonoTime> gap_due() const;
@@ -97,17 +225,37 @@ class PointQuality {
   [[nodiscard]] Reading tell_gap();
 
   [[nodiscard]] const QualityRule& rule() const { return rule_; }
+  /// Whether tests wait for the clock, as of the newest sample.
+  [[nodiscard]] bool waits_for_clock() const { return waits_for_clock_; }
+  [[nodiscard]] const std::optional<Detector>& detector() const { return detector_; }
+  [[nodiscard]] std::optional<Detector>& detector() { return detector_; }
+  /// The newest number that is good.
+  struct Known {
+    MonoTime at;
+    double x;
+  };
+  [[nodiscard]] const std::optional<Known>& newest_good() const { return newest_good_; }
 
  private:
-  void remember(const Reading& reading);
+  void remember(const Reading& reading, const Flags& tests, std::optional<double> score);
+  void run_tests(const Reading& reading, std::optional<double> x, const Context& context, Judgement& out);
+  void look_back(Judgement& out);
+  void watch(const Reading& reading, const Context& context, Judgement& out);
 
   QualityRule rule_;
+  std::optional<Spike> spike_;
   std::optional<RateOfChange> rate_;
   std::optional<FlatLine> flat_;
+  std::optional<AttenuatedSignal> attenuated_;
+  std::optional<Detector> detector_;
+  std::optional<Known> newest_good_;
+  bool waits_for_clock_ = false;
   std::optional<MonoTime> last_at_;  // of the newest sample
   Value last_value_;                 // and what it was, and how it was judged
   Quality last_quality_ = Quality::good;
   std::string last_why_;
+  Flags last_tests_;
+  std::optional<double> last_score_;
   std::optional<MonoTime> silent_from_;  // the newest sample, or the start
   bool gap_told_ = false;                // of the silence that lasts
 };

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <cmath>
+#include <limits>
 #include <set>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "firmware/detect/texts.hpp"
 
 namespace hamlet::detect {
 namespace {
@@ -20,6 +25,9 @@ using std::chrono::seconds;
 constexpr Range<Millis> kDelay{Millis{0}, days{7}};
 constexpr Range<Millis> kWindow{seconds{1}, days{31}};
 constexpr Range<Millis> kGapRange{seconds{1}, days{366}};
+constexpr std::size_t kMostMembers = 64;
+constexpr std::array<std::string_view, 2> kMethods{"average", "differential"};
+constexpr std::array<std::string_view, 2> kChecks{"std", "range"};
 constexpr std::array<std::string_view, 5> kConditions{"above", "below", "equals", "rise", "fall"};
 constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "minor", "warning"};
 
@@ -27,7 +35,7 @@ constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "mino
 std::optional<double> positive(const Table& table, std::string_view key) {
   const auto number = table.number_if(key);
   if (!number || *number > 0) return number;
-  table.error(key, fmt::format("{} is out of range; expected more than 0", *number));
+  table.error(key, texts::must_be_positive(*number));
   return {};
 }
 
@@ -35,7 +43,7 @@ std::optional<Span> read_span(const Table& table, std::string_view key) {
   if (!table.has(key)) return {};
   const auto ends = table.numbers_or(key);
   if (ends.size() == 2 && ends[0] < ends[1]) return Span{ends[0], ends[1]};
-  table.error(key, "expected [low, high] with low below high");
+  table.error(key, texts::want_span());
   return {};
 }
 
@@ -44,7 +52,7 @@ std::optional<double> read_rate(const Table& quality) {
   const auto table = quality.table("rate_of_change");
   if (!table.exists()) return {};
   const auto change = positive(table, "change");
-  if (!table.has("change")) table.error("change", "missing; write { change = 0.5, per = \"1min\" }");
+  if (!table.has("change")) table.error("change", texts::no_change());
   const auto per = table.duration("per", {seconds{1}, days{1}});
   if (!change) return {};
   return *change / std::chrono::duration<double>{per}.count();
@@ -55,27 +63,108 @@ std::optional<FlatLineRule> read_flat_line(const Table& quality) {
   const auto table = quality.table("flat_line");
   if (!table.exists()) return {};
   const auto tolerance = positive(table, "tolerance");
-  if (!table.has("tolerance")) table.error("tolerance", "missing; flat is what stays within less than this");
+  if (!table.has("tolerance")) table.error("tolerance", texts::no_tolerance());
   FlatLineRule rule{.tolerance = tolerance.value_or(0),
                     .suspect = table.duration("suspect", kWindow),
                     .fail = table.duration_if("fail", kWindow),
                     .every = table.duration_if("every", {Millis{1}, days{31}})};
-  if (rule.fail && *rule.fail < rule.suspect) table.error("fail", "must not be shorter than suspect");
+  if (rule.fail && *rule.fail < rule.suspect) table.error("fail", texts::fail_before_suspect());
   if (rule.every && rule.suspect < 2 * *rule.every) {
-    table.error("suspect", "must be at least two sampling intervals (every): fewer samples say nothing");
+    table.error("suspect", texts::suspect_too_short());
   }
   return rule;
+}
+
+// [first, last], whole numbers; may go round the turn.
+std::pair<int, int> read_turn(const Table& table, std::string_view key, int lowest, int highest) {
+  if (!table.has(key)) return {lowest, highest};
+  const auto ends = table.numbers_or(key);
+  const auto fits = [&](double x) { return x >= lowest && x <= highest && x == std::floor(x); };
+  if (ends.size() == 2 && fits(ends[0]) && fits(ends[1])) return {static_cast<int>(ends[0]), static_cast<int>(ends[1])};
+  table.error(key, texts::want_turn(lowest, highest));
+  return {lowest, highest};
+}
+
+std::vector<ClimatologyMember> read_climatology(const Table& quality) {
+  std::vector<ClimatologyMember> members;
+  for (const auto& table : quality.tables("climatology")) {
+    ClimatologyMember member;
+    std::tie(member.first_month, member.last_month) = read_turn(table, "months", 1, 12);
+    std::tie(member.first_hour, member.last_hour) = read_turn(table, "hours", 0, 23);
+    const auto suspect = read_span(table, "suspect");
+    if (!table.has("suspect")) table.error("", texts::no_usual());
+    member.suspect = suspect.value_or(Span{});
+    member.range = read_span(table, "range");
+    members.push_back(member);
+  }
+  if (members.size() > kMostMembers) quality.error("climatology", texts::too_many_members(kMostMembers));
+  return members;
+}
+
+std::optional<SpikeRule> read_spike(const Table& quality) {
+  if (!quality.has("spike")) return {};
+  const auto table = quality.table("spike");
+  if (!table.exists()) return {};
+  const auto suspect = positive(table, "suspect");
+  const auto fail = positive(table, "fail");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", texts::no_limit());
+  if (suspect && fail && *fail < *suspect) table.error("fail", texts::fail_below_suspect());
+  return SpikeRule{.method = static_cast<SpikeRule::Method>(table.choice_or("method", 0, kMethods)),
+                   .suspect = suspect.value_or(0),
+                   .fail = fail.value_or(0)};
+}
+
+std::optional<AttenuatedRule> read_attenuated(const Table& quality) {
+  if (!quality.has("attenuated")) return {};
+  const auto table = quality.table("attenuated");
+  if (!table.exists()) return {};
+  const auto suspect = positive(table, "suspect");
+  const auto fail = positive(table, "fail");
+  if (!table.has("suspect") && !table.has("fail"))
+    table.error("", texts::no_limit());
+  if (suspect && fail && *fail > *suspect) table.error("fail", texts::fail_above_suspect());
+  return AttenuatedRule{.check = static_cast<AttenuatedRule::Check>(table.choice_or("check", 0, kChecks)),
+                        .suspect = suspect.value_or(0),
+                        .fail = fail.value_or(0),
+                        .window = table.duration_if("window", kWindow),
+                        .min_samples = static_cast<int>(table.integer_or("min_samples", 2, {1, 1'000'000}))};
+}
+
+std::optional<NeighbourRule> read_neighbour(const Table& quality, const std::string& point) {
+  if (!quality.has("neighbour")) return {};
+  const auto table = quality.table("neighbour");
+  if (!table.exists()) return {};
+  NeighbourRule rule{.point = table.point("point"),
+                     .difference = positive(table, "difference"),
+                     .ratio = table.number_if("ratio", {1, std::numeric_limits<double>::max()}),
+                     .within = table.duration("within", kWindow)};
+  if (rule.point == point) table.error("point", texts::own_neighbour());
+  if (!table.has("difference") && !table.has("ratio")) table.error("", texts::no_difference());
+  return rule;
+}
+
+std::optional<AnomalyRule> read_anomaly(const Table& quality) {
+  if (!quality.has("anomaly")) return {};
+  const auto table = quality.table("anomaly");
+  if (!table.exists()) return {};
+  return AnomalyRule{.threshold = table.number_or("threshold", AnomalyRule{}.threshold, {0.01, 1})};
 }
 
 QualityRule read_quality(std::string point, const Table& table) {
   QualityRule rule{.point = std::move(point),
                    .range = read_span(table, "range"),
                    .suspect = read_span(table, "suspect"),
+                   .climatology = read_climatology(table),
+                   .spike = read_spike(table),
                    .rate_of_change = read_rate(table),
                    .flat_line = read_flat_line(table),
-                   .gap = table.duration_if("gap", kGapRange)};
+                   .attenuated = read_attenuated(table),
+                   .gap = table.duration_if("gap", kGapRange),
+                   .anomaly = read_anomaly(table)};
+  rule.neighbour = read_neighbour(table, rule.point);
   if (rule.range && rule.suspect && (rule.suspect->low < rule.range->low || rule.suspect->high > rule.range->high)) {
-    table.error("suspect", fmt::format("must lie within range [{}, {}]", rule.range->low, rule.range->high));
+    table.error("suspect", texts::suspect_beyond_range(rule.range->low, rule.range->high));
   }
   return rule;
 }
@@ -92,7 +181,7 @@ ReadCondition read_condition(const Table& table) {
   }
   if (found.size() != 1) {
     table.error(found.empty() ? std::string_view{} : kConditions.at(found[1]),
-                fmt::format("expected exactly one of {}", fmt::join(kConditions, ", ")));
+                texts::want_one_condition(fmt::format("{}", fmt::join(kConditions, ", "))));
     return {};
   }
   ReadCondition out{static_cast<Condition>(found[0]), {}};
@@ -109,7 +198,7 @@ ReadCondition read_condition(const Table& table) {
     case Condition::equals:
       out.limit = table.value_if(key).value_or(false);
       if (std::holds_alternative<double>(out.limit)) {
-        table.error(key, "expected true, false or a text; for numbers use above and below");
+        table.error(key, texts::equals_no_number());
       }
       break;
   }
@@ -119,28 +208,28 @@ ReadCondition read_condition(const Table& table) {
 double read_deadband(const Table& table, const AlarmRule& rule) {
   const auto deadband = table.number_or("deadband", 0, {0, std::numeric_limits<double>::max()});
   if (rule.condition == Condition::equals && table.has("deadband")) {
-    table.error("deadband", "a point that is compared with equals has none");
+    table.error("deadband", texts::equals_no_deadband());
   }
   const auto* limit = std::get_if<double>(&rule.limit);
   const bool windowed = rule.condition == Condition::rise || rule.condition == Condition::fall;
   if (windowed && limit != nullptr && deadband >= *limit) {
-    table.error("deadband", fmt::format("must be less than {}, or the alarm would never return", *limit));
+    table.error("deadband", texts::deadband_too_large(*limit));
   }
   return deadband;
 }
 
 Millis read_within(const Table& table, Condition condition) {
   if (condition == Condition::rise || condition == Condition::fall) return table.duration("within", kWindow);
-  if (table.has("within")) table.error("within", "belongs to rise and fall only");
+  if (table.has("within")) table.error("within", texts::within_not_here());
   return {};
 }
 
 Text read_text(const Table& table, const AlarmRule& rule) {
   if (rule.severity == Severity::critical && !table.has("text")) {
-    table.error("", "text: missing; a critical alarm needs one: text = { zh = \"…\", en = \"…\" }");
+    table.error("", texts::critical_no_text());
   }
   auto text = table.both_or("text", {rule.id, rule.id});
-  if (text.zh.empty() || text.en.empty()) table.error("text", "must not be empty in either language");
+  if (text.zh.empty() || text.en.empty()) table.error("text", texts::text_empty());
   return text;
 }
 
@@ -170,9 +259,7 @@ void check_reach(const Table& table, const AlarmRule& rule, const std::vector<Qu
   const bool never = (rule.condition == Condition::above && *limit >= range.high) ||
                      (rule.condition == Condition::below && *limit <= range.low);
   if (!never) return;
-  table.error(to_string(rule.condition),
-              fmt::format("would never be raised: the point's range is [{}, {}], and readings outside are bad",
-                          range.low, range.high));
+  table.error(to_string(rule.condition), texts::never_raised(range.low, range.high));
 }
 
 }  // namespace
@@ -185,18 +272,22 @@ Rules read_rules(const Table& root, std::span<const std::string> known_points) {
   const std::set<std::string_view> known(known_points.begin(), known_points.end());
   const auto unknown = [&](std::string_view point) {
     const auto near = config::nearest(point, known_points);
-    return fmt::format("there is no point '{}'{}", point, near ? fmt::format("; did you mean '{}'?", *near) : "");
+    const auto message = texts::no_such_point(point);
+    return near ? texts::perhaps(message, *near) : message;
   };
   Rules rules;
   const auto quality = root.table("quality");
   for (auto& [point, table] : quality.each()) {
     if (!known.contains(point)) quality.error(point, unknown(point));
     rules.quality.push_back(read_quality(point, table));
+    const auto& neighbour = rules.quality.back().neighbour;
+    if (neighbour && !known.contains(neighbour->point))
+      table.table("neighbour").error("point", unknown(neighbour->point));
   }
   std::set<std::string> ids;
   for (const auto& table : root.tables("alarm")) {
     auto rule = read_alarm(table);
-    if (!ids.insert(rule.id).second) table.error("id", fmt::format("another alarm is called '{}' already", rule.id));
+    if (!ids.insert(rule.id).second) table.error("id", texts::alarm_twice(rule.id));
     if (!known.contains(rule.point)) table.error("point", unknown(rule.point));
     check_reach(table, rule, rules.quality);
     rules.alarms.push_back(std::move(rule));

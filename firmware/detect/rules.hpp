@@ -31,14 +31,72 @@ struct FlatLineRule {
   friend bool operator==(const FlatLineRule&, const FlatLineRule&) = default;
 };
 
+/// What is usual at some hours of some months, local time. Both ends of both spans are in it; a span whose first is
+/// behind its last goes round the turn of the year or the day.
+struct ClimatologyMember {
+  int first_month = 1;
+  int last_month = 12;
+  int first_hour = 0;
+  int last_hour = 23;
+  Span suspect;                 ///< outside: suspect
+  std::optional<Span> range{};  ///< outside: bad
+  friend bool operator==(const ClimatologyMember&, const ClimatologyMember&) = default;
+};
+
+/// A sample that stands out from both its neighbours; needs the next one.
+struct SpikeRule {
+  enum class Method : std::uint8_t {
+    average,       ///< by how far it is from the middle between them
+    differential,  ///< by the smaller of the two steps, where they go opposite ways
+  };
+  Method method = Method::average;
+  double suspect = 0;  ///< more: suspect; 0: never
+  double fail = 0;     ///< more: bad; 0: never
+  friend bool operator==(const SpikeRule&, const SpikeRule&) = default;
+};
+
+/// A signal that has become too quiet.
+struct AttenuatedRule {
+  enum class Check : std::uint8_t {
+    std,    ///< the population's standard deviation; missing samples are left out
+    range,  ///< highest less lowest; a missing sample in the window makes it unknown
+  };
+  Check check = Check::std;
+  double suspect = 0;              ///< less: suspect
+  double fail = 0;                 ///< less: bad
+  std::optional<Millis> window{};  ///< of (now - window, now]; absent: of the whole series up to now
+  int min_samples = 1;             ///< fewer in the window say nothing
+  friend bool operator==(const AttenuatedRule&, const AttenuatedRule&) = default;
+};
+
+/// Another gauge that should agree. Where both limits are given, both must be crossed.
+struct NeighbourRule {
+  std::string point;
+  std::optional<double> difference{};  ///< further apart: suspect
+  std::optional<double> ratio{};       ///< the larger more than so many times the smaller: suspect
+  Millis within{};                     ///< how old the other's reading may be
+  friend bool operator==(const NeighbourRule&, const NeighbourRule&) = default;
+};
+
+/// The detector: see detector.hpp.
+struct AnomalyRule {
+  double threshold = 0.67;  ///< a score of so much is told as an event
+  friend bool operator==(const AnomalyRule&, const AnomalyRule&) = default;
+};
+
 /// The quality tests of one point. What is absent is not tested.
 struct QualityRule {
   std::string point;
-  std::optional<Span> range{};             ///< outside: bad
-  std::optional<Span> suspect{};           ///< outside: suspect; lies within `range`
+  std::optional<Span> range{};                   ///< outside: bad
+  std::optional<Span> suspect{};                 ///< outside: suspect; lies within `range`
+  std::vector<ClimatologyMember> climatology{};  ///< later ones overrule
+  std::optional<SpikeRule> spike{};
   std::optional<double> rate_of_change{};  ///< units per second; changing faster: suspect
   std::optional<FlatLineRule> flat_line{};
+  std::optional<AttenuatedRule> attenuated{};
   std::optional<Millis> gap{};  ///< silent for longer: missing
+  std::optional<NeighbourRule> neighbour{};
+  std::optional<AnomalyRule> anomaly{};
   friend bool operator==(const QualityRule&, const QualityRule&) = default;
 };
 
@@ -66,6 +124,12 @@ struct AlarmRule {
   Severity severity = Severity::warning;
   Text text{};
   friend bool operator==(const AlarmRule&, const AlarmRule&) = default;
+  /// The same but for what people read: severity and text.
+  [[nodiscard]] bool judges_as(AlarmRule other) const {
+    other.severity = severity;
+    other.text = text;
+    return other == *this;
+  }
 };
 
 struct Rules {
@@ -79,9 +143,17 @@ struct Rules {
 ///     [quality."river.level"]
 ///     range = [0, 12]                                    # outside: bad
 ///     suspect = [0.2, 8]                                 # outside: suspect
-///     rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect
-///     flat_line = { tolerance = 0.002, suspect = "6h", fail = "1d", every = "10s" }   # fail and every may be left out
-///     gap = "10min"                                      # silent for longer: missing
+///     climatology = [                                    # by month and hour of local time; months and hours may be
+///     left out
+///       { suspect = [0.2, 4] },
+///       { months = [6, 9], hours = [0, 23], suspect = [0.5, 8], range = [0, 11] },
+///     ]
+///     spike = { suspect = 0.3, fail = 1, method = "average" }    # or "differential"; one of the limits may be left
+///     out rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect flat_line = { tolerance = 0.002,
+///     suspect = "6h", fail = "1d", every = "10s" }   # fail and every may be left out attenuated = { suspect = 0.01,
+///     fail = 0.002, check = "std", window = "2h", min_samples = 20 }    # or "range" gap = "10min" # silent for
+///     longer: missing neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }    # or ratio, or both
+///     anomaly = { threshold = 0.67 }                     # or {}: watch it with the detector
 ///
 ///     [[alarm]]
 ///     id = "river-level-high"

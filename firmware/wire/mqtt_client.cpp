@@ -184,6 +184,20 @@ class Session {
     }
   }
 
+  void peek(const std::string& topic, bool begin) {
+    try {
+      mqtt::subscribe_options as_published;
+      as_published.set_retain_as_published(version_ == MQTTVERSION_5);
+      if (begin) {
+        client_->subscribe(topic, 1, as_published);
+      } else {
+        client_->unsubscribe(topic);
+      }
+    } catch (const std::exception& error) {
+      inbox_->push(Lost{Error{Errc::unavailable, std::string{"subscribe: "} + error.what()}});
+    }
+  }
+
   /// From the io thread. True: a job that calls flush() has to be posted.
   [[nodiscard]] bool queue(Outgoing outgoing) {
     const std::lock_guard lock{mutex_};
@@ -599,6 +613,15 @@ void MqttClient::subscribe(std::vector<std::string> topic_filters) {
   impl_->run([session = impl_->session, filters = std::move(topic_filters)] { session->subscribe(filters); });
 }
 
+void MqttClient::peek(std::string topic) {
+  if (impl_->state != Impl::State::connected) return;
+  impl_->run([session = impl_->session, topic = std::move(topic)] { session->peek(topic, true); });
+}
+void MqttClient::unpeek(std::string topic) {
+  if (impl_->state != Impl::State::connected) return;
+  impl_->run([session = impl_->session, topic = std::move(topic)] { session->peek(topic, false); });
+}
+
 void MqttClient::drop() {
   impl_->abandon();
 }
@@ -623,34 +646,6 @@ std::string_view to_string(MqttProtocol protocol) {
 std::string reason_text(int reason) {
   const char* name = MQTTReasonCode_toString(static_cast<MQTTReasonCodes>(reason));
   return fmt::format("0x{:02x} {}", reason, name ? name : "unknown");
-}
-
-Result<BrokerAddress> parse_broker(std::string_view uri) {
-  constexpr std::string_view kScheme = "mqtt://";
-  const auto wrong = [&] {
-    return fail(Errc::invalid,
-                fmt::format("\"{}\" is no broker address: expected mqtt://host or mqtt://host:port", uri));
-  };
-  if (!uri.starts_with(kScheme)) return wrong();
-  std::string_view rest = uri.substr(kScheme.size());
-  BrokerAddress address;
-  if (rest.starts_with('[')) {  // an IPv6 address
-    const auto end = rest.find(']');
-    if (end == std::string_view::npos) return wrong();
-    address.host = rest.substr(1, end - 1);
-    rest.remove_prefix(end + 1);
-  } else {
-    const auto end = std::min(rest.find(':'), rest.size());
-    address.host = rest.substr(0, end);
-    rest.remove_prefix(end);
-  }
-  if (address.host.empty() || address.host.find_first_of(" /@[]") != std::string::npos) return wrong();
-  if (rest.empty()) return address;
-  if (!rest.starts_with(':')) return wrong();
-  rest.remove_prefix(1);
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), address.port);
-  if (error != std::errc{} || end != rest.data() + rest.size() || address.port == 0) return wrong();
-  return address;
 }
 
 }  // namespace hamlet::wire

@@ -14,6 +14,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/wire/broker.hpp"
 
 namespace hamlet::wire {
 
@@ -23,14 +24,6 @@ enum class MqttProtocol {
   any,   ///< 5, then 3.1.1 where the broker refuses 5 as an old one does
 };
 [[nodiscard]] std::string_view to_string(MqttProtocol protocol);
-
-/// Where a broker is: "mqtt://host[:port]".
-struct BrokerAddress {
-  std::string host;
-  std::uint16_t port = 1883;
-};
-/// Error invalid: says what was expected.
-[[nodiscard]] Result<BrokerAddress> parse_broker(std::string_view uri);
 
 /// One message to be sent.
 struct MqttPublish {
@@ -125,6 +118,10 @@ class MqttClient {
 
   /// QoS 1. On MQTT 5 messages keep the retained flag they were published with. A refusal ends the session.
   void subscribe(std::vector<std::string> topic_filters);
+  /// Asks for what is retained at one topic; unpeek() when it has come, or is no longer waited for. That the broker may
+  /// refuse it is no matter.
+  void peek(std::string topic);
+  void unpeek(std::string topic);
 
   /// Gives the session up, whatever state it is in, and has the Will published. disconnected() does not follow.
   void drop();

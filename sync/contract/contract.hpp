@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 #include "firmware/core/event.hpp"
 #include "firmware/core/reading.hpp"
 #include "firmware/core/result.hpp"
+#include "sync/contract/names.hpp"
 
 namespace hamlet::contract {
 
@@ -52,15 +54,17 @@ class Topics {
 /// replaces the marks by wall time and puts the envelope in front, so that setting the clock changes no record.
 ///
 /// A mark is 0x01, then either a signed decimal (milliseconds after the record's own time) or "boot:mono" in
-/// milliseconds, then 0x02. Neither byte can occur in JSON text.
+/// milliseconds, then 0x02. Neither byte can occur in JSON text. A batch of readings is packed (sync/contract/packed.hpp)
+/// and becomes JSON when it is rendered: a reading then takes about four bytes at rest.
 struct Body {
   std::string topic;  ///< below the base: "tele", "event/cam-ford/motion", "alarmlog/river-level-high"
-  std::string bytes;  ///< JSON with marks; for the media lane the JPEG's file name
+  std::string bytes;  ///< JSON with marks; packed readings; for the media lane the JPEG's file name
 };
 
 /// Encoding never fails: text that is not UTF-8 gets replacement characters, a number that is not finite becomes null.
-/// All of one batch must be of this boot. `at`: the record's own time, not before the newest reading's.
-[[nodiscard]] Body encode_readings(std::span<const Reading> readings, MonoTime at);
+/// All of one batch must be of this boot. `at`: the record's own time, not before the newest reading's. Points get
+/// their numbers in `names`, which must then be stored with the record; null: their names are written out.
+[[nodiscard]] Body encode_readings(std::span<const Reading> readings, MonoTime at, Names* names = nullptr);
 [[nodiscard]] Body encode_event(const Event& event, MonoTime at);
 [[nodiscard]] Body encode_alarm(const Alarm& alarm, Moment at);
 
@@ -85,8 +89,13 @@ struct Envelope {
 };
 
 /// The message's payload: envelope and body, marks replaced. `ts` and `tq` come from `date(envelope.at)`; where the
-/// quality is unsynced, `boot` and `mono` are there too. Error corrupt: a mark that is none.
-[[nodiscard]] Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date);
+/// quality is unsynced, `boot` and `mono` are there too. Error corrupt: a mark that is none, a damaged batch, a number
+/// that `names` does not know.
+[[nodiscard]] Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date,
+                                         const Names* names = nullptr);
+
+/// A batch's readings, their times in the record's boot. Error corrupt, as render().
+[[nodiscard]] Result<std::vector<Reading>> decode_readings(const Body& body, MonoTime at, const Names* names);
 
 /// The same for an alarm's retained snapshot, which is outside the lanes: no lane and no seq.
 [[nodiscard]] Result<std::string> render_snapshot(const Alarm& alarm, std::string_view gw, std::string_view epoch,
@@ -112,7 +121,9 @@ struct Presence {
     std::uint64_t last = 0;      ///< newest committed number
     std::vector<Range> pending;  ///< committed and not yet sent
   };
-  std::array<LaneProgress, kLaneCount> lanes{};  ///< not part of `offline`
+  using Lanes = std::array<LaneProgress, kLaneCount>;
+  Lanes lanes{};
+  std::map<std::string, Lanes> older{};          ///< of earlier epochs that still have something to send, by epoch
 };
 [[nodiscard]] std::string render_online(const Presence& presence, Dated now);
 /// `now` is absent in the Will, which is written long before it is sent.
@@ -140,6 +151,9 @@ struct Ack {
   std::array<std::uint64_t, kLaneCount> stored{};
 };
 [[nodiscard]] Result<std::vector<Ack>> parse_ack(std::string_view payload);
+
+/// Our own retained `state` as the broker kept it: epoch and newest number of each lane, as an Ack has them.
+[[nodiscard]] Result<Ack> parse_state(std::string_view payload);
 
 /// A command from the county (`cmd/{verb}`): args is the whole object.
 struct Command {

@@ -1,5 +1,6 @@
 #include "sync/contract/contract.hpp"
 #include "sync/contract/json_text.hpp"
+#include "sync/contract/packed.hpp"
 
 namespace hamlet::contract {
 namespace {
@@ -20,36 +21,10 @@ void append_mark(std::string& out, Moment time, Moment at) {
   out += kMarkClose;
 }
 
-void append_reading(std::string& out, const Reading& reading, MonoTime at) {
-  out += R"({"s":)";
-  append_text(out, reading.point);
-  out += R"(,"t":)";
-  append_mark(out, reading.at, at);
-  out += R"(,"v":)";
-  append_value(out, reading.value);
-  out.append(R"(,"q":")").append(to_string(reading.quality)).append(1, '"');
-  if (!reading.why.empty()) {
-    out += R"(,"why":)";
-    append_text(out, reading.why);
-  }
-  if (reading.device_time) {
-    out += R"(,"dt":)";
-    append_integer(out, to_ms(*reading.device_time));
-  }
-  out += '}';
-}
-
 }  // namespace
 
-Body encode_readings(std::span<const Reading> readings, MonoTime at) {
-  constexpr std::size_t kTypicalReading = 72;
-  Body body{.topic = "tele", .bytes = {}};
-  body.bytes.reserve(16 + kTypicalReading * readings.size());
-  body.bytes += R"({"readings":)";
-  append_array(body.bytes, readings,
-               [at](std::string& out, const Reading& reading) { append_reading(out, reading, at); });
-  body.bytes += '}';
-  return body;
+Body encode_readings(std::span<const Reading> readings, MonoTime at, Names* names) {
+  return {.topic = "tele", .bytes = pack(readings, at, names)};
 }
 
 Body encode_event(const Event& event, MonoTime at) {

@@ -243,6 +243,25 @@ Result<std::vector<Ack>> parse_ack(std::string_view payload) {
   return acks;
 }
 
+Result<Ack> parse_state(std::string_view payload) {
+  const auto parsed = parse_object(payload);
+  if (!parsed) return fail(parsed.error().in("state"));
+  Fields fields{*parsed, ""};
+  Ack mark{.epoch = fields.text("epoch")};
+  if (!fields.status()) return fail(fields.status().error().in("state"));
+  if (!Fields::is_epoch(mark.epoch)) return fail(Errc::invalid, "state: epoch: 16 hex digits");
+  const auto* lanes = fields.find("lanes");
+  if (lanes == nullptr || !lanes->is_object()) return mark;
+  for (const auto lane : kLanes) {
+    const auto found = lanes->find(to_string(lane));
+    if (found == lanes->end() || !found->is_object()) continue;
+    Fields progress{*found, "lanes."};
+    if (progress.find("last") != nullptr) mark.stored.at(index(lane)) = progress.count("last");
+    if (!progress.status()) return fail(progress.status().error().in("state"));
+  }
+  return mark;
+}
+
 Result<Command> parse_command(std::string_view verb, std::string_view payload) {
   const auto is_word = [](std::string_view text, std::string_view more) {
     return std::all_of(text.begin(), text.end(), [&](char c) {

@@ -4,6 +4,7 @@
 
 #include "sync/contract/contract.hpp"
 #include "sync/contract/json_text.hpp"
+#include "sync/contract/packed.hpp"
 
 namespace hamlet::contract {
 namespace {
@@ -26,8 +27,50 @@ std::optional<Moment> parse_mark(std::string_view mark, Moment at) {
   return Moment{static_cast<std::uint32_t>(*boot), mono_from_ms(*mono)};
 }
 
+void append_reading(std::string& out, const Reading& reading, WallTime wall) {
+  out += R"({"s":)";
+  append_text(out, reading.point);
+  out += R"(,"t":)";
+  append_integer(out, to_ms(wall));
+  out += R"(,"v":)";
+  append_value(out, reading.value);
+  out.append(R"(,"q":")").append(to_string(reading.quality)).append(1, '"');
+  if (!reading.why.empty()) {
+    out += R"(,"why":)";
+    append_text(out, reading.why);
+  }
+  if (reading.device_time) {
+    out += R"(,"dt":)";
+    append_integer(out, to_ms(*reading.device_time));
+  }
+  out += '}';
+}
+
+Status append_batch(std::string& out, const std::string& bytes, Moment at, const DateFunction& date,
+                    const Names* names) {
+  const auto readings = unpack(bytes, at.mono, names);
+  if (!readings) return fail(readings.error());
+  constexpr std::size_t kTypicalReading = 72;
+  out.reserve(out.size() + 16 + kTypicalReading * readings->size());
+  out += R"(,"readings":)";
+  // Neighbours were mostly taken in the same poll: one look at the table of boots serves them all.
+  MonoTime dated = at.mono;
+  auto wall = date(at).wall;
+  append_array(out, *readings, [&](std::string& text, const Reading& reading) {
+    if (reading.at != dated) {
+      dated = reading.at;
+      wall = date({at.boot, dated}).wall;
+    }
+    append_reading(text, reading, wall);
+  });
+  out += '}';
+  return {};
+}
+
 // Copies what is inside the body's braces, with wall times in place of the marks.
-Status append_body(std::string& out, const std::string& body, Moment at, const DateFunction& date) {
+Status append_body(std::string& out, const std::string& body, Moment at, const DateFunction& date,
+                   const Names* names) {
+  if (body.starts_with(kPackedMark)) return append_batch(out, body, at, date, names);
   if (body.size() < 2 || body.front() != '{' || body.back() != '}')
     return fail(Errc::corrupt, "a record's body is no object");
   if (body.size() > 2) out += ',';
@@ -94,9 +137,23 @@ void append_range(std::string& out, const Range& range) {
   out += ']';
 }
 
+void append_lanes(std::string& out, const Presence::Lanes& lanes) {
+  out += R"(,"lanes":{)";
+  for (const auto lane : kLanes) {
+    const auto& progress = lanes.at(index(lane));
+    if (lane != kLanes.front()) out += ',';
+    out.append(1, '"').append(to_string(lane)).append(R"(":{"last":)");
+    append_integer(out, progress.last);
+    out += R"(,"pending":)";
+    append_array(out, progress.pending, append_range);
+    out += '}';
+  }
+  out += '}';
+}
+
 }  // namespace
 
-Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date) {
+Result<std::string> render(const Body& body, const Envelope& envelope, const DateFunction& date, const Names* names) {
   constexpr std::size_t kEnvelope = 192;
   std::string out;
   out.reserve(kEnvelope + body.bytes.size() + body.bytes.size() / 4);  // a mark grows by about ten bytes
@@ -106,8 +163,12 @@ Result<std::string> render(const Body& body, const Envelope& envelope, const Dat
   append_time(out, envelope.at, date);
   out += envelope.hist ? R"(,"hist":true)" : R"(,"hist":false)";
   append_revision(out, envelope.rev);
-  if (auto status = append_body(out, body.bytes, envelope.at, date); !status) return fail(std::move(status).error());
+  if (auto status = append_body(out, body.bytes, envelope.at, date, names); !status) return fail(std::move(status).error());
   return out;
+}
+
+Result<std::vector<Reading>> decode_readings(const Body& body, MonoTime at, const Names* names) {
+  return unpack(body.bytes, at, names);
 }
 
 Result<std::string> render_snapshot(const Alarm& alarm, std::string_view gw, std::string_view epoch, Moment now,
@@ -117,7 +178,7 @@ Result<std::string> render_snapshot(const Alarm& alarm, std::string_view gw, std
   append_time(out, now, date);
   append_revision(out, rev);
   const auto body = encode_alarm(alarm, now);
-  if (auto status = append_body(out, body.bytes, now, date); !status) return fail(std::move(status).error());
+  if (auto status = append_body(out, body.bytes, now, date, nullptr); !status) return fail(std::move(status).error());
   return out;
 }
 
@@ -125,17 +186,19 @@ std::string render_online(const Presence& presence, Dated now) {
   std::string out;
   append_presence(out, "online", presence);
   append_dated(out, now);
-  out += R"(,"lanes":{)";
-  for (const auto lane : kLanes) {
-    const auto& progress = presence.lanes.at(index(lane));
-    if (lane != kLanes.front()) out += ',';
-    out.append(1, '"').append(to_string(lane)).append(R"(":{"last":)");
-    append_integer(out, progress.last);
-    out += R"(,"pending":)";
-    append_array(out, progress.pending, append_range);
-    out += '}';
+  append_lanes(out, presence.lanes);
+  if (!presence.older.empty()) {
+    out += R"(,"older":[)";
+    for (bool first = true; const auto& [epoch, lanes] : presence.older) {
+      if (!std::exchange(first, false)) out += ',';
+      out += R"({"epoch":)";
+      append_text(out, epoch);
+      append_lanes(out, lanes);
+      out += '}';
+    }
+    out += ']';
   }
-  out += "}}";
+  out += '}';
   return out;
 }
 
@@ -143,6 +206,7 @@ std::string render_offline(const Presence& presence, std::optional<Dated> now) {
   std::string out;
   append_presence(out, "offline", presence);
   if (now) append_dated(out, *now);
+  append_lanes(out, presence.lanes);
   out += '}';
   return out;
 }

@@ -27,14 +27,19 @@ Boots::Boots(std::vector<Stretch> stored) : stretches_{std::move(stored)} {
             [](const Stretch& a, const Stretch& b) { return std::tie(a.boot, a.from) < std::tie(b.boot, b.from); });
 }
 
-void Boots::begin(std::string_view boot_id, const ClockReading& now) {
+void Boots::begin(std::string_view boot_id, const ClockReading& now, Moment newest) {
   // Monotonic time that runs backwards is not the same boot, whatever its id says (a machine restored from a snapshot).
   if (!stretches_.empty() && stretches_.back().boot_id == boot_id && stretches_.back().from <= now.mono) {
     current_ = stretches_.back().boot;
     seen_offset_ = stretches_.back().offset;
     return;
   }
-  current_ = stretches_.empty() ? 1 : stretches_.back().boot + 1;
+  if (!stretches_.empty()) {
+    auto& before = stretches_.back();
+    before.until = newest.boot == before.boot ? std::max(newest.mono, before.from) : before.from;
+    changed_.push_back(before);
+  }
+  current_ = std::max(stretches_.empty() ? 0 : stretches_.back().boot, newest.boot) + 1;
   seen_offset_ = offset_of(now);
   add({.boot = current_,
        .from = MonoTime{},
@@ -42,6 +47,7 @@ void Boots::begin(std::string_view boot_id, const ClockReading& now) {
        .offset = seen_offset_,
        .quality = now.synced ? TimeQuality::synced : TimeQuality::unsynced,
        .error = now.synced ? std::optional{kTolerance} : std::nullopt});
+  if (now.synced) bound_earlier();
 }
 
 std::optional<nlohmann::json> Boots::observe(const ClockReading& now) {
@@ -62,6 +68,7 @@ std::optional<nlohmann::json> Boots::observe(const ClockReading& now) {
     next.error = kTolerance;
     if (was_unsynced) repair(offset, now.mono);
     add(next);
+    if (was_unsynced) bound_earlier();
   } else if (was_unsynced) {
     if (!stepped) return {};
     change = "jump";
@@ -116,6 +123,45 @@ void Boots::repair(Millis offset, MonoTime until) {
     stretch.offset = offset;
     stretch.error = kTolerance + drift(until - stretch.from);
     changed_.push_back(stretch);
+  }
+}
+
+// The boots before this one, as far back as their clocks were never set, lie in order between the end of the last one
+// that is dated and the start of this one. Where there is none before them they stay unsynced, dated as late as can be.
+void Boots::bound_earlier() {
+  struct Boot {
+    std::uint32_t number = 0;
+    Millis length{};
+  };
+  std::vector<Boot> undated;  // newest first
+  std::optional<WallTime> after;
+  const auto this_one = std::find_if(stretches_.begin(), stretches_.end(),
+                                     [this](const Stretch& stretch) { return stretch.boot == current_; });
+  const WallTime before{this_one->offset};
+  Millis total{};
+  for (auto it = std::make_reverse_iterator(this_one); it != stretches_.rend() && !after; ++it) {
+    if (it->quality != TimeQuality::unsynced) {
+      after = WallTime{it->until.value_or(it->from).time_since_epoch() + it->offset};
+    } else if (undated.empty() || undated.back().number != it->boot) {
+      undated.push_back({it->boot, it->until.value_or(it->from).time_since_epoch()});
+      total += undated.back().length;
+    }
+  }
+  // What is free between them may lie anywhere; a clock that contradicts its neighbours leaves nothing to go by.
+  if (after && before - *after < total) after.reset();
+  auto latest = before;
+  for (const auto& boot : undated) {
+    latest -= boot.length;  // the latest that it can have started
+    const auto slack = after ? (before - *after - total) : Millis{0};
+    for (auto& stretch : stretches_) {
+      if (stretch.boot != boot.number) continue;
+      stretch.offset = latest.time_since_epoch() - slack / 2;
+      if (after) {
+        stretch.quality = TimeQuality::repaired;
+        stretch.error = slack / 2 + kTolerance + drift(total);
+      }
+      changed_.push_back(stretch);
+    }
   }
 }
 

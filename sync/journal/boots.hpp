@@ -28,6 +28,7 @@ struct Stretch {
   Millis offset{};  ///< UTC = mono + offset
   TimeQuality quality = TimeQuality::unsynced;
   std::optional<Millis> error{};  ///< how far a time may be off; absent: nobody knows
+  std::optional<MonoTime> until{};  ///< of a boot that is over: the last that is known of it
   friend bool operator==(const Stretch&, const Stretch&) = default;
 };
 
@@ -35,7 +36,8 @@ struct Stretch {
 ///
 /// A wall clock is believed while the kernel calls it disciplined. Once it has been, monotonic time carries on alone
 /// (holdover) until it is again: a wall clock that somebody turns meanwhile is reported and not believed. What was
-/// recorded before the first discipline of a boot is dated after the fact (repaired).
+/// recorded before the first discipline of a boot is dated after the fact (repaired). A boot that ended before its clock
+/// was ever set lies between its neighbours: it is dated in the middle of what they leave, with the error that follows.
 class Boots {
  public:
   /// What differs by more is a jump; less is drift and slewing.
@@ -46,8 +48,8 @@ class Boots {
   explicit Boots(std::vector<Stretch> stored);
 
   /// Goes on with the boot of that id where it is the newest, else starts the next one, whole of it dated by this
-  /// reading.
-  void begin(std::string_view boot_id, const ClockReading& now);
+  /// reading. `newest`: of all that is stored, so that an earlier boot's length is known.
+  void begin(std::string_view boot_id, const ClockReading& now, Moment newest = {});
   /// Of the boot that runs; 0 before begin().
   [[nodiscard]] std::uint32_t current() const { return current_; }
 
@@ -65,6 +67,7 @@ class Boots {
  private:
   void add(Stretch stretch);
   void repair(Millis offset, MonoTime until);
+  void bound_earlier();
 
   std::vector<Stretch> stretches_;
   std::vector<Stretch> changed_;

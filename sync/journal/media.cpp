@@ -1,6 +1,7 @@
 #include "sync/journal/media.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <fstream>
 #include <iterator>
 #include <system_error>
@@ -47,14 +48,9 @@ Status write_all(int fd, std::string_view bytes) {
   return {};
 }
 
-bool is_picture_name(const std::string& name) {
-  return name.ends_with(".jpg") && name.find_first_not_of("0123456789abcdef-.jpg") == std::string::npos &&
-         name.find("..") == std::string::npos;
-}
-
 }  // namespace
 
-Status write_picture(const fs::path& folder, const std::string& name, std::string_view bytes) {
+Status write_durably(const fs::path& folder, const std::string& name, std::string_view bytes) {
   const auto path = folder / name;
   const auto temporary = folder / (name + ".tmp");
   {
@@ -72,8 +68,26 @@ Status write_picture(const fs::path& folder, const std::string& name, std::strin
   return {};
 }
 
+std::optional<std::pair<std::string, std::uint64_t>> parse_picture_name(std::string_view name) {
+  constexpr std::string_view kEnd = ".jpg";
+  const auto dash = name.find('-');
+  if (dash != 16 || !name.ends_with(kEnd)) return {};
+  const auto epoch = name.substr(0, dash);
+  if (epoch.find_first_not_of("0123456789abcdef") != std::string_view::npos) return {};
+  const auto digits = name.substr(dash + 1, name.size() - dash - 1 - kEnd.size());
+  std::uint64_t seq = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seq);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return {};
+  return std::pair{std::string{epoch}, seq};
+}
+
+void remove_picture(const fs::path& folder, const std::string& name) {
+  std::error_code absent;
+  if (parse_picture_name(name)) fs::remove(folder / name, absent);
+}
+
 Result<std::string> read_picture(const fs::path& folder, const std::string& name) {
-  if (!is_picture_name(name)) return fail(Errc::invalid, fmt::format("'{}' is no picture of the journal", name));
+  if (!parse_picture_name(name)) return fail(Errc::invalid, fmt::format("'{}' is no picture of the journal", name));
   std::ifstream file{folder / name, std::ios::binary};
   if (!file) return fail(Errc::not_found, fmt::format("picture {}: not there", name));
   std::string bytes{std::istreambuf_iterator<char>{file}, {}};

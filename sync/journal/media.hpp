@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "firmware/core/result.hpp"
 
@@ -12,11 +14,16 @@ namespace hamlet::journal {
 /// The folder media/ with its pictures. Blocking; the journal's Workers call it.
 inline constexpr const char* kMediaFolder = "media";
 
-/// Under its name or not at all, and durable when it returns. `name` is ours: "{epoch}-{seq}.jpg".
-[[nodiscard]] Status write_picture(const std::filesystem::path& folder, const std::string& name,
+/// A small file or a picture ("{epoch}-{seq}.jpg"): under its name or not at all, and durable when it returns. Errors:
+/// full, denied, failed.
+[[nodiscard]] Status write_durably(const std::filesystem::path& folder, const std::string& name,
                                    std::string_view bytes);
 /// Error not_found; invalid where the name is none of ours.
 [[nodiscard]] Result<std::string> read_picture(const std::filesystem::path& folder, const std::string& name);
+/// Gone or not there: both are well.
+void remove_picture(const std::filesystem::path& folder, const std::string& name);
+/// Epoch and number of a picture's name; nothing where it is none of ours.
+[[nodiscard]] std::optional<std::pair<std::string, std::uint64_t>> parse_picture_name(std::string_view name);
 /// Of all pictures.
 [[nodiscard]] std::uint64_t picture_bytes(const std::filesystem::path& folder);
 

@@ -6,34 +6,16 @@
 #include <limits>
 #include <system_error>
 
-#include <SQLiteCpp/Database.h>
-#include <SQLiteCpp/Exception.h>
-#include <SQLiteCpp/Statement.h>
-#include <SQLiteCpp/Transaction.h>
-#include <boost/crc.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sync/journal/schema_sql.hpp"
+#include "sync/journal/crc.hpp"
+#include "sync/journal/sql.hpp"
 
 namespace hamlet::journal {
-namespace {
-
-// Step n brings a file from schema n to n + 1, in one transaction with its user_version. Steps are never changed once
-// released.
-constexpr std::array<const char*, 1> kMigrations{kSchemaSql};
-constexpr int kSchemaVersion = static_cast<int>(kMigrations.size());
-
-// Appending rewrites a lane's last page at every commit, so a checkpoint that comes seldom saves flash, and one that
-// never comes costs disk and start-up time: 8 MB, twice that kept preallocated.
-constexpr int kPageBytes = 4'096;
-constexpr int kCheckpointPages = 2'000;
-constexpr int kWalKeptBytes = 2 * kCheckpointPages * kPageBytes;
-constexpr int kBusyMs = 1'000;
 
 Errc errc_of(int sqlite_code) {
   switch (sqlite_code & 0xFF) {
@@ -57,59 +39,25 @@ Errc errc_of(int sqlite_code) {
   }
 }
 
-Error error_of(const SQLite::Exception& e) {
-  return {errc_of(e.getErrorCode()), e.what()};
-}
+namespace {
 
-// Runs `work` and turns what SQLiteCpp throws into an Error.
-template <class Work>
-auto guarded(Work work) -> Result<decltype(work())> {
-  try {
-    if constexpr (std::is_void_v<decltype(work())>) {
-      work();
-      return {};
-    } else {
-      return work();
-    }
-  } catch (const SQLite::Exception& e) {
-    return fail(error_of(e));
-  }
-}
-
-std::string_view text_of(const SQLite::Column& column) {
-  const auto* bytes = static_cast<const char*>(column.getBlob());
-  return bytes == nullptr ? std::string_view{} : std::string_view{bytes, static_cast<std::size_t>(column.getBytes())};
-}
+constexpr int kBusyMs = 1'000;
 
 // Without a copy: the text outlives the statement's run.
 void bind_text(SQLite::Statement& statement, int index, const std::string& text) {
   statement.bindNoCopy(index, text);
 }
 
-std::int64_t as_signed(std::uint64_t number) {
-  return static_cast<std::int64_t>(number);
+std::int32_t crc_of_row(const EpochRow& row) {
+  return crc_of(row.generation, row.id, row.reason, row.used[0], row.used[1], row.used[2], row.used[3]);
 }
-std::uint64_t as_unsigned(std::int64_t number) {
-  return number < 0 ? 0 : static_cast<std::uint64_t>(number);
+std::int32_t crc_of_row(const std::string& uplink, std::uint32_t generation, Lane lane, std::uint64_t prefix,
+                        const std::string& beyond, std::uint64_t stored) {
+  return crc_of(uplink, generation, lane, prefix, beyond, stored);
 }
-
-// Texts go with their lengths, so that no two records have the same bytes. Little-endian, as all our machines are.
-std::int32_t checksum(const Record& record, std::string_view epoch) {
-  boost::crc_32_type crc;
-  const auto add = [&crc](const auto& number) { crc.process_bytes(&number, sizeof number); };
-  const auto add_text = [&](std::string_view text) {
-    add(static_cast<std::uint64_t>(text.size()));
-    crc.process_bytes(text.data(), text.size());
-  };
-  add_text(epoch);
-  add(record.lane);
-  add(record.seq);
-  add(record.at.boot);
-  add(to_ms(record.at.mono));
-  add(record.rev);
-  add_text(record.body.topic);
-  add_text(record.body.bytes);
-  return static_cast<std::int32_t>(crc.checksum());
+std::int32_t crc_of_row(const Stretch& row) {
+  return crc_of(row.boot, to_ms(row.from), row.boot_id, row.offset.count(), static_cast<int>(row.quality),
+                row.error ? row.error->count() : -1, row.until ? to_ms(*row.until) : -1);
 }
 
 std::string write_ranges(const std::vector<Position::Span>& ranges) {
@@ -161,11 +109,37 @@ std::string group_of(const std::filesystem::path& file) {
 
 }  // namespace
 
+bool Changes::empty() const {
+  return epochs.empty() && records.empty() && trims.empty() && states.empty() && positions.empty() &&
+         dropped_uplinks.empty() && boots.empty() && names.empty() && meta.empty() && pictures.empty();
+}
+
+void Changes::merge(Changes later) {
+  const auto append = [](auto& to, auto& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
+  const auto overwrite = [](auto& to, auto& from) {
+    from.merge(to);  // what both have stays as `from` has it
+    to = std::move(from);
+  };
+  append(epochs, later.epochs);
+  append(records, later.records);
+  append(trims, later.trims);
+  overwrite(states, later.states);
+  overwrite(positions, later.positions);
+  append(dropped_uplinks, later.dropped_uplinks);
+  append(boots, later.boots);
+  append(names, later.names);
+  overwrite(meta, later.meta);
+  append(pictures, later.pictures);
+}
+
 struct Store::Impl {
   Impl(const std::filesystem::path& path, int flags) : db{path.string(), flags, kBusyMs} {
     // -wal and -shm stay when the last connection closes: who may only read could not make them.
     int persist = 1;
     sqlite3_file_control(db.getHandle(), "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+    db.exec("PRAGMA cache_size = -1024");
   }
 
   // Prepared once, by its text.
@@ -176,85 +150,88 @@ struct Store::Impl {
     return found->second;
   }
 
-  void migrate();
-  void insert(const Record& record, std::string_view epoch);
-  void put(const std::pair<const std::string, std::optional<std::string>>& state);
-  void put(const std::pair<const std::pair<std::string, Lane>, Position>& position);
+  void insert(Lane lane, std::vector<const Record*> records);
+  void put(const EpochRow& row);
+  void put(const std::pair<const std::string, std::optional<std::string>>& pair, const char* table);
+  void put(const Positions::value_type& position);
   void put(const Stretch& stretch);
+  void put(const std::pair<contract::Names::Id, std::string>& name);
+  void trim(const Trim& trim);
+  void allocate_wal();
+  std::vector<EpochRow> read_epochs();
+  // Empty where the epoch is not known: no checksum of its records holds.
+  const std::string& epoch_id(std::uint32_t generation);
+  Block block_of(SQLite::Statement& row);
 
   SQLite::Database db;
   std::map<std::string, SQLite::Statement> statements;
+  std::map<std::uint32_t, std::string> epoch_ids;
+  Blocks blocks;
   int wal_pages = 0;
+  std::uint64_t passed_over = 0;
 };
 
-// Ends a statement's run at the end of a scope: an open read would hold its snapshot, and the WAL with it.
-class Running {
- public:
-  explicit Running(SQLite::Statement& statement) : statement_{statement} {}
-  ~Running() { statement_.tryReset(); }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-  SQLite::Statement* operator->() { return &statement_; }
-  SQLite::Statement& operator*() { return statement_; }
+void insert_block(SQLite::Statement& insert, const Block& block) {
+  insert.tryReset();
+  insert.bind(1, as_signed(block.key));
+  insert.bind(2, block.count);
+  insert.bind(3, block.at.boot);
+  insert.bind(4, static_cast<std::int64_t>(to_ms(block.at.mono)));
+  insert.bind(5, static_cast<int>(block.packing));
+  insert.bindNoCopy(6, static_cast<const void*>(block.data.data()), static_cast<int>(block.data.size()));
+  insert.bind(7, block.crc);
+  insert.exec();
+}
 
- private:
-  SQLite::Statement& statement_;
-};
-
-void Store::Impl::migrate() {
-  const int version = db.execAndGet("PRAGMA user_version").getInt();
-  if (version > kSchemaVersion) {
-    throw SQLite::Exception(fmt::format("schema {} is newer than this program's {}", version, kSchemaVersion),
-                            SQLITE_NOTADB);
-  }
-  for (int step = version; step < kSchemaVersion; ++step) {
-    SQLite::Transaction transaction{db, SQLite::TransactionBehavior::IMMEDIATE};
-    db.exec(kMigrations.at(static_cast<std::size_t>(step)));
-    db.exec(fmt::format("PRAGMA user_version = {}", step + 1));
-    transaction.commit();
+void Store::Impl::insert(Lane lane, std::vector<const Record*> records) {
+  auto& statement = prepare(fmt::format("INSERT INTO {} VALUES (?,?,?,?,?,?,?)", contract::to_string(lane)));
+  for (std::span<const Record* const> left{records}; !left.empty();) {
+    const auto count = Blocks::fitting(left);
+    insert_block(statement, blocks.pack(left.first(count), epoch_id(left.front()->generation)));
+    left = left.subspan(count);
   }
 }
 
-void Store::Impl::insert(const Record& record, std::string_view epoch) {
-  auto& statement =
-      prepare(fmt::format("INSERT INTO {} (seq, boot, mono, rev, topic, body, crc) VALUES (?,?,?,?,?,?,?)",
-                          contract::to_string(record.lane)));
-  statement.bind(1, as_signed(record.seq));
-  statement.bind(2, record.at.boot);
-  statement.bind(3, static_cast<std::int64_t>(to_ms(record.at.mono)));
-  statement.bind(4, as_signed(record.rev));
-  if (record.lane == Lane::tele) {
-    statement.bind(5);
-  } else {
-    bind_text(statement, 5, record.body.topic);
-  }
-  bind_text(statement, 6, record.body.bytes);
-  statement.bind(7, checksum(record, epoch));
+void Store::Impl::put(const EpochRow& row) {
+  auto& statement = prepare("INSERT OR REPLACE INTO epoch VALUES (?,?,?,?,?,?,?,?)");
+  statement.bind(1, row.generation);
+  bind_text(statement, 2, row.id);
+  bind_text(statement, 3, row.reason);
+  for (int i = 0; i < static_cast<int>(kLaneCount); ++i)
+    statement.bind(4 + i, as_signed(row.used.at(static_cast<std::size_t>(i))));
+  statement.bind(8, crc_of_row(row));
   statement.exec();
+  epoch_ids[row.generation] = row.id;
 }
 
-void Store::Impl::put(const std::pair<const std::string, std::optional<std::string>>& state) {
-  const auto& [key, value] = state;
-  auto& statement = value ? prepare("INSERT OR REPLACE INTO state (key, value) VALUES (?,?)")
-                          : prepare("DELETE FROM state WHERE key = ?");
+void Store::Impl::put(const std::pair<const std::string, std::optional<std::string>>& pair, const char* table) {
+  const auto& [key, value] = pair;
+  const bool checked = std::string_view{table} == "state";
+  auto& statement =
+      value ? prepare(fmt::format("INSERT OR REPLACE INTO {} VALUES (?,?{})", table, checked ? ",?" : ""))
+            : prepare(fmt::format("DELETE FROM {} WHERE key = ?", table));
   bind_text(statement, 1, key);
   if (value) bind_text(statement, 2, *value);
+  if (value && checked) statement.bind(3, crc_of(key, *value));
   statement.exec();
 }
 
-void Store::Impl::put(const std::pair<const std::pair<std::string, Lane>, Position>& position) {
-  auto& statement = prepare("INSERT OR REPLACE INTO position (uplink, lane, prefix, beyond) VALUES (?,?,?,?)");
+void Store::Impl::put(const Positions::value_type& position) {
+  const auto& [uplink, generation, lane] = position.first;
+  auto& statement = prepare("INSERT OR REPLACE INTO position VALUES (?,?,?,?,?,?,?)");
   const auto ranges = write_ranges(position.second.beyond);
-  bind_text(statement, 1, position.first.first);
-  statement.bind(2, static_cast<int>(position.first.second));
-  statement.bind(3, as_signed(position.second.prefix));
-  bind_text(statement, 4, ranges);
+  bind_text(statement, 1, uplink);
+  statement.bind(2, generation);
+  statement.bind(3, static_cast<int>(lane));
+  statement.bind(4, as_signed(position.second.prefix));
+  bind_text(statement, 5, ranges);
+  statement.bind(6, as_signed(position.second.stored));
+  statement.bind(7, crc_of_row(uplink, generation, lane, position.second.prefix, ranges, position.second.stored));
   statement.exec();
 }
 
 void Store::Impl::put(const Stretch& stretch) {
-  auto& statement =
-      prepare("INSERT OR REPLACE INTO boots (boot, from_mono, boot_id, offset, quality, error) VALUES (?,?,?,?,?,?)");
+  auto& statement = prepare("INSERT OR REPLACE INTO boots VALUES (?,?,?,?,?,?,?,?)");
   statement.bind(1, stretch.boot);
   statement.bind(2, static_cast<std::int64_t>(to_ms(stretch.from)));
   bind_text(statement, 3, stretch.boot_id);
@@ -265,7 +242,89 @@ void Store::Impl::put(const Stretch& stretch) {
   } else {
     statement.bind(6);
   }
+  if (stretch.until) {
+    statement.bind(7, static_cast<std::int64_t>(to_ms(*stretch.until)));
+  } else {
+    statement.bind(7);
+  }
+  statement.bind(8, crc_of_row(stretch));
   statement.exec();
+}
+
+void Store::Impl::put(const std::pair<contract::Names::Id, std::string>& name) {
+  auto& statement = prepare("INSERT OR REPLACE INTO name VALUES (?,?,?)");
+  statement.bind(1, name.first);
+  bind_text(statement, 2, name.second);
+  statement.bind(3, crc_of(name.first, name.second));
+  statement.exec();
+}
+
+void Store::Impl::trim(const Trim& trim) {
+  auto& statement = prepare(fmt::format("DELETE FROM {} WHERE key BETWEEN ? AND ?", contract::to_string(trim.lane)));
+  statement.bind(1, as_signed(trim.from));
+  statement.bind(2, as_signed(trim.to));
+  statement.exec();
+  if (!trim.used) return;
+  const auto generation = generation_of(trim.to);
+  for (auto& row : read_epochs()) {
+    auto& used = row.used.at(index(trim.lane));
+    if (row.generation != generation || used >= seq_of(trim.to)) continue;
+    used = seq_of(trim.to);
+    put(row);
+  }
+}
+
+std::vector<EpochRow> Store::Impl::read_epochs() {
+  std::vector<EpochRow> out;
+  Running rows{prepare("SELECT generation, id, reason, alarm, event, tele, media, crc FROM epoch ORDER BY generation")};
+  while (rows->executeStep()) {
+    EpochRow row{static_cast<std::uint32_t>(rows->getColumn(0).getInt64()), std::string{text_of(rows->getColumn(1))},
+                 std::string{text_of(rows->getColumn(2))}, {}};
+    for (int i = 0; i < static_cast<int>(kLaneCount); ++i)
+      row.used.at(static_cast<std::size_t>(i)) = as_unsigned(rows->getColumn(3 + i).getInt64());
+    if (rows->getColumn(7).getInt() == crc_of_row(row) && row.generation <= kMaxGeneration) {
+      out.push_back(std::move(row));
+    } else {
+      ++passed_over;
+    }
+  }
+  return out;
+}
+
+// A reader finds epochs that began after it was opened.
+const std::string& Store::Impl::epoch_id(std::uint32_t generation) {
+  static const std::string kNone;
+  const auto known = epoch_ids.find(generation);
+  if (known != epoch_ids.end()) return known->second;
+  for (auto& row : read_epochs()) epoch_ids[row.generation] = std::move(row.id);
+  const auto found = epoch_ids.find(generation);
+  return found == epoch_ids.end() ? kNone : found->second;
+}
+
+// Of "SELECT key, count, boot, mono, packing, data, crc".
+Block Store::Impl::block_of(SQLite::Statement& row) {
+  const auto count = row.getColumn(1).getInt64();
+  return {.key = as_unsigned(row.getColumn(0).getInt64()),
+          .count = count < 0 || count > 0xffff ? 0 : static_cast<std::uint32_t>(count),
+          .at = {static_cast<std::uint32_t>(row.getColumn(2).getInt64()), mono_from_ms(row.getColumn(3).getInt64())},
+          .packing = static_cast<Packing>(row.getColumn(4).getInt()),
+          .data = std::string{text_of(row.getColumn(5))},
+          .crc = row.getColumn(6).getInt()};
+}
+
+// Zeros behind the log's end end it as well as nothing does. Durable when it returns.
+void Store::Impl::allocate_wal() {
+  sqlite3_file* wal = nullptr;
+  sqlite3_file_control(db.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  sqlite3_int64 size = 0;
+  if (wal == nullptr || wal->pMethods == nullptr || wal->pMethods->xFileSize(wal, &size) != SQLITE_OK) return;
+  const std::string zeros(64U << 10, '\0');
+  while (size < kWalKeptBytes) {
+    const auto count = std::min<sqlite3_int64>(static_cast<sqlite3_int64>(zeros.size()), kWalKeptBytes - size);
+    if (wal->pMethods->xWrite(wal, zeros.data(), static_cast<int>(count), size) != SQLITE_OK) return;
+    size += count;
+  }
+  wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
 }
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
@@ -277,10 +336,13 @@ Result<std::unique_ptr<Store>> Store::open_writing(const std::filesystem::path& 
     auto impl = std::make_unique<Impl>(file, SQLite::OPEN_READWRITE);
     auto& db = impl->db;
     db.exec(fmt::format("PRAGMA page_size = {}", kPageBytes));
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
     db.exec(fmt::format("PRAGMA journal_size_limit = {}", kWalKeptBytes));
-    db.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -1024");
-    impl->migrate();
+    (void)db.execAndGet("SELECT count(*) FROM sqlite_schema");  // opens the log: a new file has none until it is read
+    impl->allocate_wal();
+    // The log begins anew: what a cut left behind its end must not look like transactions that were committed and lost.
+    (void)sqlite3_wal_checkpoint_v2(db.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    migrate(db);
     // Counts the pages in the WAL, for checkpoint_if_due().
     sqlite3_wal_hook(
         db.getHandle(),
@@ -309,8 +371,8 @@ Result<std::unique_ptr<Store>> Store::open_reading(const std::filesystem::path& 
   auto store = guarded([&] {
     auto impl = std::make_unique<Impl>(file, SQLite::OPEN_READONLY);
     const int version = impl->db.execAndGet("PRAGMA user_version").getInt();
-    if (version != kSchemaVersion) {
-      throw SQLite::Exception(fmt::format("schema {} is not this program's {}", version, kSchemaVersion),
+    if (version != schema_version()) {
+      throw SQLite::Exception(fmt::format("schema {} is not this program's {}", version, schema_version()),
                               SQLITE_NOTADB);
     }
     return std::unique_ptr<Store>{new Store{std::move(impl)}};
@@ -319,100 +381,196 @@ Result<std::unique_ptr<Store>> Store::open_reading(const std::filesystem::path& 
   return store;
 }
 
-Status Store::commit(const Changes& changes, std::string_view epoch) {
+
+Result<std::unique_ptr<Store>> Store::open_beside(const std::filesystem::path& file) {
+  return guarded([&] {
+    auto impl = std::make_unique<Impl>(file, SQLite::OPEN_READWRITE);
+    impl->db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -64");
+    return std::unique_ptr<Store>{new Store{std::move(impl)}};
+  });
+}
+
+Result<std::unique_ptr<Store>> Store::open_aside(const std::filesystem::path& file) {
+  return guarded([&] {
+    auto impl = std::make_unique<Impl>(file, SQLite::OPEN_READWRITE);
+    impl->db.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0");
+    return std::unique_ptr<Store>{new Store{std::move(impl)}};
+  });
+}
+
+Status Store::commit(const Changes& changes) {
   return guarded([&] {
     SQLite::Transaction transaction{impl_->db, SQLite::TransactionBehavior::IMMEDIATE};
-    for (const auto& change : changes.records) impl_->insert(change.record, epoch);
-    for (const auto& state : changes.states) impl_->put(state);
+    for (const auto& row : changes.epochs) impl_->put(row);
+    for (const auto& name : changes.names) impl_->put(name);
+    std::array<std::vector<const Record*>, kLaneCount> lanes;
+    for (const auto& change : changes.records) lanes.at(index(change.record.lane)).push_back(&change.record);
+    for (const auto lane : contract::kLanes) impl_->insert(lane, std::move(lanes.at(index(lane))));
+    for (const auto& trim : changes.trims) impl_->trim(trim);
+    for (const auto& state : changes.states) impl_->put(state, "state");
+    for (const auto& uplink : changes.dropped_uplinks) {
+      auto& statement = impl_->prepare("DELETE FROM position WHERE uplink = ?");
+      bind_text(statement, 1, uplink);
+      statement.exec();
+    }
     for (const auto& position : changes.positions) impl_->put(position);
     for (const auto& stretch : changes.boots) impl_->put(stretch);
+    for (const auto& fact : changes.meta) impl_->put(fact, "meta");
     transaction.commit();
   });
 }
 
-Status Store::checkpoint_if_due() {
-  if (impl_->wal_pages < kCheckpointPages) return {};
+Status Store::checkpoint() {
   const int code =
       sqlite3_wal_checkpoint_v2(impl_->db.getHandle(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   if (code != SQLITE_OK && code != SQLITE_BUSY) return fail(errc_of(code), sqlite3_errmsg(impl_->db.getHandle()));
-  impl_->wal_pages = 0;  // the next commit counts again
   return {};
 }
 
-Result<std::vector<Record>> Store::records(Lane lane, std::uint64_t from, std::uint64_t to, std::size_t max_records,
-                                           std::size_t max_bytes, std::string_view epoch) {
-  std::vector<Record> out;
-  std::size_t bytes = 0;
-  std::uint64_t damaged = 0;
-  auto status = guarded([&] {
-    Running rows{impl_->prepare(
-        fmt::format("SELECT seq, boot, mono, rev, topic, body, crc FROM {} WHERE seq BETWEEN ? AND ? ORDER BY seq",
-                    contract::to_string(lane)))};
-    constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    rows->bind(1, as_signed(std::min(from, kLargest)));
-    rows->bind(2, as_signed(std::min(to, kLargest)));
-    while (out.size() < max_records && (out.empty() || bytes < max_bytes) && rows->executeStep()) {
-      Record record;
-      record.lane = lane;
-      record.seq = as_unsigned(rows->getColumn(0).getInt64());
-      record.at = {static_cast<std::uint32_t>(rows->getColumn(1).getInt64()),
-                   mono_from_ms(rows->getColumn(2).getInt64())};
-      record.rev = as_unsigned(rows->getColumn(3).getInt64());
-      record.body.topic = lane == Lane::tele ? "tele" : text_of(rows->getColumn(4));
-      record.body.bytes = text_of(rows->getColumn(5));
-      if (rows->getColumn(6).getInt() != checksum(record, epoch)) {
-        damaged = record.seq;
-        return;
-      }
-      bytes += record.body.bytes.size();
-      out.push_back(std::move(record));
-    }
-  });
-  if (!status) return fail(std::move(status).error());
-  if (out.empty() && damaged != 0) {
-    return fail(Errc::corrupt, fmt::format("journal: record {} of the lane {} fails its checksum", damaged,
-                                           contract::to_string(lane)));
-  }
-  return out;
+int Store::wal_pages() const {
+  return impl_->wal_pages;
 }
 
-Result<std::optional<std::pair<std::uint64_t, Moment>>> Store::first_from(Lane lane, std::uint64_t from) {
-  return guarded([&]() -> std::optional<std::pair<std::uint64_t, Moment>> {
+namespace {
+constexpr const char* kSelectBlocks =
+    "SELECT key, count, boot, mono, packing, data, crc FROM {} WHERE key >= ? ORDER BY key";
+}
+
+Result<Records> Store::records(Lane lane, Key from, Key to, std::size_t max_records, std::size_t max_bytes) {
+  return guarded([&] {
+    Records out;
+    std::size_t bytes = 0;
+    Running rows{impl_->prepare(fmt::format(fmt::runtime(kSelectBlocks), contract::to_string(lane)))};
+    rows->bind(1, as_signed(from));
+    while (out.records.size() < max_records && (out.records.empty() || bytes < max_bytes) && rows->executeStep()) {
+      const auto block = impl_->block_of(*rows);
+      if (block.count > 0 && block.first() > to) break;
+      auto unpacked = impl_->blocks.unpack(block, lane, impl_->epoch_id(generation_of(block.key)));
+      if (!unpacked) {
+        out.damaged = {block.count > 0 && block.count <= seq_of(block.key) ? block.first() : block.key, block.key};
+        break;
+      }
+      for (auto& record : *unpacked) {
+        const auto key = key_of(record.generation, record.seq);
+        if (key < from || key > to) continue;
+        if (out.records.size() == max_records || (!out.records.empty() && bytes >= max_bytes)) break;
+        bytes += record.body.bytes.size();
+        out.records.push_back(std::move(record));
+      }
+    }
+    return out;
+  });
+}
+
+Result<std::optional<BlockInfo>> Store::block_from(Lane lane, Key from) {
+  return guarded([&]() -> std::optional<BlockInfo> {
     Running rows{impl_->prepare(
-        fmt::format("SELECT seq, boot, mono FROM {} WHERE seq >= ? ORDER BY seq LIMIT 1", contract::to_string(lane)))};
+        fmt::format("SELECT key, count, boot, mono, length(data) FROM {} WHERE key >= ? ORDER BY key LIMIT 1",
+                    contract::to_string(lane)))};
     rows->bind(1, as_signed(from));
     if (!rows->executeStep()) return {};
-    return std::pair{
-        as_unsigned(rows->getColumn(0).getInt64()),
-        Moment{static_cast<std::uint32_t>(rows->getColumn(1).getInt64()), mono_from_ms(rows->getColumn(2).getInt64())}};
+    const auto count = rows->getColumn(1).getInt64();
+    BlockInfo info{as_unsigned(rows->getColumn(0).getInt64()),
+                   1,
+                   {static_cast<std::uint32_t>(rows->getColumn(2).getInt64()), mono_from_ms(rows->getColumn(3).getInt64())},
+                   as_unsigned(rows->getColumn(4).getInt64()) + kRowBytes};
+    if (count > 1 && as_unsigned(count) <= std::min<std::uint64_t>(seq_of(info.key), Block::kMaxRecords))
+      info.count = static_cast<std::uint32_t>(count);
+    return info;
   });
 }
 
-Result<LaneNumbers> Store::numbers(Lane lane) {
-  const auto name = contract::to_string(lane);
-  const auto high = meta(fmt::format("high/{}", name));
-  if (!high) return fail(high.error());
+Result<LaneTotals> Store::totals(Lane lane) {
+  return guarded([&] {
+    Running row{impl_->prepare(fmt::format("SELECT count(*), total(count), total(length(data)) FROM {}",
+                                           contract::to_string(lane)))};
+    row->executeStep();
+    const auto blocks = as_unsigned(row->getColumn(0).getInt64());
+    return LaneTotals{blocks, as_unsigned(row->getColumn(1).getInt64()),
+                      as_unsigned(row->getColumn(2).getInt64()) + blocks * kRowBytes};
+  });
+}
+
+Result<std::vector<Block>> Store::blocks(Lane lane, Key from, std::size_t max_blocks, std::size_t max_bytes) {
+  return guarded([&] {
+    std::vector<Block> out;
+    std::size_t bytes = 0;
+    Running rows{impl_->prepare(fmt::format(fmt::runtime(kSelectBlocks), contract::to_string(lane)))};
+    rows->bind(1, as_signed(from));
+    while (out.size() < max_blocks && (out.empty() || bytes < max_bytes) && rows->executeStep()) {
+      out.push_back(impl_->block_of(*rows));
+      bytes += out.back().data.size();
+    }
+    return out;
+  });
+}
+
+Status Store::take_over(Lane lane, const std::vector<Block>& blocks) {
+  return guarded([&] {
+    SQLite::Transaction transaction{impl_->db, SQLite::TransactionBehavior::IMMEDIATE};
+    auto& insert =
+        impl_->prepare(fmt::format("INSERT OR IGNORE INTO {} VALUES (?,?,?,?,?,?,?)", contract::to_string(lane)));
+    for (const auto& block : blocks) insert_block(insert, block);
+    transaction.commit();
+  });
+}
+
+Result<std::vector<EpochRow>> Store::epochs() {
+  return guarded([&] { return impl_->read_epochs(); });
+}
+
+Result<contract::Range> Store::numbers(Lane lane, std::uint32_t generation) {
+  const auto rows = epochs();
+  if (!rows) return fail(rows.error());
   const auto uplinks = positions();
   if (!uplinks) return fail(uplinks.error());
   auto stored = guarded([&] {
-    Running rows{impl_->prepare(fmt::format("SELECT (SELECT min(seq) FROM {0}), (SELECT max(seq) FROM {0})", name))};
-    rows->executeStep();
-    return LaneNumbers{as_unsigned(rows->getColumn(0).getInt64()), as_unsigned(rows->getColumn(1).getInt64())};
+    contract::Range range;
+    const auto name = contract::to_string(lane);
+    Running least{impl_->prepare(fmt::format("SELECT key, count FROM {} WHERE key >= ? ORDER BY key LIMIT 1", name))};
+    least->bind(1, as_signed(key_of(generation, 0)));
+    if (!least->executeStep() || generation_of(as_unsigned(least->getColumn(0).getInt64())) != generation) return range;
+    const auto count = least->getColumn(1).getInt64();
+    range.from = seq_of(as_unsigned(least->getColumn(0).getInt64()));
+    if (count > 1 && as_unsigned(count) <= range.from) range.from -= as_unsigned(count) - 1;
+    Running most{impl_->prepare(fmt::format("SELECT key FROM {} WHERE key <= ? ORDER BY key DESC LIMIT 1", name))};
+    most->bind(1, as_signed(key_of(generation, kMaxSeq)));
+    if (most->executeStep()) range.to = seq_of(as_unsigned(most->getColumn(0).getInt64()));
+    return range;
   });
   if (!stored) return stored;
-
-  const auto raise = [&stored](std::uint64_t used) { stored->last = std::max(stored->last, used); };
-  if (const auto& mark = *high) {
-    std::uint64_t used = 0;
-    std::from_chars(mark->data(), mark->data() + mark->size(), used);
-    raise(used);
+  for (const auto& row : *rows) {
+    if (row.generation == generation) stored->to = std::max(stored->to, row.used.at(index(lane)));
   }
   for (const auto& [key, position] : *uplinks) {
-    if (key.second != lane) continue;
-    raise(position.prefix);
-    if (!position.beyond.empty()) raise(position.beyond.back().to);
+    if (std::get<1>(key) != generation || std::get<2>(key) != lane) continue;
+    stored->to = std::max({stored->to, position.prefix, position.stored});
+    if (!position.beyond.empty()) stored->to = std::max(stored->to, position.beyond.back().to);
   }
   return stored;
+}
+
+Result<Key> Store::last_to(Lane lane, Key to) {
+  const auto holding = block_from(lane, to);
+  if (!holding) return fail(holding.error());
+  if (*holding && (*holding)->first() <= to) return to;
+  return guarded([&]() -> Key {
+    Running rows{impl_->prepare(
+        fmt::format("SELECT key FROM {} WHERE key <= ? ORDER BY key DESC LIMIT 1", contract::to_string(lane)))};
+    rows->bind(1, as_signed(to));
+    return rows->executeStep() ? as_unsigned(rows->getColumn(0).getInt64()) : 0;
+  });
+}
+
+Result<std::pair<Key, Key>> Store::ends(Lane lane) {
+  auto first = block_from(lane, 0);
+  if (!first) return fail(first.error());
+  if (!*first) return std::pair<Key, Key>{};
+  return guarded([&] {
+    Running most{impl_->prepare(fmt::format("SELECT max(key) FROM {}", contract::to_string(lane)))};
+    most->executeStep();
+    return std::pair{(*first)->first(), as_unsigned(most->getColumn(0).getInt64())};
+  });
 }
 
 Result<std::optional<std::string>> Store::meta(std::string_view key) {
@@ -424,24 +582,32 @@ Result<std::optional<std::string>> Store::meta(std::string_view key) {
   });
 }
 
-Status Store::put_meta(std::string_view key, std::string_view value) {
+Result<KeyValues> Store::metas(std::string_view prefix) {
   return guarded([&] {
-    auto& statement = impl_->prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)");
-    statement.bind(1, std::string{key});
-    statement.bind(2, std::string{value});
-    statement.exec();
+    KeyValues out;
+    Running rows{impl_->prepare("SELECT key, value FROM meta WHERE key >= ? ORDER BY key")};
+    rows->bind(1, std::string{prefix});
+    while (rows->executeStep() && text_of(rows->getColumn(0)).starts_with(prefix))
+      out.emplace_back(text_of(rows->getColumn(0)), text_of(rows->getColumn(1)));
+    return out;
   });
 }
 
+// A damaged row is passed over, here and below: what it belonged to starts afresh.
 Result<KeyValues> Store::states(std::string_view prefix) {
   return guarded([&] {
     KeyValues out;
-    Running rows{impl_->prepare("SELECT key, value FROM state WHERE key >= ? ORDER BY key")};
+    Running rows{impl_->prepare("SELECT key, value, crc FROM state WHERE key >= ? ORDER BY key")};
     rows->bind(1, std::string{prefix});
     while (rows->executeStep()) {
       const auto key = text_of(rows->getColumn(0));
       if (!key.starts_with(prefix)) break;
-      out.emplace_back(key, text_of(rows->getColumn(1)));
+      const auto value = text_of(rows->getColumn(1));
+      if (rows->getColumn(2).getInt() == crc_of(key, value)) {
+        out.emplace_back(key, value);
+      } else {
+        ++impl_->passed_over;
+      }
     }
     return out;
   });
@@ -450,13 +616,23 @@ Result<KeyValues> Store::states(std::string_view prefix) {
 Result<Positions> Store::positions() {
   return guarded([&] {
     Positions out;
-    Running rows{impl_->prepare("SELECT uplink, lane, prefix, beyond FROM position")};
+    Running rows{impl_->prepare("SELECT uplink, generation, lane, prefix, beyond, stored, crc FROM position")};
     while (rows->executeStep()) {
-      const auto lane = rows->getColumn(1).getInt();
+      const std::string uplink{text_of(rows->getColumn(0))};
+      const auto generation = static_cast<std::uint32_t>(rows->getColumn(1).getInt64());
+      const auto lane = rows->getColumn(2).getInt();
       if (lane < 0 || static_cast<std::size_t>(lane) >= kLaneCount) continue;
-      Position position{.prefix = as_unsigned(rows->getColumn(2).getInt64()), .beyond = {}};
-      position.beyond = read_ranges(text_of(rows->getColumn(3)), position.prefix);
-      out[{std::string{text_of(rows->getColumn(0))}, static_cast<Lane>(lane)}] = std::move(position);
+      const auto which = static_cast<Lane>(lane);
+      const std::string beyond{text_of(rows->getColumn(4))};
+      Position position{.prefix = as_unsigned(rows->getColumn(3).getInt64()),
+                        .stored = as_unsigned(rows->getColumn(5).getInt64())};
+      if (rows->getColumn(6).getInt() !=
+          crc_of_row(uplink, generation, which, position.prefix, beyond, position.stored)) {
+        ++impl_->passed_over;
+        continue;
+      }
+      position.beyond = read_ranges(beyond, position.prefix);
+      out[{uplink, generation, which}] = std::move(position);
     }
     return out;
   });
@@ -465,7 +641,7 @@ Result<Positions> Store::positions() {
 Result<std::vector<Stretch>> Store::boots() {
   return guarded([&] {
     std::vector<Stretch> out;
-    Running rows{impl_->prepare("SELECT boot, from_mono, boot_id, offset, quality, error FROM boots")};
+    Running rows{impl_->prepare("SELECT boot, from_mono, boot_id, offset, quality, error, until, crc FROM boots")};
     while (rows->executeStep()) {
       const auto quality = rows->getColumn(4).getInt();
       Stretch stretch;
@@ -475,7 +651,54 @@ Result<std::vector<Stretch>> Store::boots() {
       stretch.offset = Millis{rows->getColumn(3).getInt64()};
       stretch.quality = quality >= 0 && quality <= 3 ? static_cast<TimeQuality>(quality) : TimeQuality::unsynced;
       if (!rows->getColumn(5).isNull()) stretch.error = Millis{rows->getColumn(5).getInt64()};
-      out.push_back(std::move(stretch));
+      if (!rows->getColumn(6).isNull()) stretch.until = mono_from_ms(rows->getColumn(6).getInt64());
+      if (rows->getColumn(7).getInt() == crc_of_row(stretch)) {
+        out.push_back(std::move(stretch));
+      } else {
+        ++impl_->passed_over;
+      }
+    }
+    return out;
+  });
+}
+
+Result<contract::Names> Store::names() {
+  return guarded([&] {
+    contract::Names out;
+    Running rows{impl_->prepare("SELECT id, name, crc FROM name ORDER BY id")};
+    while (rows->executeStep()) {
+      const auto id = static_cast<contract::Names::Id>(rows->getColumn(0).getInt64());
+      std::string name{text_of(rows->getColumn(1))};
+      if (rows->getColumn(2).getInt() != crc_of(id, name)) {
+        name.clear();  // the number stays taken
+        ++impl_->passed_over;
+      }
+      out.restore(id, std::move(name));
+    }
+    return out;
+  });
+}
+
+std::uint64_t Store::passed_over() const {
+  return impl_->passed_over;
+}
+
+Result<Usage> Store::usage() {
+  return guarded([&] {
+    const auto pages = as_unsigned(impl_->db.execAndGet("PRAGMA page_count").getInt64());
+    const auto unused = as_unsigned(impl_->db.execAndGet("PRAGMA freelist_count").getInt64());
+    const auto size = as_unsigned(impl_->db.execAndGet("PRAGMA page_size").getInt64());
+    return Usage{(pages - std::min(unused, pages)) * size, unused * size};
+  });
+}
+
+Result<std::vector<std::string>> Store::integrity() {
+  return guarded([&] {
+    std::vector<std::string> out;
+    Running rows{impl_->prepare("PRAGMA integrity_check(20)")};
+    while (rows->executeStep()) {
+      std::string found{text_of(rows->getColumn(0))};
+      if (found != "ok") out.push_back(std::move(found));
     }
     return out;
   });
@@ -485,20 +708,20 @@ void Store::interrupt() {
   sqlite3_interrupt(impl_->db.getHandle());
 }
 
-std::uint64_t count_unsent(const Positions& positions, Lane lane, LaneNumbers numbers) {
-  if (numbers.first == 0) return 0;
+std::uint64_t count_unsent(const Positions& positions, std::uint32_t generation, Lane lane, contract::Range numbers) {
+  if (numbers.from == 0) return 0;
   std::uint64_t most = 0;
   bool known = false;
   for (const auto& [key, position] : positions) {
-    if (key.second != lane) continue;
+    if (std::get<1>(key) != generation || std::get<2>(key) != lane) continue;
     known = true;
     std::uint64_t count = 0;
-    for (const auto& [from, to] : position.pending(numbers.last)) {
-      if (to >= numbers.first) count += to - std::max(from, numbers.first) + 1;
+    for (const auto& [from, to] : position.pending(numbers.to)) {
+      if (to >= numbers.from) count += to - std::max(from, numbers.from) + 1;
     }
     most = std::max(most, count);
   }
-  return known ? most : numbers.last - numbers.first + 1;
+  return known ? most : numbers.to - numbers.from + 1;
 }
 
 std::uint64_t file_bytes(const std::filesystem::path& directory) {

@@ -11,8 +11,21 @@ bool is_history(Moment at, std::uint32_t boot, MonoTime now, Millis commit_windo
   return at.boot != boot || now - at.mono > std::max(Millis{60'000}, 2 * commit_window);
 }
 
-Backlog::Backlog(journal::Journal& journal, contract::Lane lane, std::function<void()> more)
-    : journal_{journal}, lane_{lane}, more_{std::move(more)}, position_{journal.position(kName, lane)} {}
+Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, std::function<void()> more)
+    : journal_{journal},
+      generation_{epoch.generation},
+      epoch_{epoch.id},
+      lane_{lane},
+      more_{std::move(more)},
+      position_{journal.position(kName, lane, epoch.generation)},
+      next_{position_.prefix + 1} {}
+
+std::uint64_t Backlog::last() const {
+  for (const auto& epoch : journal_.epochs()) {
+    if (epoch.generation == generation_) return epoch.last.at(contract::index(lane_));
+  }
+  return 0;
+}
 
 void Backlog::rewind() {
   session_ = std::make_shared<bool>(true);
@@ -22,26 +35,22 @@ void Backlog::rewind() {
 }
 
 void Backlog::read_ahead() {
-  const auto last = journal_.committed(lane_);
+  const auto last = this->last();
   if (reading_ || ahead_.size() >= kBatch || next_ > last) return;
   reading_ = true;
   journal_.read(lane_, next_, kBatch, kBatchBytes, [this, session = std::weak_ptr{session_}, last](Records records) {
     if (session.expired()) return;
     reading_ = false;
     took(std::move(records), last);
-  });
+  }, generation_);
 }
 
 void Backlog::took(Records records, std::uint64_t asked_up_to) {
   if (!records) {
-    if (records.error().code != Errc::corrupt) {  // full, or the disk: the next commit or tick asks again
-      log::warning("cannot read the journal",
-                   {{"lane", contract::to_string(lane_)}, {"error", records.error().message}});
-      return;
-    }
-    log::error("a record of the journal is damaged and will not be sent",
-               {{"lane", contract::to_string(lane_)}, {"seq", next_}, {"error", records.error().message}});
-    skip_to(next_ + 1);
+    // Full, or the disk; or damaged: the journal then gives up what is. The next commit or tick asks again.
+    log::warning("cannot read the journal",
+                 {{"lane", contract::to_string(lane_)}, {"error", records.error().message}});
+    return;
   } else if (records->empty()) {
     skip_to(asked_up_to + 1);
   } else {
@@ -107,8 +116,24 @@ void Backlog::done(std::uint64_t seq) {
   moved_ = position_.add(seq) || moved_;
 }
 
+void Backlog::stored(std::uint64_t seq) {
+  seq = std::min(seq, position_.prefix);
+  if (seq <= position_.stored) return;
+  position_.stored = seq;
+  moved_ = true;
+}
+
+void Backlog::send_again() {
+  if (position_.stored >= position_.prefix) return;
+  position_.prefix = position_.stored;
+  position_.beyond.clear();
+  moved_ = true;
+  rewind();
+  read_ahead();
+}
+
 void Backlog::store() {
-  if (std::exchange(moved_, false)) journal_.set_position(kName, lane_, position_);
+  if (std::exchange(moved_, false)) journal_.set_position(kName, lane_, position_, generation_);
 }
 
 std::uint64_t Backlog::highest_done() const {

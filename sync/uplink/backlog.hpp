@@ -16,7 +16,7 @@ namespace hamlet::uplink {
 /// Whether a record is history by now: older than 60 s and twice the commit window, or of an earlier boot.
 [[nodiscard]] bool is_history(Moment at, std::uint32_t boot, MonoTime now, Millis commit_window);
 
-/// What one lane still has to send. It reads the journal ahead of the position, a bounded number of records, hands out
+/// What one lane of one epoch still has to send. It reads the journal ahead of the position, a bounded number of records, hands out
 /// the next, and moves the position as they are acknowledged. Called from the io thread.
 class Backlog {
  public:
@@ -25,7 +25,7 @@ class Backlog {
   static constexpr std::size_t kBatchBytes = 256 * 1024;
 
   /// `more` is called when front() may have changed. Refers to the journal.
-  Backlog(journal::Journal& journal, contract::Lane lane, std::function<void()> more);
+  Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, std::function<void()> more);
 
   /// A new session: forgets what was read and handed out, and starts behind the position.
   void rewind();
@@ -38,12 +38,20 @@ class Backlog {
   [[nodiscard]] std::string take_picture();
   void pop();
 
-  /// The county has it (or it cannot be sent, ever).
+  /// The broker has it (or it cannot be sent, ever).
   void done(std::uint64_t seq);
+  /// The county has stored everything up to here; never more than what was sent.
+  void stored(std::uint64_t seq);
+  /// What was sent and not stored is sent again.
+  void send_again();
+  /// Newest committed number.
+  [[nodiscard]] std::uint64_t last() const;
   /// Hands the position to the journal where it has moved.
   void store();
 
   [[nodiscard]] contract::Lane lane() const { return lane_; }
+  [[nodiscard]] std::uint32_t generation() const { return generation_; }
+  [[nodiscard]] const std::string& epoch() const { return epoch_; }
   [[nodiscard]] const journal::Position& position() const { return position_; }
   [[nodiscard]] std::uint64_t highest_done() const;
 
@@ -55,6 +63,8 @@ class Backlog {
   void took_picture(std::uint64_t seq, Result<std::string> bytes);
 
   journal::Journal& journal_;
+  const std::uint32_t generation_;
+  const std::string epoch_;
   const contract::Lane lane_;
   const std::function<void()> more_;
   journal::Position position_;

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "sync/uplink/texts.hpp"
 #include "sync/uplink/uplink.hpp"
 
 namespace hamlet::uplink {
@@ -12,8 +13,8 @@ Options read_options(const config::Table& table) {
   if (!table.exists()) return options;
   options.enabled = table.flag_or("enabled", true);
   options.broker = options.enabled ? table.text("broker") : table.text_or("broker", "");
-  if (!options.broker.empty()) {
-    if (const auto parsed = wire::parse_broker(options.broker); !parsed) table.error("broker", parsed.error().message);
+  if (!options.broker.empty() && !wire::parse_broker(options.broker)) {
+    table.error("broker", texts::want_broker(options.broker));
   }
   options.protocol = kMeant.at(table.choice_or("protocol", 0, kProtocols));
   options.client_id = table.text_or("client_id", "");

@@ -32,13 +32,18 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxOutbox = 1'000;
 constexpr Millis kTick{250};
+constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
+constexpr Millis kAckPatience{86'400'000};  // what was sent and is not stored by then is sent again
 
-/// A message's cookie: a lane and a number, or one of the outbox's.
+/// A message's cookie: a lane, an epoch's generation (its lower 20 bits) and a number, or one of the outbox's.
 constexpr unsigned kLaneShift = 60;
+constexpr unsigned kGenerationShift = 40;
+constexpr std::uint64_t kGenerationMask = (1U << (kLaneShift - kGenerationShift)) - 1;
 constexpr std::uint64_t kOutbox = 0;
 constexpr std::uint64_t kBirth = 1;
-constexpr std::uint64_t cookie_of(Lane lane, std::uint64_t seq) {
-  return (contract::index(lane) + 1) << kLaneShift | seq;
+constexpr std::uint64_t kLeftBehind = 2;
+std::uint64_t cookie_of(const Backlog& lane, std::uint64_t seq) {
+  return (contract::index(lane.lane()) + 1) << kLaneShift | (lane.generation() & kGenerationMask) << kGenerationShift | seq;
 }
 
 std::string dump(const json& value) {
@@ -62,9 +67,38 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         backoff{options.backoff_base, options.backoff_max, options.seed},
         retry_timer{io},
         tick_timer{io} {
+    take_up_epochs();
+  }
+
+  /// By priority; within a lane earlier epochs first, as long as something is left of them.
+  void take_up_epochs() {
+    lanes.clear();
+    const auto& epochs = journal.epochs();
     for (const auto lane : contract::kLanes) {
-      lanes.at(contract::index(lane)) = std::make_unique<Backlog>(journal, lane, [this] { pump(); });
+      for (const auto& epoch : epochs) {
+        auto backlog = std::make_unique<Backlog>(journal, epoch, lane, [this] { pump(); });
+        const bool goes_on = &epoch == &epochs.back();
+        if (goes_on || !backlog->position().pending(backlog->last()).empty()) lanes.push_back(std::move(backlog));
+      }
     }
+  }
+
+  void epochs_changed() {
+    for (const auto& lane : lanes) lane->store();
+    take_up_epochs();
+    if (!born) return;
+    publish_state(kOutbox);
+    publish_snapshots(kOutbox);
+    committed();
+  }
+
+  [[nodiscard]] Backlog* lane_of(std::uint64_t cookie) const {
+    const auto which = cookie >> kLaneShift;
+    const auto generation = cookie >> kGenerationShift & kGenerationMask;
+    const auto found = std::find_if(lanes.begin(), lanes.end(), [&](const auto& lane) {
+      return contract::index(lane->lane()) + 1 == which && (lane->generation() & kGenerationMask) == generation;
+    });
+    return found == lanes.end() ? nullptr : found->get();
   }
 
   // ---- the states ----
@@ -104,12 +138,25 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     for (const auto& lane : lanes) lane->rewind();
     client->subscribe(options.county_ack ? std::vector{topics.at("cmd/#"), topics.at("ack")}
                                          : std::vector{topics.at("cmd/#")});
+    if (marks_known) return prepare_birth();
+    client->peek(topics.at("state"));  // look_around() or arrived() goes on
+    marks_due = clock.mono() + kMarkWait;
+  }
+
+  /// What the broker remembers of us is known, or there is nothing: are we a copy of a journal that went on elsewhere?
+  void know_marks() {
+    if (std::exchange(marks_known, true)) return;
+    client->unpeek(topics.at("state"));
+    prepare_birth();
+  }
+
+  void prepare_birth() {
     // What the snapshots say must be durable before it is said.
     journal.sync([weak = weak_from_this(), born = sessions](const Status& durable) {
       const auto self = weak.lock();
       if (!self || self->state != State::birth || self->sessions != born) return;
       self->give_birth(durable.has_value());
-    });
+    }, journal::Durable::urgent);
   }
 
   /// Where the disk fails the county still gets what is stored, but no alarm's present state.
@@ -119,6 +166,11 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     if (durable) publish_snapshots(kBirth);
     for (const auto& id : hooks.gone ? hooks.gone() : std::vector<std::string>{}) {
       enqueue({.topic = topics.at("alarm/" + id), .payload = {}, .retained = true, .cookie = kBirth});
+    }
+    left_behind = 0;
+    for (const auto& topic : hooks.left_behind ? hooks.left_behind() : std::vector<std::string>{}) {
+      ++left_behind;
+      enqueue({.topic = topic, .payload = {}, .retained = true, .cookie = kLeftBehind});
     }
     health_due = clock.mono();
     born = true;
@@ -185,7 +237,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         continue;
       }
       const auto lane = std::find_if(lanes.begin(), lanes.end(), [](const auto& each) { return each->front(); });
-      if (lane == lanes.end()) break;
+      if (lane == lanes.end() || !journal.settled()) break;
       if (!send_front(**lane)) return;
     }
     if (state == State::birth && outbox.empty() && birth_left == 0) came_online();
@@ -193,19 +245,19 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   bool send_front(Backlog& lane) {
     const journal::Record& record = *lane.front();
-    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(lane.lane(), record.seq)};
+    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(lane, record.seq)};
     if (lane.lane() == Lane::media) {
-      message.topic = topics.at("media/" + contract::media_name(journal.epoch(), record.seq));
+      message.topic = topics.at("media/" + contract::media_name(lane.epoch(), record.seq));
       message.payload = lane.take_picture();
     } else {
       const contract::Envelope envelope{.gw = topics.gw(),
-                                        .epoch = journal.epoch(),
+                                        .epoch = lane.epoch(),
                                         .lane = lane.lane(),
                                         .seq = record.seq,
                                         .at = record.at,
                                         .hist = is_history(record.at, journal.boot(), clock.mono(), commit_window),
                                         .rev = record.rev};
-      auto payload = contract::render(record.body, envelope, date);
+      auto payload = contract::render(record.body, envelope, date, &journal.names());
       if (!payload) {
         log::error(
             "a record cannot be sent",
@@ -233,18 +285,24 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     std::optional<Error> refusal;
     for (const auto& ack : acks) {
       const auto which = ack.cookie >> kLaneShift;
-      if (ack.refused()) {
+      if (ack.cookie == kLeftBehind) {  // a refusal stops nothing: the box may have no access there any more
+        if (ack.refused()) log::warning("the broker keeps what is retained under an old base", {{"why", wire::reason_text(ack.reason)}});
+        if (--left_behind == 0 && hooks.left) hooks.left();
+      } else if (ack.refused()) {
         refusal = Error{Errc::denied, fmt::format("the broker refuses {}: {}: check its access rules for this box",
                                                   which == 0 ? "what is outside the lanes"
                                                              : contract::to_string(contract::kLanes.at(which - 1)),
                                                   wire::reason_text(ack.reason))};
       } else if (which > 0) {
-        lanes.at(which - 1)->done(ack.cookie & ((1ULL << kLaneShift) - 1));
+        if (auto* lane = lane_of(ack.cookie)) lane->done(ack.cookie & ((1ULL << kGenerationShift) - 1));
       } else if (ack.cookie == kBirth) {
         --birth_left;
       }
     }
-    for (const auto& lane : lanes) lane->store();
+    for (const auto& lane : lanes) {
+      if (!options.county_ack) lane->stored(lane->position().prefix);
+      lane->store();
+    }
     if (refusal) return lose(*refusal);
     pump();
   }
@@ -319,9 +377,15 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   contract::Presence presence() const {
     contract::Presence here{
         .gw = topics.gw(), .epoch = journal.epoch(), .boot = journal.boot(), .firmware = HAMLET_VERSION};
+    const auto newest = journal.epochs().back().generation;
     for (const auto& lane : lanes) {
-      const auto last = journal.committed(lane->lane());
-      here.lanes.at(contract::index(lane->lane())) = {last, lane->position().pending(last)};
+      const auto last = lane->last();
+      const contract::Presence::LaneProgress progress{last, lane->position().pending(last)};
+      if (lane->generation() == newest) {
+        here.lanes.at(contract::index(lane->lane())) = progress;
+      } else if (!progress.pending.empty()) {
+        here.older[lane->epoch()].at(contract::index(lane->lane())) = progress;
+      }
     }
     return here;
   }
@@ -334,6 +398,11 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     const auto kept = shared_from_this();  // a command may be the end of us: reload
     const std::string commands = topics.at("cmd/");
     if (message.topic == topics.at("ack")) return county_acked(message.payload);
+    if (message.topic == topics.at("state")) {
+      if (!message.retained || marks_known) return;
+      if (const auto mark = contract::parse_state(message.payload)) journal.seen_elsewhere(mark->epoch, mark->stored);
+      return know_marks();
+    }
     if (!message.topic.starts_with(commands)) return;
     const std::string verb = message.topic.substr(commands.size());
     if (message.retained) return log::warning("a retained command is ignored", {{"verb", verb}});
@@ -359,10 +428,13 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     const auto acks = contract::parse_ack(payload);
     if (!acks) return log::warning("the county's ack is ignored", {{"error", acks.error().message}});
     for (const auto& ack : *acks) {
-      if (ack.epoch != journal.epoch()) continue;
+      journal.seen_elsewhere(ack.epoch, ack.stored);
       for (const auto& lane : lanes) {
-        const auto stored = ack.stored.at(contract::index(lane->lane()));
-        county_has.at(contract::index(lane->lane())) = std::min(stored, lane->highest_done());
+        if (lane->epoch() != ack.epoch) continue;
+        const auto before = lane->position().stored;
+        lane->stored(ack.stored.at(contract::index(lane->lane())));
+        if (lane->position().stored > before) acked_at = clock.mono();
+        lane->store();
       }
     }
   }
@@ -381,8 +453,13 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void look_around() {
-    if (!born) return;
     const auto time = clock.mono();
+    if (state == State::birth && !marks_known && time >= marks_due) know_marks();
+    if (!born) return;
+    if (options.county_ack && time - acked_at >= kAckPatience) {
+      acked_at = time;
+      for (const auto& lane : lanes) lane->send_again();
+    }
     // Keepalive finds a dead link that is idle; one that is not shows by what is never acknowledged.
     if (client->inflight() > 0 && time - last_progress > 2 * options.keepalive) {
       return lose(Error{Errc::timeout, "nothing was acknowledged within " + to_string(2 * options.keepalive)});
@@ -413,14 +490,21 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
              {"reconnects", sessions > 0 ? sessions - 1 : 0},
              {"lanes", json::object()}};
     if (last_error) out["last_error"] = last_error->message;
+    const auto newest = journal.epochs().back().generation;
+    std::uint64_t older = 0;
     for (const auto& lane : lanes) {
       const auto name = contract::to_string(lane->lane());
-      const auto last = journal.committed(lane->lane());
+      const auto last = lane->last();
       std::uint64_t pending = 0;
       for (const auto& span : lane->position().pending(last)) pending += span.to - span.from + 1;
+      if (lane->generation() != newest) {
+        older += pending;
+        continue;
+      }
       out["lanes"][name] = {{"last", last}, {"sent", lane->highest_done()}, {"pending", pending}};
-      if (options.county_ack) out["county"][name] = county_has.at(contract::index(lane->lane()));
+      if (options.county_ack) out["county"][name] = lane->position().stored;
     }
+    if (older > 0) out["older_pending"] = older;
     return out;
   }
 
@@ -444,13 +528,16 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   bool born = false;           // this session may publish
   std::uint64_t revision = 0;  // of the last `meta`
-  std::array<std::unique_ptr<Backlog>, contract::kLaneCount> lanes;
+  std::vector<std::unique_ptr<Backlog>> lanes;
+  bool marks_known = false;  // what the broker remembers of us: asked for once a run
+  MonoTime marks_due{};
+  MonoTime acked_at = clock.mono();
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
   std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged
+  std::size_t left_behind = 0;  // topics under an old base that the broker has not answered for
   MonoTime last_progress{};
   MonoTime health_due{};
   std::string stated;  // what the last `state` said, without its time
-  std::array<std::uint64_t, contract::kLaneCount> county_has{};
   std::unique_ptr<wire::MqttClient> client;  // last: its handlers use the rest
 };
 
@@ -472,6 +559,10 @@ void Uplink::committed() {
   impl_->committed();
 }
 
+void Uplink::epochs_changed() {
+  impl_->epochs_changed();
+}
+
 void Uplink::alarm_changed(const Alarm& alarm) {
   if (!impl_->born) return;  // the birth will say it
   impl_->journal.sync([weak = std::weak_ptr{impl_}, alarm](const Status& durable) {
@@ -479,7 +570,7 @@ void Uplink::alarm_changed(const Alarm& alarm) {
     if (!impl || !durable) return;
     impl->publish_snapshot(alarm, kOutbox);
     impl->pump();
-  });
+  }, journal::Durable::urgent);
 }
 
 void Uplink::meta_changed() {

@@ -48,6 +48,10 @@ struct Hooks {
   /// Alarms that the config no longer has: each birth clears their snapshots, until `cleared` says that the broker has done so.
   std::function<std::vector<std::string>()> gone{};  ///< may be empty
   std::function<void()> cleared{};
+  /// Whole topics with retained messages under a base that the box has left: each birth clears them, until `left` says that the
+  /// broker has answered for all of them.
+  std::function<std::vector<std::string>()> left_behind{};  ///< may be empty
+  std::function<void()> left{};
   std::function<nlohmann::json()> health;      ///< an object
   /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
   std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;
@@ -77,6 +81,8 @@ class Uplink {
 
   /// The journal has committed something: call it after each commit (Journal::on_committed).
   void committed();
+  /// A new epoch has begun, or an earlier one has been salvaged (Journal::on_epoch).
+  void epochs_changed();
   /// An alarm has changed: its retained snapshot follows once everything appended so far is durable.
   void alarm_changed(const Alarm& alarm);
   /// The config has: `meta` and all snapshots are published anew.

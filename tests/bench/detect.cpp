@@ -1,11 +1,14 @@
 #include <cmath>
+#include <deque>
 #include <random>
 #include <unordered_map>
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "firmware/detect/engine.hpp"
 #include "tests/bench/bench.hpp"
+#include "tests/support/village_series.hpp"
 
 namespace hamlet::bench {
 namespace {
@@ -45,9 +48,17 @@ detect::Rules all_rules() {
         {.point = name_of(i),
          .range = detect::Span{0, 12},
          .suspect = detect::Span{0.2, 8},
+         .climatology =
+             {{.suspect = detect::Span{0.3, 7}},
+              {.first_month = 6, .last_month = 9, .first_hour = 20, .last_hour = 6, .suspect = detect::Span{0.1, 8}}},
+         .spike = detect::SpikeRule{.suspect = 1, .fail = 2},
          .rate_of_change = 0.5,
          .flat_line = detect::FlatLineRule{.tolerance = 0.02, .suspect = minutes{10}, .fail = minutes{20}},
-         .gap = minutes{5}});
+         .attenuated = detect::AttenuatedRule{.suspect = 0.001, .window = minutes{20}, .min_samples = 10},
+         .gap = minutes{5},
+         .neighbour =
+             detect::NeighbourRule{.point = name_of((i + 1) % kPoints), .difference = 9.0, .within = minutes{1}},
+         .anomaly = detect::AnomalyRule{}});
     rules.alarms.push_back({.id = fmt::format("high-{}", i),
                             .point = name_of(i),
                             .condition = detect::Condition::above,
@@ -85,13 +96,23 @@ class Series {
   std::size_t n_ = 0;
 };
 
+WallTime wall_of(const Reading& reading) {
+  return wall_from_ms(1'780'000'000'000 + to_ms(reading.at));
+}
+
+detect::Outcome feed(detect::Engine& engine, Series& series) {
+  auto reading = series.next();
+  const auto wall = wall_of(reading);
+  return engine.evaluate(std::move(reading), wall);
+}
+
 void evaluate(benchmark::State& state) {
   detect::Engine engine{all_rules(), 1};
   Series series;
-  for (std::size_t i = 0; i < kPoints * kRounds; ++i) benchmark::DoNotOptimize(engine.evaluate(series.next()));
+  for (std::size_t i = 0; i < kPoints * kRounds; ++i) benchmark::DoNotOptimize(feed(engine, series));
   std::size_t transitions = 0;
   for (auto _ : state) {
-    auto outcome = engine.evaluate(series.next());
+    auto outcome = feed(engine, series);
     if (const auto due = engine.next_due(); due && *due <= outcome.reading.at) {
       transitions += engine.tick(outcome.reading.at).transitions.size();
     }
@@ -115,9 +136,93 @@ void compare(benchmark::State& state) {
   }
 }
 
+// What the allocator has given out for a point: rules, tests, detector, alarms.
+void bytes(benchmark::State& state) {
+  Series series;
+  for (auto _ : state) {
+    const auto before = mallinfo2().uordblks;
+    detect::Engine engine{all_rules(), 1};
+    for (std::size_t i = 0; i < kPoints * kRounds; ++i) benchmark::DoNotOptimize(feed(engine, series));
+    state.counters["value"] = static_cast<double>(mallinfo2().uordblks - before) / kPoints;
+  }
+}
+
+// Twelve series-months of ordinary days, five minutes apart: what is found in them is found wrongly. A detector is made
+// for each series: a sample to whether it calls.
+using Caller = std::function<bool(const support::VillageSample&)>;
+void false_alarms(benchmark::State& state, const std::function<Caller()>& make) {
+  for (auto _ : state) {
+    int found = 0;
+    int months = 0;
+    for (int quantity = 0; quantity < support::kQuantities; ++quantity) {
+      for (const std::uint32_t seed : {1U, 2U}) {
+        const auto caller = make();
+        for (const auto& sample :
+             support::village_series(static_cast<support::Quantity>(quantity), seed, 30, minutes{5})) {
+          found += caller(sample) ? 1 : 0;
+        }
+        ++months;
+      }
+    }
+    state.counters["value"] = static_cast<double>(found) / months;
+  }
+}
+
+Caller make_detector() {
+  detect::Rules rules;
+  rules.quality.push_back({.point = "a.b", .anomaly = detect::AnomalyRule{}});
+  return [engine = std::make_shared<detect::Engine>(std::move(rules), 1)](const support::VillageSample& sample) {
+    Reading reading{.point = "a.b", .at = MonoTime{sample.at.time_since_epoch()}, .value = sample.x};
+    return engine->evaluate(std::move(reading), sample.at).anomalous;
+  };
+}
+
+// Mean and deviation of the last day; further than 5 deviations.
+Caller make_gaussian() {
+  return [window = std::deque<double>{}](const support::VillageSample& sample) mutable {
+    constexpr std::size_t kDay = 288;
+    double sum = 0;
+    double squares = 0;
+    for (const double x : window) sum += x;
+    const double mean = window.empty() ? 0 : sum / static_cast<double>(window.size());
+    for (const double x : window) squares += (x - mean) * (x - mean);
+    const bool full = window.size() == kDay;
+    const double deviation = full ? std::sqrt(squares / kDay) : 0;
+    window.push_back(sample.x);
+    if (full) window.pop_front();
+    return full && std::abs(sample.x - mean) > 5 * std::max(deviation, 1e-9);
+  };
+}
+
+// Beyond what the first three days showed, and a tenth of that more.
+Caller make_limits() {
+  return [low = 1e300, high = -1e300, seen = 0](const support::VillageSample& sample) mutable {
+    if (seen++ < 3 * 288) {
+      low = std::min(low, sample.x);
+      high = std::max(high, sample.x);
+      return false;
+    }
+    const double more = (high - low) / 10;
+    return sample.x > high + more || sample.x < low - more;
+  };
+}
+
 }  // namespace
 
 void register_detect_figures() {
+  add({.name = "detect.bytes", .unit = "bytes a point", .ours = bytes, .iterations = 1});
+  add({.name = "detect.false_alarms",
+       .unit = "a series and month",
+       .ours = [](auto& state) { false_alarms(state, make_detector); },
+       .versus = "a windowed Gaussian, 5 deviations",
+       .theirs = [](auto& state) { false_alarms(state, make_gaussian); },
+       .iterations = 1});
+  add({.name = "detect.false_alarms_limits",
+       .unit = "a series and month",
+       .ours = [](auto& state) { false_alarms(state, make_detector); },
+       .versus = "limits a tenth beyond the first 3 days",
+       .theirs = [](auto& state) { false_alarms(state, make_limits); },
+       .iterations = 1});
   add({.name = "detect.cost", .unit = "ns", .ours = evaluate, .versus = "a plain threshold", .theirs = compare});
 }
 

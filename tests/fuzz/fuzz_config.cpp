@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_all(document.root(), 3);
   document.finish();
   for (const auto& diagnostic : document.diagnostics()) {
-    if (diagnostic.message.empty()) __builtin_trap();
+    if (diagnostic.message.zh.empty() || diagnostic.message.en.empty()) __builtin_trap();
   }
   return 0;
 }

@@ -204,6 +204,25 @@ TEST_CASE("a device that goes away is an event and a problem, and so is its retu
   }));
 }
 
+TEST_CASE("a device that is down across a restart: its event ends, and a new one begins") {
+  Village village;
+  const auto phases = [&](const json& now) {
+    std::string out;  // oldest first
+    for (const auto& event : now["events"]) {
+      if (event["source"] == "river" && event["kind"] == "down") out.insert(0, event["phase"].get<std::string>() + " ");
+    }
+    return out;
+  };
+  village.device.set_fault(support::ModbusSimulator::Fault::silent);
+  village.start();
+  REQUIRE(village.ask_until("events", [&](const json& now) { return phases(now) == "start "; }));
+  village.hamletd->kill();
+  village.start();
+  CHECK(village.ask_until("events", [&](const json& now) { return phases(now) == "start end start "; }));
+  village.hamletd->signal(SIGHUP);
+  CHECK(village.ask_until("events", [&](const json& now) { return phases(now) == "start end start end start "; }));
+}
+
 TEST_CASE("SIGHUP takes a new config; one with mistakes changes nothing") {
   Village village;
   village.start();
@@ -277,6 +296,35 @@ TEST_CASE("an alarm that the config no longer has leaves the county's screen") {
   village.hamletd->signal(SIGHUP);
   CHECK(village.county.wait_until(
       [](const auto& now) { return now.alarms.contains("another") && !now.alarms.contains("river-level-high"); }, kPatience));
+}
+
+TEST_CASE("a village that moves leaves nothing behind on the county's old screen") {
+  Village village;
+  village.set_level(4.0F);
+  village.start();
+  REQUIRE(village.county.wait_until(
+      [](const auto& now) { return now.alarms.contains("river-level-high") && now.meta.is_object(); }, kPatience));
+  village.hamletd->signal(SIGTERM);
+  REQUIRE(village.hamletd->wait(5s) == 0);
+  std::string text;
+  {
+    std::ifstream in{village.config};
+    text.assign(std::istreambuf_iterator<char>{in}, {});
+  }
+  text.replace(text.find("430124104203"), 12, "430124104204");
+  std::ofstream{village.config} << text;
+  village.start();
+  County moved{{.broker = village.broker.uri(), .base = "hamlet/v1/430124/104/204/gw-test"}};
+  REQUIRE(moved.wait_until([](const auto& now) { return now.alarms.contains("river-level-high"); }, kPatience));
+  REQUIRE(village.county.wait_until([](const auto& now) { return now.alarms.empty(); }, kPatience));
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  // Whoever comes later finds nothing retained; the marker comes after what is.
+  County late{{.broker = village.broker.uri(), .base = "hamlet/v1/430124/104/203/gw-test"}};
+  late.publish("reply/marker", "{}");
+  REQUIRE(late.wait_until([](const auto& now) { return now.replies.contains("marker"); }, kPatience));
+  CHECK(late.snapshot().state.is_null());
+  CHECK(late.snapshot().meta.is_null());
+  CHECK(late.snapshot().alarms.empty());
 }
 
 TEST_CASE("motion in a clip reaches the county as an event with a picture") {

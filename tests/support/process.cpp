@@ -73,9 +73,11 @@ std::string Process::log() const {
   return text.str();
 }
 
-TempDir::TempDir() {
+TempDir::TempDir(On on) {
   const char* base = std::getenv("TMPDIR");
-  std::string pattern = std::string{base != nullptr ? base : "/tmp"} + "/hamlet-XXXXXX";
+  if (base == nullptr) base = "/tmp";
+  if (on == On::memory && access("/dev/shm", W_OK) == 0) base = "/dev/shm";
+  std::string pattern = std::string{base} + "/hamlet-XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
   path_ = pattern;
 }

@@ -37,7 +37,8 @@ class Process {
 /// A fresh folder for a test, removed with the object.
 class TempDir {
  public:
-  TempDir();
+  enum class On { disk, memory };  ///< memory: /dev/shm, where it may be written; else as disk
+  explicit TempDir(On on = On::disk);
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;

@@ -7,4 +7,4 @@
 
 #include <doctest/doctest.h>
 
-#include "firmware/core/core.pch.hpp"
+#include "firmware/core/asio.pch.hpp"

@@ -4,6 +4,8 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# Nothing here is a shared library, and with one option for all, rooms and programs share precompiled headers.
+set(CMAKE_CXX_COMPILE_OPTIONS_PIC -fPIE)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
@@ -11,6 +13,14 @@ endif()
 
 # CMake's own choice is -O3; -O2 compiles faster and what is hot here lies in libraries.
 string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+
+# The files of a room are compiled as one, and those of a test: half the time of a clean build. Not in Debug, where one file changes at
+# a time; it also finds the include that is missing.
+set(unity ON)
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(unity OFF)
+endif()
+option(HAMLET_UNITY "Compile the files of a target as one" ${unity})
 
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -27,11 +37,15 @@ target_compile_options(hamlet_options INTERFACE
   -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(hamlet_options INTERFACE -Wduplicated-cond -Wlogical-op -fno-fat-lto-objects)
+  if(HAMLET_UNITY) # it takes what is included for a header
+    target_compile_options(hamlet_options INTERFACE -Wno-subobject-linkage)
+  endif()
   # g++ 12 reports these inside the standard library when it inlines; they say nothing about our code.
   target_compile_options(hamlet_options INTERFACE -Wno-null-dereference -Wno-restrict -Wno-maybe-uninitialized)
 endif()
 target_compile_definitions(hamlet_options INTERFACE
-  HAMLET_VERSION="${PROJECT_VERSION}" BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_NO_TS_EXECUTORS)
+  HAMLET_VERSION="${PROJECT_VERSION}" BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_NO_TS_EXECUTORS
+  BOOST_ASIO_SEPARATE_COMPILATION)
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT HAMLET_SANITIZE)
   target_compile_definitions(hamlet_options INTERFACE $<$<NOT:$<BOOL:${HAMLET_SANITIZE}>>:_FORTIFY_SOURCE=2>)
 endif()
@@ -47,13 +61,16 @@ if(HAMLET_FUZZ)
   target_link_options(hamlet_options INTERFACE -fsanitize=address,undefined)
 endif()
 
-# hamlet_room(NAME [SOURCES ...] [PUBLIC ...] [PRIVATE ...] [PCH header ...])
+# hamlet_room(NAME [SOURCES ...] [PUBLIC ...] [PRIVATE ...] [PCH header ...] [APART])
 # A room: the static library hamlet_NAME. PUBLIC and PRIVATE are what it links; third-party libraries that only its .cpp
-# files touch are PRIVATE, so that nobody else can include their headers by accident.
+# files touch are PRIVATE, so that nobody else can include their headers by accident. APART: its files are never compiled as one.
 function(hamlet_room name)
-  cmake_parse_arguments(ROOM "" "" "SOURCES;PUBLIC;PRIVATE;PCH" ${ARGN})
+  cmake_parse_arguments(ROOM "APART" "" "SOURCES;PUBLIC;PRIVATE;PCH" ${ARGN})
   add_library(hamlet_${name} STATIC ${ROOM_SOURCES})
   target_link_libraries(hamlet_${name} PUBLIC hamlet_options ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE})
+  if(HAMLET_UNITY AND NOT ROOM_APART)
+    set_target_properties(hamlet_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   if(ROOM_PCH)
     target_precompile_headers(hamlet_${name} PRIVATE ${ROOM_PCH})
   endif()

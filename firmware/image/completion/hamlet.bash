@@ -9,13 +9,15 @@ _hamlet() {
   COMPREPLY=()
   case $before in
     --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
-    --socket | --config) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    --since) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
+    --socket | --config | --csv | --to) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --zone) COMPREPLY=($(compgen -W 'Z +08:00' -- "$word")); return ;;
+    --point) COMPREPLY=($(compgen -W "$(_hamlet_ids points point)" -- "$word")); return ;;
+    --since | --until) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
     --source | --limit | --occurrence) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --lang | --socket | --config | --since | --source | --limit | --occurrence) ((++i)) ;;
+      --lang | --socket | --config | --csv | --zone | --point | --to | --since | --until | --source | --limit | --occurrence) ((++i)) ;;
       -*) ;;
       *)
         if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
@@ -27,7 +29,7 @@ _hamlet() {
 
   local words='--json --lang --socket --config --help'
   case $verb in
-    '') words+=' --version status points readings events alarms cameras journal uplink config probe' ;;
+    '') words+=' --version status points readings events alarms cameras journal uplink config backtest probe' ;;
     readings)
       words+=' --since --limit'
       [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
@@ -39,6 +41,13 @@ _hamlet() {
         words+=' --occurrence'
         [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
       fi
+      ;;
+    backtest) words+=' --csv --point --zone --summary' ;;
+    journal)
+      case $inner in
+        '') words+=' stat check export' ;;
+        export) words+=' --to --unsent --since --until' ;;
+      esac
       ;;
     config)
       if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi

@@ -222,6 +222,66 @@ TEST_CASE("without a daemon, journaled data is still shown") {
   CHECK(f.run({"alarms", "ack", "river-level-high"}).code == 3);
 }
 
+TEST_CASE("journal stat, check and export work without a daemon and beside one") {
+  const Fixture f;
+  leave_journal(f.state, hamlet::SystemClock{}.wall());
+  const auto stick = f.dir.path() / "stick";
+  fs::create_directory(stick);
+
+  // A daemon that writes: it holds the lock, and its log is open.
+  boost::asio::io_context io;
+  hamlet::SystemClock clock;
+  std::unique_ptr<hamlet::journal::Journal> writer;
+  SUBCASE("without") {}
+  SUBCASE("beside") {
+    auto journal = hamlet::journal::Journal::open(
+        io, clock, {.directory = f.state, .machine_id = std::string(32, 'a'), .boot_id = std::string(32, 'c')});
+    REQUIRE(journal.has_value());
+    writer = std::move(*journal);
+  }
+
+  const auto stat = f.run({"journal", "stat"});
+  CHECK(stat.code == 0);
+  CHECK(has(stat.out, "Lane   First  Last  Records"));
+  const auto figures = json::parse(f.run({"journal", "stat", "--json"}).out);
+  CHECK(figures["lanes"]["tele"]["records"] == 1);
+
+  const auto check = f.run({"journal", "check"});
+  CHECK(check.code == 0);
+  CHECK(has(check.err, "Nothing is damaged"));
+
+  const auto exported = f.run({"journal", "export", "--to", stick.string(), "--json"});
+  CHECK(exported.code == 0);
+  const auto manifest = json::parse(exported.out);
+  CHECK(manifest["records"] == 2);
+  const fs::path folder{manifest["folder"].get<std::string>()};
+  CHECK(folder.parent_path() == stick);
+  const auto verify = "cd '" + folder.string() + "' && sha256sum --quiet -c SHA256SUMS && zstd -dcq tele.ndjson.zst > tele.ndjson";
+  CHECK(std::system(verify.c_str()) == 0);
+  const auto line = json::parse(slurp(folder / "tele.ndjson"));
+  CHECK(line["topic"] == "hamlet/v1/430124/104/203/gw-0017/tele");
+  CHECK(line["payload"]["readings"][0]["v"] == 2.31);
+
+  const auto absent = f.run({"journal", "export", "--to", (stick / "absent").string(), "--lang", "zh"});
+  CHECK(absent.code == 1);
+  CHECK(has(absent.err, "没有文件夹"));
+}
+
+TEST_CASE("a journal that is damaged is exit code 1, and what is damaged is named") {
+  const Fixture f;
+  leave_journal(f.state, hamlet::SystemClock{}.wall());
+  // Of a file as small as this any page is needed.
+  std::fstream file{f.state / "journal.db", std::ios::in | std::ios::out | std::ios::binary};
+  file.seekp(1'024);
+  file.write(std::string(1'024, '\xff').data(), 1'024);
+  file.close();
+  const auto check = f.run({"journal", "check", "--json"});
+  CHECK(check.code == 1);
+  const auto found = json::parse(check.out);
+  CHECK(found["ok"] == false);
+  CHECK(!found["damaged_file"].empty());
+}
+
 TEST_CASE("config check finds what is wrong, and where") {
   const Fixture f;
   CHECK(f.run({"config", "check"}).code == 0);

@@ -14,13 +14,14 @@
 #include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "firmware/core/clock.hpp"
 #include "sync/journal/journal.hpp"
 #include "sync/journal/reader.hpp"
+#include "sync/journal/store.hpp"
+#include "tests/support/process.hpp"
 
 using namespace hamlet;
 using namespace hamlet::journal;
@@ -28,7 +29,8 @@ using contract::Lane;
 
 namespace {
 
-constexpr int kRounds = 25;
+constexpr int kRounds = 200;
+constexpr int kWholeEvery = 20;  // then every record is read again; else only what is new, and a few before
 constexpr std::array kWritten{Lane::alarm, Lane::event, Lane::tele};
 
 /// What the child says over the pipe: everything up to `seq` in this lane is committed.
@@ -122,7 +124,7 @@ class Model {
       REQUIRE(state->size() == 1);
       REQUIRE(state->front().second == std::to_string(visible_[Lane::alarm].size()));
     }
-    compare_pictures(**reader, folder);
+    compare_pictures(**reader, folder, round);
   }
 
   [[nodiscard]] std::size_t records() const {
@@ -135,12 +137,14 @@ class Model {
   void compare(Reader& reader, Lane lane, int round) {
     CAPTURE(contract::to_string(lane));
     auto& visible = visible_[lane];
-    std::uint64_t seq = 0;
+    // What was there is there in most rounds as far as its end goes, and wholly in some.
+    std::uint64_t seq = round % kWholeEvery == 0 || visible.size() < 50 ? 0 : visible.size() - 50;
     for (;;) {
-      const auto records = reader.records(lane, seq + 1, 10'000, 8U << 20);
+      const auto records = reader.records(lane, 0, seq + 1, 10'000, 8U << 20);
       REQUIRE_MESSAGE(records, records.error().message);
-      if (records->empty()) break;
-      for (const auto& record : *records) {
+      REQUIRE_FALSE(records->damaged);
+      if (records->records.empty()) break;
+      for (const auto& record : records->records) {
         if (record.seq != ++seq) FAIL("number " << record.seq << " stands where " << seq << " belongs");
         if (seq > visible.size()) visible.push_back(body_of(round, lane, seq));
         if (record.body.bytes != visible[seq - 1]) FAIL("number " << seq << " was given twice: " << record.body.bytes);
@@ -150,11 +154,13 @@ class Model {
     REQUIRE(seq >= committed_.at(static_cast<std::size_t>(lane)));  // nor that was told
   }
 
-  void compare_pictures(Reader& reader, const std::filesystem::path& folder) {
-    const auto pictures = reader.records(Lane::media, 1, 100'000, 64U << 20);
+  void compare_pictures(Reader& reader, const std::filesystem::path& folder, int round) {
+    const auto expected = visible_[Lane::alarm].size();
+    const auto from = round % kWholeEvery == 0 || expected <= 50 ? 1 : expected - 50;
+    const auto pictures = reader.records(Lane::media, 0, from, 100'000, 64U << 20);
     REQUIRE(pictures);
-    REQUIRE(pictures->size() == visible_[Lane::alarm].size());
-    for (const auto& picture : *pictures) {
+    REQUIRE(pictures->records.size() == (expected == 0 ? 0 : expected - from + 1));
+    for (const auto& picture : pictures->records) {
       const auto path = folder / "media" / picture.body.bytes;
       REQUIRE(std::filesystem::file_size(path) == fmt::format("picture {}", picture.seq).size());
     }
@@ -193,16 +199,16 @@ void run_and_kill(const std::filesystem::path& folder, int round, std::size_t re
 }  // namespace
 
 TEST_CASE("kill -9 at any moment loses nothing committed and gives no number twice") {
-  auto pattern = (std::filesystem::temp_directory_path() / "hamlet-kill-XXXXXX").string();
-  const std::filesystem::path folder = ::mkdtemp(pattern.data());
+  // In memory: what a process wrote outlives it there as on a disk, and the kills come closer together.
+  const support::TempDir temporary{support::TempDir::On::memory};
+  const auto& folder = temporary.path();
   std::mt19937 random{20'260'501};
   Model model;
   for (int round = 1; round <= kRounds; ++round) {
     CAPTURE(round);
-    run_and_kill(folder, round, 1 + random() % 150, model);
+    run_and_kill(folder, round, 1 + random() % 20, model);
     model.compare(folder, round);
   }
   MESSAGE(model.records() << " records over " << kRounds << " kills");
   CHECK(model.records() > 1'000);
-  std::filesystem::remove_all(folder);
 }

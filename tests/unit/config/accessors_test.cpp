@@ -231,14 +231,14 @@ TEST_CASE("tables by name") {
 
 TEST_CASE("a room's own finding is placed, and silent after a finding of the reader") {
   const auto errors = errors_in("a = 5\nb = \"x\"\n[t]\nc = 1", [](const Table& root) {
-    root.error("a", "is too odd");
+    root.error("a", {"zh", "is too odd"});
     (void)root.integer_or("b", 0);
-    root.error("b", "is too odd");
+    root.error("b", {"zh", "is too odd"});
     const auto table = root.table("t");
     (void)table.integer("c");
-    table.error("", "has no soul");
-    table.error("gone", "is gone");
-    root.error("", "all is lost");
+    table.error("", {"zh", "has no soul"});
+    table.error("gone", {"zh", "is gone"});
+    root.error("", {"zh", "all is lost"});
   });
   CHECK(errors == Errors{"t.toml:1:1: all is lost", "t.toml:1:5: a: is too odd",
                          "t.toml:2:5: b: expected an integer, found a string", "t.toml:3:1: t: has no soul",

@@ -89,8 +89,9 @@ TEST_CASE("lines and columns count as an editor does") {
 }
 
 TEST_CASE("text without a line is told of the file as a whole") {
-  CHECK(Diagnostic{"a.toml", 0, 0, "gone"}.to_string() == "a.toml: gone");
-  CHECK(Diagnostic{"a.toml", 3, 7, "wrong"}.to_string() == "a.toml:3:7: wrong");
+  CHECK(Diagnostic{"a.toml", 0, 0, {"没了", "gone"}}.to_string() == "a.toml: gone");
+  CHECK(Diagnostic{"a.toml", 3, 7, {"错", "wrong"}}.to_string() == "a.toml:3:7: wrong");
+  CHECK(Diagnostic{"a.toml", 3, 7, {"错", "wrong"}}.to_string(Lang::zh) == "a.toml:3:7: 错");
 }
 
 TEST_CASE("values nested without end are an error") {

@@ -162,6 +162,15 @@ TEST_CASE("a secret comes from a file that only its owner may read") {
   CHECK(error == fmt::format("t.toml:1:12: password: {}: the file is larger than 65536 bytes", file.string()));
 }
 
+TEST_CASE("a secret that is a pipe is refused: to open it would wait for its other end") {
+  Folder folder;
+  const auto pipe = folder.path() / "pipe";
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  std::string error;
+  CHECK(reveal(fmt::format("password = {{ file = \"{}\" }}", pipe.string()), &error).empty());
+  CHECK(error == fmt::format("t.toml:1:12: password: {}: this is no regular file but a pipe, device or socket", pipe.string()));
+}
+
 TEST_CASE("a secret in the config itself is refused, and not repeated") {
   std::string error;
   for (const std::string text :

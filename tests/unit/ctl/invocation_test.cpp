@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "firmware/ctl/exit.hpp"
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Lang;
@@ -24,10 +25,6 @@ std::string bad(std::vector<std::string> args, Lang lang = Lang::en) {
   return asked.error().text;
 }
 
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 TEST_CASE("every verb is understood") {
@@ -41,6 +38,9 @@ TEST_CASE("every verb is understood") {
       {{"alarms", "ack", "river-level-high"}, Verb::alarm_ack},
       {{"cameras"}, Verb::cameras},
       {{"journal"}, Verb::journal},
+      {{"journal", "stat"}, Verb::journal_stat},
+      {{"journal", "check"}, Verb::journal_check},
+      {{"journal", "export", "--to", "/media/usb"}, Verb::journal_export},
       {{"uplink"}, Verb::uplink},
       {{"config", "check"}, Verb::config_check},
   };
@@ -75,6 +75,32 @@ TEST_CASE("options are read, before the verb and after it") {
   CHECK(good({"alarms", "ack", "x", "--json"}).json);
   CHECK(good({"config", "check", "a.toml"}).config == "a.toml");
   CHECK(good({"config", "check", "--config", "b.toml"}).config == "b.toml");
+}
+
+TEST_CASE("what to export is the backlog, or a range of ages or Beijing times") {
+  using hamlet::wall_from_ms;
+  const auto exported = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"journal", "export", "--to", "/media/usb"});
+    return good(std::move(more));
+  };
+  CHECK(exported({}).to == "/media/usb");
+  CHECK(!exported({}).range.has_value());
+  CHECK(!exported({"--unsent"}).range.has_value());
+  const auto now = wall_from_ms(1'795'411'860'000);
+  const auto days = exported({"--since", "7d"}).range;
+  REQUIRE(days.has_value());
+  CHECK(days->first.as_of(now) == now - 168h);
+  CHECK(days->second.as_of(now) == now);
+  const auto dates = exported({"--since", "2026-11-20", "--until", "2026-11-20T08:30"}).range;
+  REQUIRE(dates.has_value());
+  CHECK(dates->first.as_of(now) == wall_from_ms(1'795'104'000'000));  // 2026-11-19 16:00 UTC
+  CHECK(dates->second.as_of(now) == dates->first.as_of(now) + 8h + 30min);
+
+  CHECK(has(bad({"journal", "export"}), "--to is missing"));
+  CHECK(has(bad({"journal", "export", "--to", "/x", "--since", "2026-02-30"}), "'2026-02-30' is not a time"));
+  CHECK(has(bad({"journal", "export", "--to", "/x", "--until", "1d"}), "--since with or without --until"));
+  CHECK(has(bad({"journal", "export", "--to", "/x", "--unsent", "--since", "1d"}), "either --unsent"));
+  CHECK(has(bad({"journal", "chekc"}), "did you mean 'check'?"));
 }
 
 TEST_CASE("a wrong command line is explained, in either language") {

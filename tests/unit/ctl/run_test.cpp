@@ -6,6 +6,7 @@
 
 #include "firmware/core/fake_clock.hpp"
 #include "firmware/ctl/exit.hpp"
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Errc;
@@ -54,21 +55,24 @@ struct Bench {
                             state_dir = directory;
                             return journal;
                           },
+                      .work_on_journal =
+                          [this](const auto&, const auto& gateway, const auto& tell) {
+                            state_dir = gateway.state_dir;
+                            for (std::uint64_t done = 0; done <= 100; ++done) tell(done, 100);
+                            return journal;
+                          },
                       .check_config = [this](const auto&) { return diagnostics; },
-                      .probe = [this](const auto& asked) { 
-                        probed = asked.probe;
-                        return probe_code;
-                      }};
+                      .probe =
+                          [this](const auto& asked) {
+                            probed = asked.probe;
+                            return probe_code;
+                          }};
     const int code = hamlet::ctl::run(words, world);
     out = out_stream.str();
     err = err_stream.str();
     return code;
   }
 };
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -171,13 +175,18 @@ TEST_CASE("config check lists every error and asks no daemon") {
   bench.answer = tl::unexpected(unreachable());
   CHECK(bench.run({"config", "check", "/tmp/a.toml"}) == kOk);
   CHECK(has(bench.err, "systemctl reload hamletd"));
-  bench.diagnostics = {{"a.toml", 12, 8, "uplink.broker: missing"}, {"a.toml", 0, 0, "cannot be read"}};
+  bench.diagnostics = {{"a.toml", 12, 8, {"uplink.broker：缺少此项", "uplink.broker: missing"}},
+                       {"a.toml", 0, 0, {"无法读取", "cannot be read"}}};
   CHECK(bench.run({"config", "check", "/tmp/a.toml", "--lang", "zh"}) == kFailed);
-  CHECK(bench.out == "a.toml:12:8: uplink.broker: missing\na.toml: cannot be read\n");
+  CHECK(bench.out == "a.toml:12:8: uplink.broker：缺少此项\na.toml: 无法读取\n");
   CHECK(has(bench.err, "2 处错误"));
   CHECK(bench.run({"config", "check", "/tmp/a.toml", "--json"}) == kFailed);
   CHECK(json::parse(bench.out)["diagnostics"][0]["line"] == 12);
+  CHECK(json::parse(bench.out)["diagnostics"][0]["message"] == "uplink.broker: missing");
+  CHECK(json::parse(bench.out)["diagnostics"][0]["text"]["zh"] == "uplink.broker：缺少此项");
   CHECK(json::parse(bench.out)["ok"] == false);
+  CHECK(bench.run({"config", "check", "/tmp/a.toml", "--lang", "en"}) == kFailed);
+  CHECK(bench.out == "a.toml:12:8: uplink.broker: missing\na.toml: cannot be read\n");
   CHECK(bench.verb.empty());
 }
 
@@ -195,4 +204,24 @@ TEST_CASE("words from the daemon cannot move the cursor") {
   bench.answer = tl::unexpected(CallFailure{CallFailure::Kind::failed, {Errc::failed, {"坏\033[2J", "bad\033[2J"}}});
   CHECK(bench.run({"points"}) == kFailed);
   CHECK(bench.err == "hamlet: bad?[2J\n");
+}
+
+TEST_CASE("stat, check and export work on the journal's files, whether the daemon runs or not") {
+  Bench bench;
+  bench.answer = tl::unexpected(unreachable());
+  bench.journal = json{{"ok", true}};
+  CHECK(bench.run({"journal", "stat", "--json"}) == kOk);
+  CHECK(bench.verb.empty());
+  CHECK(bench.state_dir == "/var/lib/hamlet");
+  CHECK(bench.run({"journal", "check", "--json"}) == kOk);
+  CHECK(bench.out == "{\"ok\":true}\n");
+  CHECK(has(bench.err, "10 % checked\n20 % checked\n"));
+  bench.journal = json{{"ok", false}};
+  CHECK(bench.run({"journal", "check"}) == kFailed);
+  CHECK(has(bench.err, "There is damage"));
+  bench.journal = tl::unexpected(Failure{Errc::full, {"满了", "the stick is full"}});
+  CHECK(bench.run({"journal", "export", "--to", "/x", "--json"}) == kFailed);
+  CHECK(json::parse(bench.out)["error"]["code"] == "full");
+  bench.journal = tl::unexpected(Failure{Errc::denied, {"无权", "no permission"}});
+  CHECK(bench.run({"journal", "export", "--to", "/x"}) == kDenied);
 }

@@ -1,6 +1,7 @@
 #include "firmware/ctl/views.hpp"
 
 #include <doctest/doctest.h>
+#include "tests/unit/ctl/has.hpp"
 
 using namespace hamlet::ctl;
 using hamlet::Lang;
@@ -27,10 +28,6 @@ Shown zh(Verb verb, const json& result) {
 Shown en(Verb verb, const json& result) {
   return show(asked(verb, Lang::en), result, hamlet::wall_from_ms(kNow), false);
 }
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 json status() {
   return json::parse(
       R"({"gw":"gw-0017","version":"0.1.0","contract":1,"uptime_s":93784,"boot":3,"epoch":"9f2c41d07be1a655",
@@ -162,6 +159,37 @@ TEST_CASE("cameras, journal and uplink are drawn") {
   CHECK(has(uplink.data, "Lane   Last  Sent up to  Pending\nalarm     3           2        1\n"));
 }
 
+TEST_CASE("the journal says what a power cut would cost, how full it is and what it writes") {
+  auto journal = json::parse(R"({"epoch":"9f2c41d07be1a655","boot":3,"window_ms":10000,"file_bytes":100000000,
+    "media_bytes":50000000,"aside_bytes":2000000,"older_unsent":7,"quota_bytes":2147483648,"free_bytes":90000000,
+    "min_free_bytes":134217728,"power_cut":{"records":3,"oldest_ms":4000},"batch_readings":17,"batch_ms":6000,
+    "written":{"last_day":50000000,"since_start":5000000,"uptime_ms":7200000,"per_day":60000000},"lanes":{}})");
+  const auto shown = en(Verb::journal, journal).data;
+  CHECK(has(shown, "3 records, and 17 readings being gathered; the oldest is 6 s old"));
+  CHECK(has(shown, "152.0 MB of 2.1 GB (7 %)"));
+  CHECK(has(shown, "90.0 MB (at least 134.2 MB is left)"));
+  CHECK(has(shown, "60.0 MB (in 2 h 0 min: 5.0 MB)"));
+  CHECK(has(shown, "Earlier epochs         7 unsent"));
+  CHECK(has(zh(Verb::journal, journal).data, "最早的 6 秒前"));
+  journal["power_cut"] = {{"records", 0}};
+  journal["batch_readings"] = 0;
+  journal["written"].erase("per_day");
+  CHECK(has(en(Verb::journal, journal).data, "nothing: all is on disk"));
+  CHECK(has(en(Verb::journal, journal).data, "in 2 h 0 min since the start: 5.0 MB"));
+}
+
+TEST_CASE("what a check found is named") {
+  const auto wrong = json::parse(R"({"ok":false,"records":10,"blocks":2,"bytes":300,"damaged":[{"epoch":"9f2c41d07be1a655",
+    "lane":"tele","from":3,"to":7,"count":5,"why":"checksum"}],"damaged_file":["page 7 is never used"],
+    "pictures_missing":["a-1.jpg"],"aside":[{"file":"journal-20260501T083000Z-damaged.db","bytes":9}]})");
+  const auto shown = en(Verb::journal_check, wrong);
+  CHECK(has(shown.data, "tele 3-7 (9f2c41d07be1a655, checksum)"));
+  CHECK(has(shown.data, "page 7 is never used"));
+  CHECK(has(shown.data, "a-1.jpg"));
+  CHECK(has(shown.words, "There is damage"));
+  CHECK(has(en(Verb::journal_check, {{"ok", true}}).words, "Nothing is damaged"));
+}
+
 TEST_CASE("where there is nothing, the words say what that means and stdout stays empty") {
   const std::vector<std::pair<Verb, const char*>> rows{
       {Verb::points, "[[device]]"}, {Verb::readings, "--since 7d"}, {Verb::events, "--since 7d"},
@@ -183,7 +211,8 @@ TEST_CASE("a result of another shape does not throw") {
                                   json{{"points", "x"}, {"readings", 1}, {"events", {1, "x"}}, {"alarms", {nullptr}}},
                                   json{{"points", {1}}, {"cameras", {{{"fps", "x"}, {"zones", {1}}}}}, {"lanes", 5}}};
   for (const auto verb : {Verb::status, Verb::points, Verb::readings, Verb::events, Verb::alarms, Verb::alarm_ack,
-                          Verb::cameras, Verb::journal, Verb::uplink, Verb::config_check}) {
+                          Verb::cameras, Verb::journal, Verb::journal_stat, Verb::journal_check, Verb::journal_export,
+                          Verb::uplink, Verb::config_check}) {
     for (const auto& result : results) CHECK_NOTHROW(static_cast<void>(zh(verb, result)));
   }
 }

@@ -1,5 +1,6 @@
 #include "firmware/daemon/settings.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -40,7 +41,7 @@ TEST_CASE("the example config is right, and shows every kind of thing") {
   CHECK(settings->topics.base() == "hamlet/v1/430124/104/203/gw-0017");
   CHECK(settings->devices.size() == 2);
   CHECK(settings->rules.alarms.size() == 2);
-  CHECK(settings->rules.quality.size() == 1);
+  CHECK(settings->rules.quality.size() == 2);
   CHECK(settings->cameras.size() == 1);
   CHECK(settings->gateway.county_verbs.contains("alarm.ack"));
 }
@@ -76,6 +77,70 @@ driver = "modbuss"
   }
 }
 
+TEST_CASE("every mistake is told in Chinese too") {
+  const auto settings = read(R"([gateway]
+id = "Gateway 1"
+division = "4301"
+colour = "red"
+[journal]
+window = "10"
+[uplink]
+broker = "county"
+enabled = 1
+password = { file = "/nonexistent" }
+[[device]]
+id = "river"
+driver = "modbus"
+address = "river.example"
+[[device.point]]
+id = "level"
+function = "holdin"
+address = 70000
+type = "float32"
+[quality."river.leve"]
+range = [4, 0]
+[[alarm]]
+id = "high"
+point = "river.level"
+above = "much"
+severity = "critical"
+[[camera]]
+id = "river"
+source = "http://camera"
+)");
+  REQUIRE_FALSE(settings);
+  CHECK(settings.error().size() >= 15);
+  for (const auto& each : settings.error()) {
+    CAPTURE(each.to_string());
+    CHECK(std::any_of(each.message.zh.begin(), each.message.zh.end(), [](char c) { return static_cast<signed char>(c) < 0; }));
+    CHECK(each.message.zh != each.message.en);
+  }
+}
+
+TEST_CASE("an alarm that could never be raised is refused: its point has another type") {
+  const std::string pump = std::string{kSmallest} + R"([[device]]
+id = "pump"
+driver = "modbus"
+address = "10.0.0.1"
+[[device.point]]
+id = "on"
+function = "coil"
+address = 1
+[[device.point]]
+id = "flow"
+function = "holding"
+address = 1
+type = "int16"
+[[alarm]]
+id = "a"
+)";
+  CHECK(first_mistake(pump + "point = \"pump.on\"\nabove = 0.5\n").find("'pump.on' is a boolean") != std::string::npos);
+  CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = \"on\"\n").find("another type") != std::string::npos);
+  CHECK(first_mistake(pump + "point = \"pump.flow\"\nequals = true\n").find("another type") != std::string::npos);
+  CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = true\n") == "none");
+  CHECK(first_mistake(pump + "point = \"pump.flow\"\nrise = 1\nwithin = \"1min\"\n") == "none");
+}
+
 TEST_CASE("a camera may not have the id of a device: both are sources of events") {
   const auto text = first_mistake(std::string{kSmallest} + R"([[device]]
 id = "ford"
@@ -98,6 +163,26 @@ TEST_CASE("a file that is not there is told in words") {
   CHECK(settings.error().front().to_string() == "/nowhere/hamlet.toml: there is no such file");
 }
 
+TEST_CASE("meta says within how long a value must rise") {
+  const auto settings = read(std::string{kSmallest} + R"([[device]]
+id = "river"
+driver = "modbus"
+address = "10.0.0.1"
+[[device.point]]
+id = "level"
+function = "holding"
+address = 1
+type = "int16"
+[[alarm]]
+id = "rising"
+point = "river.level"
+rise = 2
+within = "10min"
+)");
+  REQUIRE(settings);
+  CHECK(daemon::describe(*settings)["alarms"][0]["within_ms"] == 600'000);
+}
+
 TEST_CASE("meta draws the page and gives nothing away") {
   const auto settings = daemon::read_settings(example());
   REQUIRE(settings);
@@ -106,6 +191,7 @@ TEST_CASE("meta draws the page and gives nothing away") {
   CHECK(meta["devices"][0]["points"][0]["unit"] == "m");
   CHECK(meta["alarms"][0]["limit"] == 3.0);
   CHECK(meta["cameras"][0]["zones"][0]["polygon"].size() == 4);
+  CHECK_FALSE(meta["alarms"][0].contains("within_ms"));
   const auto text = meta.dump();
   for (const auto* secret : {"rtsp", "viewer", "password", "192.168"}) {
     CHECK_MESSAGE(text.find(secret) == std::string::npos, "meta tells ", secret);

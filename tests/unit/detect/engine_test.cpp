@@ -389,7 +389,7 @@ TEST_CASE("damaged state is told, and the alarm starts afresh") {
   }
   auto engine = engine_of(high());
   CHECK(engine.restore("alarm/river-high", good));
-  for (const char* key : {"detect/river-high", "alarm/", "alarm/River"}) {
+  for (const char* key : {"other/river-high", "alarm/", "alarm/River"}) {
     const auto status = engine.restore(key, good);
     REQUIRE(!status);
     CHECK(status.error().code == Errc::invalid);
@@ -427,6 +427,16 @@ TEST_CASE("a reload keeps what its rules leave unchanged") {
     CHECK(words(engine.tick(at(31)).transitions) == "unacked@31");
     CHECK(engine.tick(at(312)).readings.size() == 1);
   }
+  SUBCASE("another text or severity leaves the delay running") {  // it used to start anew
+    auto reworded = high(seconds{30});
+    reworded.text.zh = "河水位高";
+    reworded.severity = Severity::major;
+    engine.reload({.quality = {quality}, .alarms = {reworded, rise}});
+    const auto raised = engine.tick(at(31)).transitions;
+    CHECK(words(raised) == "unacked@31");
+    CHECK(raised.at(0).text.zh == "河水位高");
+    CHECK(raised.at(0).severity == Severity::major);
+  }
   SUBCASE("another delay starts anew") {
     engine.reload({.quality = {quality}, .alarms = {high(seconds{10})}});
     CHECK(engine.orphans() == std::vector<std::string>{"rising"});
@@ -451,4 +461,76 @@ TEST_CASE("how much of the past is of use") {
   CHECK(engine_of(high(), {.point = "river.level"}).history() == Millis{0});
   const FlatLineRule flat{.tolerance = 1, .suspect = minutes{64}};
   CHECK(engine_of(high(), {.point = "river.level", .flat_line = flat}).history() == minutes{128});
+}
+
+TEST_CASE("a spike leaves as good and is corrected by the next reading") {
+  Engine engine{
+      {.quality = {{.point = "river.level", .spike = SpikeRule{.suspect = 1, .fail = 3}, .anomaly = AnomalyRule{}}},
+       .alarms = {high()}},
+      kBoot};
+  CHECK(!engine.evaluate(reading(1, 2.0)).correction);
+  const auto spike = engine.evaluate(reading(2, 9.0));
+  CHECK(spike.reading.quality == Quality::good);
+  CHECK(spike.tests[Test::spike] == Flag::not_evaluated);
+  CHECK(words(spike.transitions) == "unacked@2");  // alarms do not look ahead
+  const auto next = engine.evaluate(reading(3, 2.0));
+  CHECK(next.spike_before == Flag::fail);
+  REQUIRE(next.correction);
+  CHECK(next.correction->at == at(2));
+  CHECK(next.correction->value == Value{9.0});
+  CHECK(next.correction->quality == Quality::bad);
+  CHECK(next.correction->why == "spike");
+  CHECK(engine.point_state("river.level")->detector->samples == 1);  // the spike was not learned, this one waits
+}
+
+TEST_CASE("tests by hour wait for the clock, and say so") {
+  auto engine = engine_of(high(), {.point = "river.level", .climatology = {{.suspect = Span{1, 3}}}});
+  CHECK(engine.evaluate(reading(1, 9.0)).tests[Test::climatology] == Flag::not_evaluated);
+  CHECK(engine.point_state("river.level")->waits_for_clock);
+  const auto outcome = engine.evaluate(reading(2, 9.0), wall_from_ms(1'795'411'860'000));
+  CHECK(outcome.reading.quality == Quality::suspect);
+  CHECK(outcome.reading.why == "climatology");
+  CHECK(!engine.point_state("river.level")->waits_for_clock);
+  CHECK(engine.point_state("river.level")->tests == std::vector<std::string_view>{"climatology"});
+  CHECK(!engine.point_state("rain.hour"));
+}
+
+TEST_CASE("a gauge is compared with its neighbour's newest good reading") {
+  Engine engine{
+      {.quality = {{.point = "river.level",
+                    .neighbour = NeighbourRule{.point = "bridge.level", .difference = 1.0, .within = seconds{60}}},
+                   {.point = "bridge.level", .range = Span{0, 10}}},
+       .alarms = {}},
+      kBoot};
+  const auto flag = [&](std::int64_t s, double x) { return engine.evaluate(reading(s, x)).tests[Test::neighbour]; };
+  CHECK(flag(0, 2) == Flag::not_evaluated);
+  static_cast<void>(engine.evaluate(reading(10, 2.5, "bridge.level")));
+  CHECK(flag(20, 2) == Flag::good);
+  CHECK(flag(30, 5) == Flag::suspect);
+  static_cast<void>(engine.evaluate(reading(40, 50.0, "bridge.level")));  // bad: the one before counts
+  CHECK(flag(70, 5) == Flag::suspect);
+  CHECK(flag(71, 5) == Flag::not_evaluated);  // 61 s old
+}
+
+TEST_CASE("what a detector has learned survives a restart, and is learned from good readings only") {
+  const Rules rules{.quality = {{.point = "river.level", .range = Span{0, 10}, .anomaly = AnomalyRule{}}},
+                    .alarms = {}};
+  Engine engine{rules, kBoot};
+  for (int i = 0; i < 300; ++i) static_cast<void>(engine.evaluate(reading(i, i % 7 == 0 ? 99.0 : 2 + i % 5 * 0.1)));
+  CHECK(engine.point_state("river.level")->detector->samples == 256);
+  const auto saved = engine.save_detectors();
+  REQUIRE(saved.size() == 1);
+  CHECK(saved[0].first == "detect/river.level");
+  CHECK(saved[0].second.size() <= 4'096);
+  CHECK(engine.save_detectors().empty());
+  Engine again{rules, kBoot + 1};
+  REQUIRE(again.restore(saved[0].first, saved[0].second));
+  CHECK(again.point_state("river.level")->detector->ready);
+  CHECK(again.restore("detect/rain.hour", saved[0].second).error().code == Errc::not_found);
+  for (const std::string_view damaged :
+       {"", "{}", "[]", R"({"boot":1,"learned":"1:"})", R"({"boot":-1,"learned":"1:"})"}) {
+    CHECK(again.restore("detect/river.level", damaged).error().code == Errc::corrupt);
+  }
+  again.reload({.quality = {{.point = "river.level", .range = Span{0, 12}, .anomaly = AnomalyRule{}}}, .alarms = {}});
+  CHECK(again.point_state("river.level")->detector->ready);  // another limit is no reason to forget
 }

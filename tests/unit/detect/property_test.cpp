@@ -23,10 +23,18 @@ Rules some_rules() {
   rules.quality.push_back({.point = "river.level",
                            .range = Span{0, 10},
                            .suspect = Span{0.5, 9},
+                           .climatology = {{.first_hour = 1, .last_hour = 23, .suspect = Span{0.7, 8.5}}},
+                           .spike = SpikeRule{.suspect = 0.9, .fail = 1.1},
                            .rate_of_change = 0.4,
                            .flat_line = FlatLineRule{.tolerance = 0.2, .suspect = seconds{40}, .fail = seconds{70}},
-                           .gap = seconds{25}});
-  rules.quality.push_back({.point = "rain.hour", .range = Span{0, 9.5}, .gap = seconds{60}});
+                           .attenuated = AttenuatedRule{.suspect = 0.07, .window = seconds{60}, .min_samples = 5},
+                           .gap = seconds{25},
+                           .anomaly = AnomalyRule{.threshold = 0.4}});
+  rules.quality.push_back(
+      {.point = "rain.hour",
+       .range = Span{0, 9.5},
+       .gap = seconds{60},
+       .neighbour = NeighbourRule{.point = "river.level", .difference = 5.0, .within = seconds{9}}});
   const auto alarm = [&](std::string id, std::string point, Condition condition, Value limit, double deadband, int on,
                          int off) {
     rules.alarms.push_back({.id = std::move(id),
@@ -61,7 +69,7 @@ std::vector<Reading> some_readings(std::uint32_t seed) {
   for (const char* point : {"river.level", "rain.hour"}) {
     out.push_back({.point = point, .at = mono_from_ms(ms), .value = level});
   }
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 800; ++i) {
     ms += static_cast<std::int64_t>(random() % 4) * 1'000;
     if (chance(40)) ms += static_cast<std::int64_t>(random() % 90) * 1'000;
     if (chance(30)) stuck = !stuck;
@@ -85,6 +93,12 @@ std::vector<Reading> some_readings(std::uint32_t seed) {
   return out;
 }
 
+// The clock is set after a while.
+std::optional<WallTime> wall(MonoTime at) {
+  if (to_ms(at) < 100'000) return {};
+  return WallTime{at.time_since_epoch() + std::chrono::hours{15} + std::chrono::minutes{55}};  // 23:55 in Beijing
+}
+
 std::string describe(const Reading& reading) {
   return fmt::format("{} {} {} {} {}", reading.point, to_ms(reading.at), to_string(reading.value),
                      to_string(reading.quality), reading.why);
@@ -99,6 +113,8 @@ struct Log {
   std::map<std::string, std::vector<std::string>> readings;
   std::map<std::string, std::vector<std::string>> transitions;
   std::vector<Reading> judged;
+  std::vector<Reading> corrections;
+  int scores = 0;
 
   void add(const Reading& reading) {
     readings[reading.point].push_back(describe(reading));
@@ -114,6 +130,12 @@ struct Log {
   void add(const Outcome& outcome) {
     add(outcome.transitions);
     add(outcome.reading);
+    auto& line = readings[outcome.reading.point].back();
+    for (const auto flag : outcome.tests.all()) line += fmt::format(" {}", static_cast<int>(flag));
+    if (outcome.score) line += fmt::format(" score {}{}", *outcome.score, outcome.anomalous ? "!" : "");
+    if (outcome.correction) line += " corrected " + describe(*outcome.correction);
+    if (outcome.correction) corrections.push_back(*outcome.correction);
+    scores += outcome.score && *outcome.score > 0 ? 1 : 0;
   }
 };
 
@@ -129,18 +151,22 @@ void acknowledge_some(Engine& engine, std::size_t i, MonoTime now, Log& log) {
   for (const auto& alarm : engine.alarms()) (void)engine.acknowledge(alarm.id, alarm.occurrence, now);
 }
 
-// What a daemon would prime an engine with: of each point the newest reading before the engine's history, with the gap
-// that followed it, and all since.
+// What a daemon would prime an engine with: of each point the two newest readings before the engine's history, with the
+// gap that followed it, and all since.
 std::vector<Reading> past_of_use(const std::vector<Reading>& judged, MonoTime now, Millis history) {
   std::map<std::string, std::vector<Reading>> newest;
   std::vector<Reading> since;
   for (const auto& reading : judged) {
     if (reading.at >= now - history) {
       since.push_back(reading);
-    } else if (reading.why == "gap") {
-      newest[reading.point].push_back(reading);
     } else {
-      newest[reading.point] = {reading};
+      auto& kept = newest[reading.point];
+      const auto values = std::count_if(kept.begin(), kept.end(), [](const auto& each) { return each.why != "gap"; });
+      if (reading.why != "gap" && values >= 2) {
+        kept.erase(kept.begin());
+        while (kept.front().why == "gap") kept.erase(kept.begin());
+      }
+      kept.push_back(reading);
     }
   }
   std::vector<Reading> out;
@@ -156,7 +182,7 @@ Log run(const std::vector<Reading>& readings, Between between) {
   log.add(engine.tick(mono_from_ms(0)));
   for (std::size_t i = 0; i < readings.size(); ++i) {
     run_timer(engine, readings[i].at, log);
-    log.add(engine.evaluate(readings[i]));
+    log.add(engine.evaluate(readings[i], wall(readings[i].at)));
     acknowledge_some(engine, i, readings[i].at, log);
     between(engine, i, log);
   }
@@ -175,9 +201,13 @@ TEST_CASE("the generators make every alarm and every verdict happen") {
     const auto log = run(some_readings(seed));
     for (const auto& [id, transitions] : log.transitions) all.transitions[id].push_back(id);
     for (const auto& reading : log.judged) all.readings[reading.why].push_back("");
+    for (const auto& reading : log.corrections) all.readings[reading.why].push_back("");
+    all.scores += log.scores;
   }
+  CHECK(all.scores > 20);
   CHECK(all.transitions.size() == 6);
-  for (const std::string why : {"", "gross-range", "rate-of-change", "flat-line", "gap", "timeout"}) {
+  for (const std::string why : {"", "gross-range", "rate-of-change", "flat-line", "gap", "timeout", "climatology",
+                                "spike", "attenuated-signal", "neighbour"}) {
     CAPTURE(why);
     CHECK(all.readings.contains(why));
   }
@@ -193,9 +223,13 @@ TEST_CASE("a restart at any reading gives the same outcome") {
     const auto got = run(readings, [&](Engine& engine, std::size_t i, const Log& log) {
       for (auto& [key, value] : engine.save_changed()) stored.insert_or_assign(key, value);
       if (i % every != 0) return;
+      if (random() % 2 == 0) {  // else only what was saved earlier is there, and the readings since
+        for (auto& [key, value] : engine.save_detectors()) stored.insert_or_assign(key, value);
+      }
       Engine again{some_rules(), kBoot};
       for (const auto& [key, value] : stored) REQUIRE(again.restore(key, value));
-      for (const auto& reading : past_of_use(log.judged, readings[i].at, again.history())) again.prime(reading);
+      for (const auto& reading : past_of_use(log.judged, readings[i].at, again.history()))
+        again.prime(reading, wall(reading.at));
       REQUIRE(again.tick(readings[i].at).readings.empty());
       engine = std::move(again);
     });
@@ -215,7 +249,7 @@ TEST_CASE("alarms do not depend on when the timer runs") {
     std::mt19937 random{seed};
     for (std::size_t i = 0; i < readings.size(); ++i) {
       if (random() % 5 == 0) log.add(engine.tick(readings[i].at));
-      log.add(engine.evaluate(readings[i]));
+      log.add(engine.evaluate(readings[i], wall(readings[i].at)));
       acknowledge_some(engine, i, readings[i].at, log);
       while (random() % 3 == 0) log.add(engine.tick(readings[i].at));
     }
@@ -236,7 +270,7 @@ TEST_CASE("late and repeated readings leave no trace") {
       const auto newest = std::find_if(readings.rend() - static_cast<std::ptrdiff_t>(i) - 1, readings.rend(),
                                        [&](const auto& reading) { return reading.point == late.point; });
       if (newest == readings.rend() || late.at >= newest->at) return;
-      CHECK(engine.evaluate(late).transitions.empty());
+      CHECK(engine.evaluate(late, wall(late.at)).transitions.empty());
     });
     CAPTURE(seed);
     CHECK(disturbed.transitions == expected.transitions);

@@ -29,7 +29,7 @@ struct Verdict {
 };
 Verdict judged(PointQuality& quality, Reading input) {
   normalise(input);
-  quality.judge(input);
+  static_cast<void>(quality.judge(input, {}));
   return {input.quality, input.why};
 }
 const Verdict kGood{Quality::good, ""};
@@ -197,4 +197,101 @@ TEST_CASE("a repetition leaves as the first did") {
   CHECK(judged(quality, reading(10, 9.0)) == Verdict{Quality::suspect, "rate-of-change"});
   CHECK(judged(quality, reading(10, 9.0)) == Verdict{Quality::suspect, "rate-of-change"});
   CHECK(judged(quality, reading(20, 9.5)) == kGood);
+}
+
+TEST_CASE("climatology: the last member that holds decides, both ends of its spans are in it") {
+  const std::vector<ClimatologyMember> members{{.suspect = Span{0, 10}},
+                                               {.first_month = 11,
+                                                .last_month = 2,
+                                                .first_hour = 22,
+                                                .last_hour = 5,
+                                                .suspect = Span{2, 8},
+                                                .range = Span{1, 9}}};
+  const auto flag = [&](double x, int month, int hour) {
+    return climatology(x, members, LocalTime{month, hour, false});
+  };
+  CHECK(flag(1.5, 6, 23) == Flag::good);
+  CHECK(flag(1.5, 11, 22) == Flag::suspect);
+  CHECK(flag(2.0, 2, 5) == Flag::good);
+  CHECK(flag(0.5, 1, 0) == Flag::fail);
+  CHECK(flag(0.5, 1, 6) == Flag::good);
+  CHECK(flag(0.5, 3, 0) == Flag::good);
+  CHECK(climatology({}, members, LocalTime{}) == Flag::missing);
+  CHECK(climatology(99.0, members, {}) == Flag::not_evaluated);  // the clock is unset
+  CHECK(climatology(99.0, {}, LocalTime{}) == Flag::not_evaluated);
+}
+
+TEST_CASE("local time is Beijing's") {
+  using namespace std::chrono;
+  const auto local = detect::local_time(WallTime{sys_days{2026y / 5 / 29} + hours{16}});  // a Friday, 16:00 UTC
+  CHECK(local.month == 5);
+  CHECK(local.hour == 0);
+  CHECK(local.weekend);
+}
+
+TEST_CASE("a spike is known when the next sample is there") {
+  Spike test{{.suspect = 1, .fail = 3}};
+  CHECK(!test.check(5.0));
+  CHECK(test.check(9.0) == Flag::not_evaluated);  // the first has none before it
+  CHECK(test.check(5.0) == Flag::fail);
+  CHECK(test.check(5.0) == Flag::suspect);  // 2 from the middle of 9 and 5
+  CHECK(test.check({}) == Flag::not_evaluated);
+  CHECK(test.check(5.0) == Flag::missing);
+}
+
+TEST_CASE("neighbours") {
+  const auto flag = [](double x, double other, NeighbourRule rule) { return neighbour(x, other, rule); };
+  const NeighbourRule apart{.point = "b.level", .difference = 0.5};
+  CHECK(flag(1, 1.5, apart) == Flag::good);
+  CHECK(flag(1, 1.75, apart) == Flag::suspect);
+  const NeighbourRule ratio{.point = "b.level", .ratio = 2.0};
+  CHECK(flag(1, 2, ratio) == Flag::good);
+  CHECK(flag(-1, -2.5, ratio) == Flag::suspect);
+  CHECK(flag(0, 0.1, ratio) == Flag::suspect);
+  CHECK(flag(0, 0, ratio) == Flag::good);
+  const NeighbourRule both{.point = "b.level", .difference = 5.0, .ratio = 2.0};
+  CHECK(flag(0, 0.1, both) == Flag::good);
+  CHECK(flag(20, 26, both) == Flag::good);
+  CHECK(flag(2, 8, both) == Flag::suspect);
+  CHECK(neighbour({}, 1.0, both) == Flag::missing);
+  CHECK(neighbour(1.0, {}, both) == Flag::not_evaluated);
+}
+
+TEST_CASE("an attenuated signal over more than 128 samples: the window is as long, or up to 1/32 longer") {
+  std::mt19937 random{5};
+  for (const std::int64_t window : {100, 127, 200, 1'000, 5'000}) {
+    for (const auto check : {AttenuatedRule::Check::std, AttenuatedRule::Check::range}) {
+      AttenuatedSignal test{{.check = check, .suspect = 1, .window = seconds{window}, .min_samples = 2}};
+      std::vector<double> series;
+      std::int64_t loud_until = 0;
+      for (std::int64_t i = 0; i < 4 * window; ++i) {
+        const bool loud = i / window % 2 == 0;
+        if (loud) loud_until = i;
+        series.push_back(loud ? (i % 2 == 0 ? 10.0 : 0.0) : 5 + std::uniform_real_distribution{-0.1, 0.1}(random));
+        const auto flag = test.check(at(i), series.back());
+        if (i == 0) continue;
+        const auto slack = window <= 127 ? 0 : window / 32 + 1;
+        CAPTURE(window);
+        CAPTURE(i);
+        if (i - loud_until >= window + slack) REQUIRE(flag == Flag::suspect);
+        if (i - loud_until < window - 2 && check == AttenuatedRule::Check::range) REQUIRE(flag == Flag::good);
+      }
+    }
+  }
+}
+
+TEST_CASE("an attenuated signal without a window is that of all samples so far") {
+  AttenuatedSignal test{{.suspect = 1, .fail = 0.1}};
+  CHECK(test.check(at(0), 5.0) == Flag::fail);
+  CHECK(test.check(at(1), {}) == Flag::missing);
+  CHECK(test.check(at(2), 6.0) == Flag::suspect);
+  CHECK(test.check(at(3), 50.0) == Flag::good);
+  for (int i = 4; i < 1'000; ++i) CHECK(test.check(at(i), 5.0) == Flag::good);
+}
+
+TEST_CASE("of several flags one counts") {
+  CHECK(aggregate(std::vector{Flag::good, Flag::fail, Flag::missing}) == Flag::fail);
+  CHECK(aggregate(std::vector{Flag::not_evaluated, Flag::good, Flag::suspect}) == Flag::suspect);
+  CHECK(aggregate(std::vector{Flag::not_evaluated, Flag::missing}) == Flag::not_evaluated);
+  CHECK(aggregate(std::vector{Flag::none}) == Flag::missing);
 }

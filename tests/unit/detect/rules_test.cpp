@@ -15,7 +15,7 @@ using std::chrono::seconds;
 
 namespace {
 
-const std::vector<std::string> kPoints{"river.level", "rain.hour", "pump.on", "gate.state"};
+const std::vector<std::string> kPoints{"river.level", "bridge.level", "rain.hour", "pump.on", "gate.state"};
 
 struct Read {
   Rules rules;
@@ -48,7 +48,15 @@ range = [0, 12]
 suspect = [0.2, 8]
 rate_of_change = { change = 0.5, per = "1min" }
 flat_line = { tolerance = 0.002, suspect = "6h", fail = "1d", every = "10s" }
+climatology = [
+  { suspect = [0.2, 4] },
+  { months = [6, 9], hours = [22, 5], suspect = [0.5, 8], range = [0, 11] },
+]
+spike = { suspect = 0.3, fail = 1, method = "differential" }
+attenuated = { suspect = 0.01, fail = 0.002, check = "range", window = "2h", min_samples = 20 }
 gap = "10min"
+neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }
+anomaly = {}
 
 [[alarm]]
 id = "river-level-high"
@@ -76,9 +84,20 @@ equals = "open"
   const QualityRule expected{.point = "river.level",
                              .range = Span{0, 12},
                              .suspect = Span{0.2, 8},
+                             .climatology = {{.suspect = Span{0.2, 4}},
+                                             {.first_month = 6,
+                                              .last_month = 9,
+                                              .first_hour = 22,
+                                              .last_hour = 5,
+                                              .suspect = Span{0.5, 8},
+                                              .range = Span{0, 11}}},
+                             .spike = SpikeRule{SpikeRule::Method::differential, 0.3, 1},
                              .rate_of_change = 0.5 / 60,
                              .flat_line = FlatLineRule{0.002, hours{6}, days{1}, seconds{10}},
-                             .gap = minutes{10}};
+                             .attenuated = AttenuatedRule{AttenuatedRule::Check::range, 0.01, 0.002, hours{2}, 20},
+                             .gap = minutes{10},
+                             .neighbour = NeighbourRule{"bridge.level", 0.5, {}, minutes{5}},
+                             .anomaly = AnomalyRule{}};
   CHECK(rules.quality[0] == expected);
   REQUIRE(rules.alarms.size() == 3);
   CHECK(rules.alarms[0] == AlarmRule{"river-level-high",
@@ -162,6 +181,23 @@ TEST_CASE("mistakes in a quality table are told at their line") {
   CHECK(quality_error("flat_line = { tolerance = 1, suspect = \"1h\", every = \"1h\" }") ==
         "t.toml:2:40: quality.river.level.flat_line.suspect: must be at least two sampling intervals (every): fewer "
         "samples say nothing");
+  CHECK(quality_error("climatology = [{ months = [0, 3], suspect = [1, 2] }]") ==
+        "t.toml:2:27: quality.river.level.climatology[1].months: expected [first, last], whole numbers from 1 to 12; "
+        "both are "
+        "in it");
+  CHECK(quality_error("climatology = [{ hours = [1, 3] }]").find("suspect: missing") != std::string::npos);
+  CHECK(quality_error("spike = {}").find("expected suspect, fail or both") != std::string::npos);
+  CHECK(quality_error("spike = { suspect = 2, fail = 1 }").find("must not be less than suspect") != std::string::npos);
+  CHECK(quality_error("attenuated = { suspect = 1, fail = 2 }").find("must not be more than suspect") !=
+        std::string::npos);
+  CHECK(quality_error("neighbour = { point = \"bridge.levle\", difference = 1, within = \"1min\" }")
+            .find("did you mean 'bridge.level'?") != std::string::npos);
+  CHECK(quality_error("neighbour = { point = \"river.level\", within = \"1min\", ratio = 2 }")
+            .find("no neighbour of itself") != std::string::npos);
+  CHECK(
+      quality_error("neighbour = { point = \"bridge.level\", within = \"1min\" }").find("difference, ratio or both") !=
+      std::string::npos);
+  CHECK(quality_error("anomaly = { threshold = 2 }").find("out of range") != std::string::npos);
   CHECK(quality_error("gap = 5") ==
         "t.toml:2:7: quality.river.level.gap: expected a duration in quotes, as in \"5s\", found an integer");
 }

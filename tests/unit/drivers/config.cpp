@@ -18,7 +18,7 @@ std::vector<std::string> problems(const std::string& text) {
   document.finish();
   std::vector<std::string> out;
   for (const auto& each : document.diagnostics())
-    out.push_back(fmt::format("{}:{}: {}", each.line, each.column, each.message));
+    out.push_back(fmt::format("{}:{}: {}", each.line, each.column, each.message.en));
   return out;
 }
 

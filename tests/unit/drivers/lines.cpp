@@ -18,7 +18,7 @@ struct Read {
     auto document = config::Document::parse(toml, "test.toml");
     meaning = read_meaning(document.root(), "wx", infos);
     document.finish();
-    for (const auto& each : document.diagnostics()) problems.push_back(each.message);
+    for (const auto& each : document.diagnostics()) problems.push_back(each.message.en);
   }
   // "temperature=12.3 rain=-", or why there is nothing.
   [[nodiscard]] std::string of(std::string_view line) const {
@@ -127,7 +127,7 @@ type = "text"
 TEST_CASE("patterns that are wrong are told, and none runs away") {
   CHECK(Read{"patterns = ['(?P<a>']\n[[point]]\nid = \"a\"\n"}.problems.size() == 1);
   CHECK(Read{"patterns = ['(?P<a>x)']\n[[point]]\nid = \"b\"\n"}.problems ==
-        std::vector<std::string>{"point[1]: no pattern has a group (?P<b>...)"});
+        std::vector<std::string>{"point[1].group: no pattern has a group (?P<b>...)"});
   const Read slow{"patterns = ['(?P<a>(x+x+)+y)']\n[[point]]\nid = \"a\"\ntype = \"text\"\n"};
   CHECK(slow.of(std::string(1000, 'x')) == "no-match");  // would take for ever where it backtracks
 }

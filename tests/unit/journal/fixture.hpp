@@ -35,7 +35,9 @@ class TempFolder {
 };
 
 inline Options options_in(const TempFolder& folder, std::string boot_id = "boot-a") {
-  return {.directory = folder.path(), .window = Millis{0}, .machine_id = "machine-a", .boot_id = std::move(boot_id)};
+  Options options{.directory = folder.path(), .window = Millis{0}, .machine_id = "machine-a", .boot_id = std::move(boot_id)};
+  options.min_free_bytes = 0;  // of a machine that tests share with others
+  return options;
 }
 
 /// A journal with its io thread: this one. run() returns when nothing is under way.
@@ -64,9 +66,10 @@ struct Desk {
     run();
     return out;
   }
-  Result<std::vector<Record>> read(Lane lane, std::uint64_t from = 1, std::size_t max_records = 1'000) {
+  Result<std::vector<Record>> read(Lane lane, std::uint64_t from = 1, std::size_t max_records = 1'000,
+                                   std::uint32_t generation = kCurrent) {
     Result<std::vector<Record>> out = fail(Errc::failed, "read() was not answered");
-    journal->read(lane, from, max_records, 1U << 20, [&out](auto records) { out = std::move(records); });
+    journal->read(lane, from, max_records, 1U << 20, [&out](auto records) { out = std::move(records); }, generation);
     run();
     return out;
   }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sync/journal/store.hpp"
 #include "tests/unit/journal/fixture.hpp"
 
 using namespace hamlet;
@@ -40,8 +41,8 @@ int read_as_nobody(const TempFolder& folder, gid_t group, std::size_t events) {
       ::fprintf(stderr, "%s\n", reader.error().message.c_str());
       return reader.error().code == Errc::denied ? 3 : 4;
     }
-    const auto records = (*reader)->records(Lane::event, 1, 1'000, 1U << 20);
-    return records && records->size() == events ? kOk : 5;
+    const auto records = (*reader)->records(Lane::event, 0, 1, 1'000, 1U << 20);
+    return records && records->records.size() == events ? kOk : 5;
   });
 }
 
@@ -59,8 +60,8 @@ Reading reading(const FakeClock& clock, std::string point, double value) {
 
 void append_readings(Desk& desk, double value) {
   const std::vector<Reading> batch{reading(desk.clock, "river.level", value), reading(desk.clock, "rain.hour", 0.5)};
-  REQUIRE(desk.journal->append(Lane::tele, desk.clock.mono(), contract::encode_readings(batch, desk.clock.mono()),
-                               Urgency::now));
+  REQUIRE(desk.journal->append(Lane::tele, desk.clock.mono(),
+                               contract::encode_readings(batch, desk.clock.mono(), &desk.journal->names()), Urgency::now));
 }
 
 std::vector<double> values(const Result<json>& rows) {
@@ -179,9 +180,11 @@ TEST_CASE("a wall clock that jumped hides no reading") {
 TEST_CASE("readings pass over a damaged record") {
   const TempFolder folder;
   Desk desk{folder};
-  for (int i = 0; i < 5; ++i) append_readings(desk, i);
-  REQUIRE(desk.sync());
-  tamper(folder, "UPDATE tele SET body = 'x' WHERE seq IN (1, 3)");
+  for (int i = 0; i < 5; ++i) {
+    append_readings(desk, i);
+    REQUIRE(desk.sync());
+  }
+  tamper(folder, "UPDATE tele SET data = x'00' WHERE key IN (1, 3)");
   const auto reader = Reader::open(folder.path());
   REQUIRE(reader);
   CHECK(values((*reader)->readings("river.level", wall_from_ms(0), 10)) == std::vector<double>{1, 3, 4});

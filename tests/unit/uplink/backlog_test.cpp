@@ -86,7 +86,7 @@ TEST_CASE("history is what is older than a minute and two commit windows, or of 
 TEST_CASE("a backlog hands out every record once, in order, whatever its length") {
   Store store;
   store.append(3 * Backlog::kBatch + 7);
-  Backlog backlog{*store.journal, Lane::tele, [] {}};
+  Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::tele, [] {}};
   const auto seqs = store.take_up_to(backlog, 3 * Backlog::kBatch + 7);
   REQUIRE(seqs.size() == 3 * Backlog::kBatch + 7);
   for (std::size_t i = 0; i < seqs.size(); ++i) REQUIRE(seqs[i] == i + 1);
@@ -97,7 +97,7 @@ TEST_CASE("a backlog hands out every record once, in order, whatever its length"
 TEST_CASE("a new session begins with what was not acknowledged, and with nothing else") {
   Store store;
   store.append(10);
-  Backlog backlog{*store.journal, Lane::tele, [] {}};
+  Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::tele, [] {}};
   (void)store.take_up_to(backlog, 10);
   for (const std::uint64_t seq : {1U, 2U, 3U, 5U, 7U}) backlog.done(seq);
   backlog.store();
@@ -118,14 +118,14 @@ TEST_CASE("a position outlives the process") {
   Store store;
   store.append(10);
   {
-    Backlog backlog{*store.journal, Lane::tele, [] {}};
+    Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::tele, [] {}};
     (void)store.take_up_to(backlog, 10);
     for (const std::uint64_t seq : {1U, 2U, 4U}) backlog.done(seq);
     backlog.store();
   }
   store.journal->stop();
   store.open();
-  Backlog backlog{*store.journal, Lane::tele, [] {}};
+  Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::tele, [] {}};
   backlog.rewind();
   CHECK(store.take_up_to(backlog, 10) == std::vector<std::uint64_t>{3, 5, 6, 7, 8, 9, 10});
 }
@@ -138,7 +138,7 @@ TEST_CASE("a picture comes with its bytes, and one that is gone holds nobody up"
   REQUIRE(second);
   store.append(0);
   SUBCASE("both there") {
-    Backlog backlog{*store.journal, Lane::media, [] {}};
+    Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::media, [] {}};
     backlog.read_ahead();
     store.run_until([&] { return backlog.front() != nullptr; });
     CHECK(backlog.front()->seq == 1);
@@ -155,7 +155,7 @@ TEST_CASE("a picture comes with its bytes, and one that is gone holds nobody up"
       if (entry.path().filename().string().starts_with(name)) removed += std::filesystem::remove(entry.path());
     }
     REQUIRE(removed == 1);
-    Backlog backlog{*store.journal, Lane::media, [] {}};
+    Backlog backlog{*store.journal, store.journal->epochs().back(), Lane::media, [] {}};
     backlog.read_ahead();
     store.run_until([&] { return backlog.front() != nullptr; });
     CHECK(backlog.front()->seq == 2);

@@ -14,14 +14,12 @@ TEST_CASE("a broker is a host and a port") {
   CHECK(parse_broker("mqtt://[2001:db8::1]")->port == 1883);
 }
 
-TEST_CASE("what is no broker is refused, and says what was expected") {
+TEST_CASE("what is no broker is refused") {
   for (const char* wrong :
        {"", "broker:1883", "http://broker", "mqtt://", "mqtt://:1883", "mqtt://b:0", "mqtt://b:65536", "mqtt://b:18x",
         "mqtt://b:", "mqtt://user@b", "mqtt://b/path", "mqtt://[::1", "mqtt://[::1]x"}) {
     CAPTURE(wrong);
-    const auto parsed = parse_broker(wrong);
-    REQUIRE_FALSE(parsed);
-    CHECK(parsed.error().message.find("expected mqtt://host") != std::string::npos);
+    CHECK_FALSE(parse_broker(wrong));
   }
 }
 

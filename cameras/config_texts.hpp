@@ -1,0 +1,60 @@
+#pragma once
+
+#include "firmware/core/sentence.hpp"
+
+// What the reader of [[camera]] says.
+namespace hamlet::cameras::texts {
+
+inline Text want_corners(std::size_t most) {
+  return sentence("区域需要 3 至 {} 个角点，写作 [[x, y], [x, y], [x, y]]，单位为像素",
+                  "a zone needs 3 to {} corners, as [[x, y], [x, y], [x, y]] in pixels", most);
+}
+inline Text corner_outside(double x, double y) {
+  return sentence("角点 [{}, {}] 在任何画面之外；像素从左上角数起，0 至 16384",
+                  "the corner [{}, {}] is outside any picture; pixels are counted from the upper left, 0 to 16384", x,
+                  y);
+}
+inline Text source_too_long() {
+  return sentence("source 超过 1024 字节", "the source is longer than 1024 bytes");
+}
+inline Text source_has_space() {
+  return sentence("source 中有空格或控制字符", "the source has a space or a control character in it");
+}
+inline Text want_whole_path() {
+  return sentence("文件须写完整路径：\"file:/path/clip.mp4\"", "a file needs its whole path: \"file:/path/clip.mp4\"");
+}
+inline Text no_host() {
+  return sentence("缺少主机：\"rtsp://192.168.1.64/stream1\"", "the host is missing: \"rtsp://192.168.1.64/stream1\"");
+}
+inline Text password_in_source() {
+  return sentence(
+      "用户名和密码不要写在 source 里，那里人人可见；请写 user = \"…\" 和 password = { file = "
+      "\"/etc/hamlet/camera.secret\" }",
+      "user and password do not belong in the source, where everybody reads them; write user = \"…\" and password = "
+      "{ file = \"/etc/hamlet/camera.secret\" }");
+}
+inline Text no_source() {
+  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\" 或 \"rtsp://host/path\"",
+                  "this is no source; expected \"file:/path/clip.mp4\" or \"rtsp://host/path\"");
+}
+inline Text want_drawn_on() {
+  return sentence("应为绘制区域时画面的宽和高（像素）：[1280, 720]",
+                  "expected the width and height in pixels of the picture that the zones were drawn on: [1280, 720]");
+}
+inline Text want_gb28181() {
+  return sentence("GB/T 28181 编码为 20 位数字", "an id after GB/T 28181 has 20 digits");
+}
+inline Text zone_twice() {
+  return sentence("本摄像机的另一个区域已用此标识", "another zone of this camera has this id");
+}
+inline Text too_many_zones(std::size_t most) {
+  return sentence("一台摄像机最多 {} 个区域", "a camera has at most {} zones", most);
+}
+inline Text camera_twice() {
+  return sentence("另一台摄像机已用此标识", "another camera has this id");
+}
+inline Text too_many_cameras(std::size_t most) {
+  return sentence("一台网关最多 {} 台摄像机", "a box has at most {} cameras", most);
+}
+
+}  // namespace hamlet::cameras::texts

@@ -1,0 +1,118 @@
+#include "firmware/ctl/series_csv.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "drivers/replay/series.hpp"
+
+namespace hamlet::ctl {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  text = text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+  return text;
+}
+
+// The column `index` of a line; nothing where there are fewer.
+std::optional<std::string_view> column(std::string_view line, std::size_t index) {
+  for (; index > 0; --index) {
+    const auto comma = line.find(',');
+    if (comma == std::string_view::npos) return {};
+    line.remove_prefix(comma + 1);
+  }
+  return trimmed(line.substr(0, line.find(',')));
+}
+
+std::string lower(std::string_view text) {
+  std::string out{text};
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+}  // namespace
+
+// The next line that is not blank; false at the end.
+bool SeriesCsv::read_line() {
+  do {
+    line_.clear();
+    too_long_ = false;
+    int c = in_.get();
+    if (c == std::istream::traits_type::eof()) return false;
+    for (; c != std::istream::traits_type::eof() && c != '\n'; c = in_.get()) {
+      if (line_.size() < kMaxLineBytes) {
+        line_ += static_cast<char>(c);
+      } else {
+        too_long_ = true;
+      }
+    }
+    ++number_;
+    if (number_ == 1 && line_.starts_with("\xEF\xBB\xBF")) line_.erase(0, 3);
+  } while (trimmed(line_).empty());
+  return true;
+}
+
+// Whether the first line is a heading.
+Result<bool> SeriesCsv::read_heading() {
+  const auto begins = trimmed(line_);
+  if (begins.front() >= '0' && begins.front() <= '9') return false;
+  std::optional<std::size_t> stamp;
+  std::optional<std::size_t> value;
+  for (std::size_t i = 0; const auto name = column(line_, i); ++i) {
+    if (!stamp && lower(*name) == "timestamp") stamp = i;
+    if (!value && lower(*name) == "value") value = i;
+  }
+  if (!stamp || !value) return fail(Errc::invalid, "expected the columns timestamp,value");
+  stamp_at_ = *stamp;
+  value_at_ = *value;
+  return true;
+}
+
+Result<SeriesCsv::Row> SeriesCsv::read_row() const {
+  const auto stamp = column(line_, stamp_at_);
+  const auto value = column(line_, value_at_);
+  if (!stamp || !value) return fail(Errc::invalid, "expected timestamp,value");
+  std::string dated{*stamp};
+  constexpr std::size_t kDate = 10;  // whose '-' is no zone's
+  if (dated.size() > kDate && dated.find_first_of("Z+-", kDate) == std::string::npos) dated += zone_;
+  const auto at = drivers::replay::parse_stamp(dated);
+  if (!at) return fail(at.error());
+  Row row{.line = number_, .at = *at};
+  const auto word = lower(*value);
+  if (word.empty() || word == "nan" || word == "null") return row;
+  double number = 0;
+  const auto* end = value->data() + value->size();
+  const auto parsed = std::from_chars(value->data() + (value->front() == '+' ? 1 : 0), end, number);
+  if (parsed.ec == std::errc{} && parsed.ptr == end) {
+    if (!std::isnan(number)) row.number = number;
+    return row;
+  }
+  if (word != "true" && word != "false")
+    return fail(Errc::invalid, fmt::format("'{}' is no number", value->substr(0, 40)));
+  row.text = word;
+  return row;
+}
+
+SeriesCsv::Next SeriesCsv::next() {
+  const bool first = number_ == 0;
+  if (!read_line()) return {};
+  const auto bad = [&](std::string message) { return Next{{}, BadLine{number_, std::move(message)}}; };
+  if (too_long_) return bad(fmt::format("the line is longer than {} bytes", kMaxLineBytes));
+  if (first) {
+    const auto heading = read_heading();
+    if (!heading) return bad(heading.error().message);
+    if (*heading) return next();
+  }
+  auto row = read_row();
+  if (!row) return bad(std::move(row).error().message);
+  return {std::move(*row), {}};
+}
+
+}  // namespace hamlet::ctl

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <istream>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "firmware/core/result.hpp"
+#include "firmware/core/time.hpp"
+
+namespace hamlet::ctl {
+
+/// A recorded series as a file of lines `timestamp,value`, read as a stream: memory does not depend on its length.
+///
+/// A heading, where there is one, names the columns `timestamp` and `value`, in any place among others; without one
+/// they are the first two. A stamp is "2014-04-01 00:05:00" or ISO 8601; one without a zone is in `zone`. A value that
+/// is empty, NaN or null is missing. Quotes around a field are taken off. Times need not be in order.
+class SeriesCsv {
+ public:
+  static constexpr std::size_t kMaxLineBytes = 4096;
+
+  struct Row {
+    std::uint64_t line = 0;  ///< from 1
+    WallTime at{};
+    std::string text{};              ///< of the value, where it is no number: "true"
+    std::optional<double> number{};  ///< may be infinite, never NaN
+    [[nodiscard]] bool missing() const { return !number && text.empty(); }
+  };
+  /// A line that does not parse; what follows can still be read.
+  struct BadLine {
+    std::uint64_t line = 0;
+    std::string message;
+  };
+  /// A row, a bad line, or neither at the end.
+  struct Next {
+    std::optional<Row> row{};
+    std::optional<BadLine> bad{};
+  };
+
+  /// `zone`: "Z", "+08:00".
+  SeriesCsv(std::istream& in, std::string zone) : in_{in}, zone_{std::move(zone)} {}
+  [[nodiscard]] Next next();
+
+ private:
+  [[nodiscard]] bool read_line();
+  [[nodiscard]] Result<bool> read_heading();
+  [[nodiscard]] Result<Row> read_row() const;
+
+  std::istream& in_;
+  std::string zone_;
+  std::string line_;
+  std::uint64_t number_ = 0;
+  bool too_long_ = false;
+  std::size_t stamp_at_ = 0;
+  std::size_t value_at_ = 1;
+};
+
+}  // namespace hamlet::ctl

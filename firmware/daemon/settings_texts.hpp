@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string_view>
+
+#include "firmware/core/sentence.hpp"
+
+// What is said of a config where two rooms' tables do not fit together.
+namespace hamlet::daemon::texts {
+
+inline Text want_division() {
+  return sentence("应为 12 位数字的区划代码，如 430124104203",
+                  "expected a division code of 12 digits, as in 430124104203");
+}
+inline Text want_path() {
+  return sentence("应为三段（县、乡镇、村），每段 1 至 64 个 A-Z、a-z、0-9、“-”或“_”",
+                  "expected three words (county, town, village), each 1 to 64 of A-Z, a-z, 0-9, '-' and '_'");
+}
+inline Text source_taken() {
+  return sentence("已有设备用此标识，或者它是 \"gateway\"", "a device has this id, or it is \"gateway\"");
+}
+inline Text limit_needs_numbers(std::string_view point, std::string_view type) {
+  return sentence("测点“{}”的类型是 {}，不是数字，永远不会报警；请用 equals",
+                  "the point '{}' is a {}, not a number: this would never be raised; use equals", point, type);
+}
+inline Text equals_other_type(std::string_view point, std::string_view type) {
+  return sentence("测点“{}”的类型是 {}，与另一类型的值比较，永远不会报警",
+                  "the point '{}' is a {}: compared with a value of another type this would never be raised", point,
+                  type);
+}
+
+}  // namespace hamlet::daemon::texts

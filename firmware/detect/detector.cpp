@@ -1,0 +1,366 @@
+#include "firmware/detect/detector.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <type_traits>
+
+namespace hamlet::detect {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "what save() gives is little-endian");
+
+constexpr double kLn2 = 0.6931471805599453;
+constexpr double kLn10 = 2.302585092994046;
+
+constexpr std::uint32_t kScaleFrom = 30;          // samples that set a Tail's scale
+constexpr std::uint32_t kTailFrom = 120;          // and those it needs to say something
+constexpr double kMostRare = 30;                  // decades
+constexpr double kHalfway = 3.47;                 // the strangeness that scores 0.5
+constexpr double kFade = 1.0 / 120;               // of a finding's peak, a sample
+constexpr double kStranger = 1.1;                 // than that peak: another finding
+constexpr std::uint16_t kHourFrom = 6;            // samples that an hour needs before it is usual
+constexpr double kJumpWeight = 0.7;               // jumps alone are seldom what matters
+constexpr std::int64_t kMostBetween = 3'600'000;  // ms; a longer silence is no learning
+
+// Gains of the moving averages; while young, each is the plain mean.
+constexpr double kFast = 0.1;
+constexpr double kNear = 0.2;
+constexpr double kResidualSlow = 0.0025;
+constexpr double kSpreadFast = 0.05;
+constexpr double kLong = 0.002;
+constexpr double kSlow = 0.001;
+constexpr double kHour = 0.025;
+constexpr double kRecord = 0.4;
+
+constexpr double kUsualOver = 8;  // how much less a record counts for each range that records used to go beyond
+
+constexpr std::string_view kFormat = "1:";
+constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+// Base64 without padding.
+std::string to_text(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size() * 4 / 3 + 2);
+  std::uint32_t bits = 0;
+  int held = 0;
+  for (const char c : bytes) {
+    bits = bits << 8 | static_cast<std::uint8_t>(c);
+    for (held += 8; held >= 6; held -= 6) out += kDigits[bits >> (held - 6) & 63];
+  }
+  if (held > 0) out += kDigits[bits << (6 - held) & 63];
+  return out;
+}
+
+std::optional<std::string> to_bytes(std::string_view text) {
+  std::string out;
+  std::uint32_t bits = 0;
+  int held = 0;
+  for (const char c : text) {
+    const auto digit = kDigits.find(c);
+    if (digit == std::string_view::npos) return {};
+    bits = bits << 6 | static_cast<std::uint32_t>(digit);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    out += static_cast<char>(bits >> held & 255);
+  }
+  return out;
+}
+
+struct Packer {
+  std::string bytes;
+  template <class... Fields>
+  void operator()(const Fields&... fields) {
+    static_assert((std::is_trivially_copyable_v<Fields> && ...));
+    (bytes.append(reinterpret_cast<const char*>(&fields), sizeof fields), ...);
+  }
+};
+
+struct Unpacker {
+  std::string_view rest;
+  bool ok = true;
+  template <class... Fields>
+  void operator()(Fields&... fields) {
+    static_assert((std::is_trivially_copyable_v<Fields> && ...));
+    (take(&fields, sizeof fields), ...);
+  }
+  void take(void* to, std::size_t size) {
+    ok = ok && rest.size() >= size;
+    if (!ok) return;
+    std::memcpy(to, rest.data(), size);
+    rest.remove_prefix(size);
+  }
+};
+
+double fourth(double x) {
+  return x * x * x * x;
+}
+
+}  // namespace
+
+LocalTime local_time(WallTime wall) {
+  const auto local = wall + std::chrono::hours{8};
+  const auto day = std::chrono::floor<std::chrono::days>(local);
+  const std::chrono::weekday weekday{day};
+  return {static_cast<int>(static_cast<unsigned>(std::chrono::year_month_day{day}.month())),
+          static_cast<int>(std::chrono::floor<std::chrono::hours>(local - day).count()),
+          weekday == std::chrono::Saturday || weekday == std::chrono::Sunday};
+}
+
+// ---- one measure ----------------------------------------------------------------------------------------------------
+
+// floor(3 log2(u / scale_)) from the middle on, without a logarithm: fourteen times a sample it is asked.
+std::size_t Tail::bin_of(double u) const {
+  static_assert(kBins == 3 * 32, "sixteen octaves to each side of the scale");
+  constexpr double kOneThird = 0.6299605249474366;  // of an octave from 0.5 on
+  constexpr double kTwoThirds = 0.7937005259840998;
+  const double ratio = u / scale_;
+  if (!(ratio < 0x1p16)) return kBins - 1;
+  if (ratio < 0x1p-16) return 0;
+  int octave = 0;
+  const double rest = std::frexp(ratio, &octave);
+  const int third = 3 * (octave + 15) + (rest >= kOneThird ? 1 : 0) + (rest >= kTwoThirds ? 1 : 0);
+  return static_cast<std::size_t>(third);
+}
+
+double Tail::edge(std::size_t bin) const {
+  return scale_ * std::exp2((static_cast<double>(bin) - kBins / 2) / 3);
+}
+
+double Tail::wanted() const {
+  return std::max(8.0, 0.01 * inserted_);
+}
+
+// Moves the top to where it holds just what is wanted.
+void Tail::find_top() {
+  while (top_ > 0 && in_top_ < wanted()) in_top_ += bins_.at(--top_);
+  while (top_ < kBins - 1 && in_top_ - bins_.at(top_) >= wanted()) in_top_ -= bins_.at(top_++);
+}
+
+double Tail::rarity(double u) const {
+  if (primed_ < kScaleFrom || inserted_ < kTailFrom) return 0;
+  const auto bin = bin_of(u);
+  if (bin < top_) return 0;
+  double beyond = 0;  // how far those in the top lie beyond its lower end, added up, in nepers
+  double as_rare = 0;
+  for (auto j = top_; j < kBins; ++j) {
+    beyond += bins_.at(j) * (static_cast<double>(j - top_) + 0.5) * kLn2 / 3;
+    if (j >= bin) as_rare += bins_.at(j);
+  }
+  const double mean_beyond = (beyond + 8) / (in_top_ + 20.0);
+  const double fitted = std::log10(inserted_ / static_cast<double>(in_top_)) +
+                        std::max(0.0, std::log(u / edge(top_))) / (mean_beyond * kLn10);
+  const double counted = std::log10((inserted_ + 1.0) / (as_rare + 1));
+  const double decades = std::min(kMostRare, as_rare > 0 ? std::min(fitted, counted) : std::max(fitted, counted));
+  return std::max(0.0, decades - 0.25 * std::log10(inserted_ / 1000.0));  // the more samples, the more that are rare
+}
+
+void Tail::insert(double u) {
+  if (primed_ < kScaleFrom) {
+    scale_ = std::max(scale_, u / 16);
+    ++primed_;
+    return;
+  }
+  const auto bin = bin_of(u);
+  ++bins_.at(bin);
+  ++inserted_;
+  if (bin >= top_) ++in_top_;
+  if (inserted_ >= kFull) {
+    for (auto& each : bins_) each /= 2;
+    static_cast<void>(check());
+  } else {
+    find_top();
+  }
+}
+
+bool Tail::check() {
+  if (!std::isfinite(scale_) || scale_ < 0 || (primed_ >= kScaleFrom && scale_ <= 0)) return false;
+  inserted_ = std::accumulate(bins_.begin(), bins_.end(), std::uint32_t{0});
+  if (inserted_ >= kFull || primed_ > kScaleFrom) return false;
+  top_ = 0;
+  in_top_ = inserted_;
+  find_top();
+  return true;
+}
+
+// ---- one series -----------------------------------------------------------------------------------------------------
+
+double Detector::gain(double least) const {
+  return std::max(least, 1 / (static_cast<double>(state_.samples) + 1));
+}
+
+Detector::Means Detector::take_in(double x, double residual) const {
+  auto means = state_.means;
+  const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
+  towards(means.fast, kFast, x);
+  towards(means.residual_fast, kFast, residual);
+  towards(means.residual_slow, kResidualSlow, residual);
+  const double off = (x - state_.near) * (x - state_.near);
+  towards(means.spread_fast, kSpreadFast, off);
+  towards(means.spread_slow, kLong, off);
+  return means;
+}
+
+std::optional<double> Detector::score(double raw, MonoTime at, std::optional<WallTime> wall) {
+  learn();
+  const double x = state_.counter == 0 ? raw : raw < state_.raw ? raw : raw - state_.raw;
+  if (state_.samples == 0) {
+    state_.low = state_.high = state_.previous = state_.near = state_.slow = state_.means.fast = x;
+  }
+  const double range = std::max(state_.high - state_.low, 1e-12);
+  const double least = 0.01 * std::max(range, 1e-6 * (std::abs(x) + 1));  // what is smaller is the same
+  Pending next{.raw = raw, .x = x, .at_ms = to_ms(at), .hour = {}, .means = {}, .measures = {}, .over = 0, .peak = 0};
+  if (wall) {
+    const auto local = local_time(*wall);
+    next.hour = static_cast<std::size_t>(local.hour + (local.weekend ? 24 : 0));
+  }
+  const auto seen = next.hour ? seen_.at(*next.hour) : std::uint16_t{0};
+  const double residual = x - (seen > 0 ? static_cast<double>(usual_.at(*next.hour)) : state_.slow);
+  next.means = take_in(x, residual);
+  const double calm = 0.01 * least * least;
+  auto& measures = next.measures;
+  measures[0] = std::abs(next.means.fast - state_.slow) + least;
+  if (seen >= kHourFrom) {
+    measures[1] = std::abs(residual) + least;
+    measures[2] = std::abs(next.means.residual_fast) + least;
+    measures[3] = std::abs(next.means.residual_slow) + least;
+  }
+  measures[4] = 1 / std::sqrt((next.means.spread_fast + calm) / (next.means.spread_slow + calm) + 1e-12);
+  measures[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
+  measures[6] = std::abs(x - state_.means.fast) / (state_.step_fast + least);
+
+  next.over = over(x, range);
+  const double strange = strangeness(next.over, measures);
+  next.peak = state_.peak * (1 - kFade);
+  const bool finding = strange > kStranger * next.peak;
+  next.peak = std::max(next.peak, strange);
+  pending_ = next;
+  if (!ready()) return {};
+  return finding ? strange / (strange + kHalfway) : 0;
+}
+
+// A first change says little of how large changes are.
+double Detector::over(double x, double range) const {
+  if (state_.low == state_.high) return 0;
+  return std::clamp(std::max(state_.low - x, x - state_.high) / range, 0.0, 3.0);
+}
+
+double Detector::strangeness(double over, const Measures& measures) const {
+  double sum = 0;
+  for (std::size_t i = 0; i < kMeasures; ++i) {
+    if (measures.at(i) <= 0) continue;
+    sum += fourth(tails_.at(i).rarity(measures.at(i)) * (i == 6 ? kJumpWeight : 1));
+  }
+  if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over / (1 + kUsualOver * state_.usual_over)));
+  return std::sqrt(std::sqrt(sum));
+}
+
+void Detector::learn() {
+  if (!pending_) return;
+  const auto now = *pending_;
+  pending_.reset();
+  if (find_counter(now.raw)) return;
+  auto& s = state_;
+  for (std::size_t i = 0; i < kMeasures; ++i) {
+    if (now.measures.at(i) > 0) tails_.at(i).insert(now.measures.at(i));
+  }
+  const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
+  const double step = std::abs(now.x - s.previous);
+  towards(s.step_fast, kFast, step);
+  towards(s.step_slow, kLong, step);
+  towards(s.near, kNear, now.x);
+  towards(s.slow, kSlow, now.x);
+  if (now.hour) {
+    auto& seen = seen_.at(*now.hour);
+    seen = static_cast<std::uint16_t>(std::min(seen + 1, 60'000));
+    auto& usual = usual_.at(*now.hour);
+    usual += static_cast<float>(std::max(kHour, 1.0 / seen) * (now.x - static_cast<double>(usual)));
+  }
+  s.means = now.means;
+  s.peak = now.peak;
+  if (now.over > 0 && s.samples >= 10) s.usual_over += kRecord * (now.over - s.usual_over);
+  s.low = std::min(s.low, now.x);
+  s.high = std::max(s.high, now.x);
+  if (now.x != s.previous) s.changes = std::min(s.changes + 1, kChanges);
+  s.previous = now.x;
+  s.raw = now.raw;
+  if (s.samples > 0) s.learned_ms += std::clamp<std::int64_t>(now.at_ms - s.last_ms, 0, kMostBetween);
+  s.last_ms = now.at_ms;
+  ++s.samples;
+}
+
+// A series that rises again and again and hardly ever falls is a counter; one that falls often is none. True: it is the
+// other than was thought, and all begins anew.
+bool Detector::find_counter(double raw) {
+  auto& s = state_;
+  if (s.samples > 0) {
+    s.rises += raw > s.raw ? 1 : 0;
+    s.falls += raw < s.raw ? 1 : 0;
+  }
+  if (s.rises + s.falls > 2'000) {
+    s.rises /= 2;
+    s.falls /= 2;
+  }
+  const bool counts = s.falls * 50 <= s.rises;
+  if (s.samples == kWarm && s.counter == 0 && s.rises >= 20 && counts) {
+    begin_anew(true, raw);
+    return true;
+  }
+  if (s.counter != 0 && s.falls * 10 > s.rises && s.falls >= 10) {
+    begin_anew(false, raw);
+    return true;
+  }
+  return false;
+}
+
+void Detector::begin_anew(bool counter, double raw) {
+  const auto last_ms = state_.last_ms;
+  *this = {};
+  state_.counter = counter ? 1 : 0;
+  state_.raw = raw;
+  state_.last_ms = last_ms;
+}
+
+template <class Archive>
+void Detector::each(Archive& archive) {
+  archive(state_, usual_, seen_);
+  for (auto& tail : tails_) tail.each(archive);
+}
+
+std::string Detector::save() const {
+  Packer packer;
+  auto copy = *this;
+  copy.each(packer);
+  return std::string{kFormat} + to_text(packer.bytes);
+}
+
+Status Detector::restore(std::string_view stored, bool same_boot) {
+  const auto corrupt = [] { return fail(Errc::corrupt, "what the detector had learned is damaged; it begins anew"); };
+  if (!stored.starts_with(kFormat)) return corrupt();
+  const auto bytes = to_bytes(stored.substr(kFormat.size()));
+  if (!bytes) return corrupt();
+  Detector read;
+  Unpacker unpacker{*bytes};
+  read.each(unpacker);
+  const auto& s = read.state_;
+  const auto finite = [](std::initializer_list<double> all) {
+    return std::all_of(all.begin(), all.end(), [](double each) { return std::isfinite(each); });
+  };
+  const auto& m = s.means;
+  const bool sane =
+      unpacker.ok && unpacker.rest.empty() && s.low <= s.high && s.peak >= 0 && s.learned_ms >= 0 &&
+      finite({m.fast, m.residual_fast, m.residual_slow, m.spread_fast, m.spread_slow, s.near, s.slow, s.step_fast,
+              s.step_slow, s.low, s.high, s.previous, s.raw, s.peak, s.usual_over}) &&
+      s.usual_over >= 0 && m.spread_fast >= 0 && m.spread_slow >= 0 && s.step_fast >= 0 && s.step_slow >= 0 &&
+      std::all_of(read.usual_.begin(), read.usual_.end(), [](float each) { return std::isfinite(each); }) &&
+      std::all_of(read.tails_.begin(), read.tails_.end(), [](Tail& tail) { return tail.check(); });
+  if (!sane) return corrupt();
+  if (!same_boot) read.state_.last_ms = 0;
+  *this = read;
+  return {};
+}
+
+}  // namespace hamlet::detect

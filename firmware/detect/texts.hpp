@@ -1,0 +1,88 @@
+#pragma once
+
+#include <string_view>
+
+#include "firmware/core/sentence.hpp"
+
+// What the reader of [quality] and [[alarm]] says.
+namespace hamlet::detect::texts {
+
+inline Text must_be_positive(double found) {
+  return sentence("{} 超出范围；应大于 0", "{} is out of range; expected more than 0", found);
+}
+inline Text want_span() {
+  return sentence("应为 [下限, 上限]，下限小于上限", "expected [low, high] with low below high");
+}
+inline Text no_change() {
+  return sentence("缺少此项；请写 { change = 0.5, per = \"1min\" }",
+                  "missing; write { change = 0.5, per = \"1min\" }");
+}
+inline Text no_tolerance() {
+  return sentence("缺少此项；变化小于此值即视为不变", "missing; flat is what stays within less than this");
+}
+inline Text want_turn(int lowest, int highest) {
+  return sentence("应为 [起, 止]，{} 到 {} 的整数，两端都包括在内",
+                  "expected [first, last], whole numbers from {} to {}; both are in it", lowest, highest);
+}
+inline Text no_usual() {
+  return sentence("缺少 suspect；应为 [下限, 上限]，即这时的常见范围",
+                  "suspect: missing; expected [low, high], what is usual then");
+}
+inline Text too_many_members(std::size_t most) { return sentence("多于 {} 项", "more than {} members", most); }
+inline Text no_limit() {
+  return sentence("缺少 suspect 或 fail：至少写其中一个界限", "expected suspect, fail or both: one limit at least");
+}
+inline Text fail_below_suspect() { return sentence("不得小于 suspect", "must not be less than suspect"); }
+inline Text fail_above_suspect() { return sentence("不得大于 suspect", "must not be more than suspect"); }
+inline Text own_neighbour() { return sentence("测点不能与自己比较", "a point is no neighbour of itself"); }
+inline Text no_difference() {
+  return sentence("缺少 difference 或 ratio：至少写其中一个", "expected difference, ratio or both");
+}
+inline Text fail_before_suspect() {
+  return sentence("不得短于 suspect", "must not be shorter than suspect");
+}
+inline Text suspect_too_short() {
+  return sentence("至少为两个采样间隔（every）：样本太少，无从判断",
+                  "must be at least two sampling intervals (every): fewer samples say nothing");
+}
+inline Text suspect_beyond_range(double low, double high) {
+  return sentence("必须在 range [{}, {}] 之内", "must lie within range [{}, {}]", low, high);
+}
+inline Text want_one_condition(std::string_view conditions) {
+  return sentence("应恰好填写其中一项：{}", "expected exactly one of {}", conditions);
+}
+inline Text equals_no_number() {
+  return sentence("应为 true、false 或文字；数字请用 above 和 below",
+                  "expected true, false or a text; for numbers use above and below");
+}
+inline Text equals_no_deadband() {
+  return sentence("用 equals 比较的测点没有回差", "a point that is compared with equals has none");
+}
+inline Text deadband_too_large(double limit) {
+  return sentence("必须小于 {}，否则报警永远不会恢复", "must be less than {}, or the alarm would never return", limit);
+}
+inline Text within_not_here() {
+  return sentence("只用于 rise 和 fall", "belongs to rise and fall only");
+}
+inline Text critical_no_text() {
+  return sentence("text：缺少此项；critical 级报警必须有：text = { zh = \"…\", en = \"…\" }",
+                  "text: missing; a critical alarm needs one: text = { zh = \"…\", en = \"…\" }");
+}
+inline Text text_empty() {
+  return sentence("两种语言的文字都不能为空", "must not be empty in either language");
+}
+inline Text never_raised(double low, double high) {
+  return sentence("永远不会报警：该测点的 range 是 [{}, {}]，超出的读数为坏值",
+                  "would never be raised: the point's range is [{}, {}], and readings outside are bad", low, high);
+}
+inline Text no_such_point(std::string_view point) {
+  return sentence("没有测点“{}”", "there is no point '{}'", point);
+}
+inline Text perhaps(const Text& message, std::string_view near) {
+  return sentence("{}；是否应为“{}”？", "{}; did you mean '{}'?", message, near);
+}
+inline Text alarm_twice(std::string_view id) {
+  return sentence("已有报警“{}”", "another alarm is called '{}' already", id);
+}
+
+}  // namespace hamlet::detect::texts

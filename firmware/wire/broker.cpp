@@ -1,0 +1,33 @@
+#include "firmware/wire/broker.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
+namespace hamlet::wire {
+
+std::optional<BrokerAddress> parse_broker(std::string_view uri) {
+  constexpr std::string_view kScheme = "mqtt://";
+  if (!uri.starts_with(kScheme)) return {};
+  std::string_view rest = uri.substr(kScheme.size());
+  BrokerAddress address;
+  if (rest.starts_with('[')) {  // an IPv6 address
+    const auto end = rest.find(']');
+    if (end == std::string_view::npos) return {};
+    address.host = rest.substr(1, end - 1);
+    rest.remove_prefix(end + 1);
+  } else {
+    const auto end = std::min(rest.find(':'), rest.size());
+    address.host = rest.substr(0, end);
+    rest.remove_prefix(end);
+  }
+  if (address.host.empty() || address.host.find_first_of(" /@[]") != std::string::npos) return {};
+  if (rest.empty()) return address;
+  if (!rest.starts_with(':')) return {};
+  rest.remove_prefix(1);
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), address.port);
+  if (error != std::errc{} || end != rest.data() + rest.size() || address.port == 0) return {};
+  return address;
+}
+
+}  // namespace hamlet::wire

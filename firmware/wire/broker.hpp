@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace hamlet::wire {
+
+/// Where a broker is: "mqtt://host[:port]".
+struct BrokerAddress {
+  std::string host;
+  std::uint16_t port = 1883;
+};
+/// Nothing where `uri` is no such address.
+[[nodiscard]] std::optional<BrokerAddress> parse_broker(std::string_view uri);
+
+}  // namespace hamlet::wire

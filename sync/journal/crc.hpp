@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+#include <boost/crc.hpp>
+
+namespace hamlet::journal {
+
+/// CRC-32 (IEEE) over numbers and texts, texts with their lengths, so that no two rows have the same bytes.
+/// Little-endian, as all our machines are.
+template <class... Parts>
+[[nodiscard]] std::int32_t crc_of(const Parts&... parts) {
+  boost::crc_32_type crc;
+  const auto add = [&crc](const auto& part) {
+    if constexpr (std::is_convertible_v<decltype(part), std::string_view>) {
+      const std::string_view text = part;
+      const auto size = static_cast<std::uint64_t>(text.size());
+      crc.process_bytes(&size, sizeof size);
+      crc.process_bytes(text.data(), text.size());
+    } else {
+      static_assert(std::has_unique_object_representations_v<std::remove_cvref_t<decltype(part)>>);
+      crc.process_bytes(&part, sizeof part);
+    }
+  };
+  (add(parts), ...);
+  return static_cast<std::int32_t>(crc.checksum());
+}
+
+}  // namespace hamlet::journal

@@ -1,0 +1,95 @@
+#include "firmware/daemon/box.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "sync/journal/reader.hpp"
+#include "tests/support/process.hpp"
+
+namespace {
+
+using namespace hamlet;
+using namespace std::chrono_literals;
+
+// A whole box in this process, with one recorded point.
+struct BoxBench {
+  support::TempDir dir;
+  std::optional<boost::asio::io_context> io;
+  std::unique_ptr<daemon::Box> box;
+
+  BoxBench() {
+    std::ofstream{dir.path() / "level.csv"} << "2026-01-01 00:00:00,1.5\n2026-01-01 12:00:00,1.5\n";
+    std::ofstream{dir.path() / "hamlet.toml"} << fmt::format(R"([gateway]
+id = "gw-1"
+division = "430124104203"
+state_dir = "{0}/state"
+run_dir = "{0}"
+trust_clock = true
+[journal]
+window = "0s"
+[[device]]
+id = "river"
+driver = "replay"
+[[device.point]]
+id = "level"
+file = "{0}/level.csv"
+[quality."river.level"]
+gap = "3s"
+)",
+                                                             dir.path().string());
+  }
+
+  void start() {
+    auto settings = daemon::read_settings(dir.path() / "hamlet.toml");
+    REQUIRE(settings);
+    io.emplace();
+    box = std::make_unique<daemon::Box>(*io, dir.path() / "hamlet.toml", std::move(*settings), daemon::Box::Programs{});
+    REQUIRE(box->start());
+  }
+
+  // How many readings of a quality and why are stored.
+  std::size_t stored(std::string_view quality, std::string_view why) const {
+    auto reader = journal::Reader::open(dir.path() / "state");
+    REQUIRE(reader);
+    const auto rows = (*reader)->readings("river.level", WallTime{}, 100);
+    REQUIRE(rows);
+    return static_cast<std::size_t>(std::count_if(rows->begin(), rows->end(), [&](const auto& row) {
+      return row.value("q", "") == quality && row.value("why", "") == why;
+    }));
+  }
+
+  bool run_until(const std::function<bool()>& done) {
+    for (const auto deadline = std::chrono::steady_clock::now() + 20s; std::chrono::steady_clock::now() < deadline;) {
+      io->restart();
+      io->run_for(20ms);
+      if (done()) return true;
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+// The missing reading that the first tick tells used to be dropped.
+TEST_CASE("a point that fell silent while the box was off is told at once") {
+  BoxBench bench;
+  bench.start();
+  REQUIRE(bench.run_until([&] { return bench.stored("good", "") == 1; }));
+  bench.box->stop();
+  bench.box.reset();
+  REQUIRE(bench.stored("missing", "gap") == 0);
+  std::this_thread::sleep_for(3100ms);  // the gap itself has to pass
+  bench.start();
+  bench.box->stop();
+  CHECK(bench.stored("missing", "gap") == 1);
+}
