@@ -16,6 +16,8 @@ struct Kind {
 
 constexpr std::array kKinds{
     Kind{"decode", &probe_decode},
+    Kind{"modbus-rtu", &probe_modbus},
+    Kind{"modbus-tcp", &probe_modbus},
 };
 
 }  // namespace

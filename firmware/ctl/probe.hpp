@@ -23,4 +23,8 @@ struct ProbeStreams {
 /// where one was.
 [[nodiscard]] int probe_decode(const Invocation& asked, ProbeStreams streams);
 
+/// modbus-rtu and modbus-tcp: lists profiles, looks for devices (--scan), or reads one once; shows every frame and prints
+/// the config lines. kFailed where nothing was found or a device did not answer.
+[[nodiscard]] int probe_modbus(const Invocation& asked, ProbeStreams streams);
+
 }  // namespace hamlet::ctl

@@ -54,8 +54,9 @@ _hamlet() {
       words+=' check'
       ;;
     probe)
-      if [ -z "$inner" ]; then words+=' decode'
-      elif [ "$inner" = decode ]; then words+=' sl651 hj212'; fi
+      if [ -z "$inner" ]; then words+=' decode modbus-rtu modbus-tcp'
+      elif [ "$inner" = decode ]; then words+=' sl651 hj212'
+      else words+=' --scan --profile --address --timeout --profiles --baud --format --port'; fi
       ;;
   esac
   # Options only where one has been begun.
