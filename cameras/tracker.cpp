@@ -129,7 +129,7 @@ void Tracker::gather_parts(Blob& blob, const Track& track, cv::Rect2f expected) 
     if (&other == &blob || !other.tracks.empty() || other.area == 0) continue;
     if (overlap_of(other.box, around) < 0.5) continue;
     const cv::Rect both = blob.box | other.box;
-    if (static_cast<float>(both.width) > 1.3F * track.box.width + 2 || static_cast<float>(both.height) > 1.3F * track.box.height + 2) continue;
+    if (static_cast<float>(both.width) > 1.15F * track.usual.width + 1 || static_cast<float>(both.height) > 1.15F * track.usual.height + 1) continue;
     blob.box = both;
     blob.area += other.area;
     other.area = 0;  // taken
@@ -219,6 +219,9 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time) {
   const float follow = track.sights < 2 ? 1 : kFollow;
   track.box.width += (box.width - track.box.width) * follow;
   track.box.height += (box.height - track.box.height) * follow;
+  const float slowly = std::max(0.06F, 1.0F / static_cast<float>(track.sights + 1));
+  track.usual.width += (box.width - track.usual.width) * slowly;
+  track.usual.height += (box.height - track.usual.height) * slowly;
   track.box.x = box.x + box.width / 2 - track.box.width / 2;
   track.box.y = box.y + box.height - track.box.height;
   track.area += (area - track.area) * static_cast<double>(follow);
@@ -245,6 +248,7 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time) {
   Track track;
   track.id = next_id_++;
   track.box = as_float(blob.box);
+  track.usual = track.box.size();
   track.area = blob.area;
   track.born = track.seen = track.moved = track.clear = time;
   track.sights = 1;

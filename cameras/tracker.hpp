@@ -17,6 +17,7 @@ namespace hamlet::cameras {
 struct Track {
   int id = 0;  ///< never given twice
   cv::Rect2f box;
+  cv::Size2f usual;        ///< of the box, over some time
   cv::Point2f velocity{};  ///< a second
   double area = 0;         ///< pixels of the mask, smoothed
   Millis born{};
