@@ -14,6 +14,7 @@ constexpr Millis kSlowestRetry{30'000};
 // Cameras shut out whoever tries a wrong password about five times within half an hour.
 constexpr Millis kRefusedRetry{600'000};
 constexpr Millis kFiguresEvery{5'000};
+constexpr Millis kRestsAfter{10'000};
 // Between the rounds of a file that loops.
 constexpr Millis kRoundGap{40};
 // Beyond open_timeout and read_timeout: looking up a host's name has no deadline of its own.
@@ -97,6 +98,7 @@ CaptureError Camera::play(Capture& capture) {
       return {"ended", "the file was played to its end"};
     }
     handle(**std::move(picture));
+    if (config_.rest) capture.rest(resting());
   }
 }
 
@@ -127,6 +129,15 @@ void Camera::handle(Picture picture) {
 MonoTime Camera::time_of(const Picture& picture) const {
   if (!config_.is_file() || config_.speed <= 0) return clock_.mono();
   return *began_ + Millis{std::llround(static_cast<double>(picture.media.count()) / config_.speed)};
+}
+
+// Nothing has moved for a while.
+bool Camera::resting() {
+  if (!analysis_ || !analysis_->quiet()) {
+    busy_at_ = media_last_;
+    return false;
+  }
+  return media_last_ - busy_at_ >= kRestsAfter;
 }
 
 // Of local time, which is eight hours ahead of UTC here; nothing while the clock is unset.

@@ -79,14 +79,17 @@ inline constexpr std::array<std::string_view, 3> kEvidenceWords{"masked", "none"
 struct CameraConfig {
   std::string id;
   Text name;
-  std::string source;  ///< "file:/absolute/path" (also a series of pictures, "…/in%06d.jpg") or "rtsp://host[:port]/…"
+  std::string source;  ///< "file:/absolute/path" (also a series of pictures, "…/in%06d.jpg") or "rtsp://host[:port]/…",
+                       ///< or "http://host[:port]/…" (Motion-JPEG, say)
   bool enabled = true;
-  std::string user;         ///< for rtsp
-  config::Secret password;  ///< for rtsp; never part of `source`, of a log line or of `meta`
+  std::string user;         ///< for rtsp and http
+  config::Secret password;  ///< for rtsp and http; never part of `source`, of a log line or of `meta`
   Transport transport = Transport::tcp;
   Millis open_timeout{10'000};
   Millis read_timeout{10'000};
   double max_fps = 12.5;  ///< frames analysed a second; more are decoded and passed over
+  /// While nothing moves only key frames are decoded: far cheaper, and an event is seen as late as two of them are apart.
+  bool rest = false;
   bool loop = false;      ///< file: begin again at the end
   double speed = 1;       ///< file: 1 is real time, 0 is as fast as possible (for tests)
   Evidence evidence = Evidence::masked;
@@ -174,7 +177,7 @@ inline void check_source(const config::Table& table, const CameraConfig& camera)
     table.error("source", texts::source_has_space());
   } else if (source.starts_with("file:")) {
     if (!source.starts_with("file:/")) table.error("source", texts::want_whole_path());
-  } else if (source.starts_with("rtsp://")) {
+  } else if (source.starts_with("rtsp://") || source.starts_with("http://")) {
     const auto rest = source.substr(7);
     const auto host = rest.substr(0, rest.find('/'));
     if (host.empty()) table.error("source", texts::no_host());
@@ -208,6 +211,7 @@ inline CameraConfig read_camera(const config::Table& table) {
   camera.open_timeout = table.duration_or("open_timeout", camera.open_timeout, {Millis{500}, Millis{60'000}});
   camera.read_timeout = table.duration_or("read_timeout", camera.read_timeout, {Millis{500}, Millis{60'000}});
   camera.max_fps = table.number_or("max_fps", camera.max_fps, {1, 60});
+  camera.rest = table.flag_or("rest", camera.rest);
   camera.loop = table.flag_or("loop", camera.loop);
   camera.speed = table.number_or("speed", camera.speed, {0, 100});
   camera.evidence = static_cast<Evidence>(table.choice_or("evidence", 0, kEvidenceWords));

@@ -119,10 +119,10 @@ std::optional<AVPixelFormat> full_range_twin(AVPixelFormat format) {
 
 std::string address_of(const CameraConfig& camera) {
   if (camera.is_file()) return camera.source.substr(std::string_view{"file:"}.size());
-  constexpr std::string_view kScheme = "rtsp://";
-  if (camera.user.empty() || !camera.source.starts_with(kScheme)) return camera.source;
-  return fmt::format("{}{}:{}@{}", kScheme, percent_encode(camera.user), percent_encode(camera.password.reveal()),
-                     camera.source.substr(kScheme.size()));
+  const auto host = camera.source.find("://") + 3;
+  if (camera.user.empty() || host == std::string::npos + 3) return camera.source;
+  return fmt::format("{}{}:{}@{}", camera.source.substr(0, host), percent_encode(camera.user),
+                     percent_encode(camera.password.reveal()), camera.source.substr(host));
 }
 
 // Its address is stable: FFmpeg's interrupt callback points to it.
@@ -130,11 +130,13 @@ struct Capture::State {
   State(const CameraConfig& camera, const std::atomic<bool>& cancel_flag)
       : cancel{cancel_flag},
         is_file{camera.is_file()},
+        is_rtsp{camera.source.starts_with("rtsp://")},
         read_timeout{camera.read_timeout},
         interval{static_cast<Millis::rep>(1000.0 / camera.max_fps)} {}
 
   const std::atomic<bool>& cancel;
   const bool is_file;
+  const bool is_rtsp;
   const Millis read_timeout;
   const Millis interval;  // between pictures handed on
 
@@ -145,6 +147,8 @@ struct Capture::State {
   std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
   std::unique_ptr<SwsContext, ScalerCloser> scaler;
   int stream = -1;
+  bool keys_alone_asked = false;
+  bool keys_alone = false;
   bool drained = false;  // no packet will come any more
 
   std::uint64_t frames = 0;
@@ -170,14 +174,14 @@ struct Capture::State {
     context->interrupt_callback = {&State::interrupted, this};
     Options options;
     // What a stream or a playlist may make FFmpeg open, whatever it says.
-    options.set("protocol_whitelist", is_file ? "file" : "rtp,tcp,udp");
-    if (!is_file) {
+    options.set("protocol_whitelist", is_file ? "file" : is_rtsp ? "rtp,tcp,udp" : "http,tcp");
+    if (!is_file) options.set("timeout", std::to_string(std::chrono::microseconds{camera.read_timeout}.count()));
+    if (is_rtsp) {
       options.set("rtsp_transport", camera.transport == Transport::tcp ? "tcp" : "udp");
-      options.set("timeout", std::to_string(std::chrono::microseconds{camera.read_timeout}.count()));
       options.set("allowed_media_types", "video");
       options.set("analyzeduration", "2000000");
     }
-    const auto* rtsp = is_file ? nullptr : av_find_input_format("rtsp");
+    const auto* rtsp = !is_rtsp ? nullptr : av_find_input_format("rtsp");
     const int opened = avformat_open_input(&context, address_of(camera).c_str(), rtsp, options.get());
     if (opened < 0) return opened;  // FFmpeg has freed it
     format.reset(context);
@@ -220,9 +224,18 @@ struct Capture::State {
       return {};
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
-    if (packet->stream_index == stream && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
+    if (packet->stream_index == stream && wanted() && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
     av_packet_unref(packet.get());
     return {};
+  }
+
+  // After a pause the frames between key frames would refer to what was never decoded: the switch waits for a key frame.
+  [[nodiscard]] bool wanted() {
+    if ((packet->flags & AV_PKT_FLAG_KEY) != 0) {
+      keys_alone = keys_alone_asked;
+      return true;
+    }
+    return !keys_alone;
   }
 
   // Takes the decoder's next frame: true; false where it needs another packet.
@@ -279,6 +292,9 @@ Capture::Capture(Capture&&) noexcept = default;
 Capture& Capture::operator=(Capture&&) noexcept = default;
 Capture::~Capture() = default;
 
+void Capture::rest(bool key_frames_alone) {
+  state_->keys_alone_asked = key_frames_alone;
+}
 std::uint64_t Capture::frames() const {
   return state_->frames;
 }

@@ -19,7 +19,7 @@ struct CaptureError {
   std::string message;
 };
 
-/// An open source: a file, or a camera by RTSP. Decodes with one thread, in the caller's; no call outlasts its deadline
+/// An open source: a file, or a camera by RTSP or HTTP. Decodes with one thread, in the caller's; no call outlasts its deadline
 /// (open_timeout, read_timeout), except for a host name that has to be resolved. Bytes that do not decode are passed
 /// over. Error messages never name the user or the password.
 class Capture {
@@ -34,6 +34,9 @@ class Capture {
   /// The next picture, at most CameraConfig::max_fps of them a second of the source: frames between are decoded and
   /// passed over. Nothing at the end of the source.
   [[nodiscard]] tl::expected<std::optional<Picture>, CaptureError> read();
+
+  /// From the next key frame on, only key frames are decoded, or all again. Where every frame is one, nothing changes.
+  void rest(bool key_frames_alone);
 
   /// Frames decoded so far, those passed over included.
   [[nodiscard]] std::uint64_t frames() const;

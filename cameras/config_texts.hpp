@@ -47,8 +47,8 @@ inline Text password_in_source() {
       "{ file = \"/etc/hamlet/camera.secret\" }");
 }
 inline Text no_source() {
-  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\" 或 \"rtsp://host/path\"",
-                  "this is no source; expected \"file:/path/clip.mp4\" or \"rtsp://host/path\"");
+  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\"、\"rtsp://host/path\" 或 \"http://host/path\"",
+                  "this is no source; expected \"file:/path/clip.mp4\", \"rtsp://host/path\" or \"http://host/path\"");
 }
 inline Text want_drawn_on() {
   return sentence("应为绘制区域时画面的宽和高（像素）：[1280, 720]",

@@ -174,6 +174,7 @@ inline json to_json(const CameraConfig& camera) {
            {"open_timeout", camera.open_timeout.count()},
            {"read_timeout", camera.read_timeout.count()},
            {"max_fps", camera.max_fps},
+           {"rest", camera.rest},
            {"loop", camera.loop},
            {"speed", camera.speed},
            {"evidence", static_cast<int>(camera.evidence)},
@@ -228,6 +229,7 @@ inline CameraConfig camera_from(const json& in) {
   camera.open_timeout = millis_from(in.at("open_timeout"));
   camera.read_timeout = millis_from(in.at("read_timeout"));
   camera.max_fps = in.at("max_fps").get<double>();
+  camera.rest = in.at("rest").get<bool>();
   camera.loop = in.at("loop").get<bool>();
   camera.speed = in.at("speed").get<double>();
   camera.evidence = enum_from<Evidence>(in.at("evidence"), 3);

@@ -9,9 +9,9 @@
 namespace hamlet::cameras {
 namespace {
 
-// Brightness from 0 to 255.
-constexpr double kDark = 24;
-constexpr double kBright = 235;
+// Brightness; most cameras' black is 16 and their white 235.
+constexpr double kDark = 32;
+constexpr double kBright = 225;
 constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
 constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
@@ -54,7 +54,7 @@ std::optional<SceneFault> SceneWatch::judge(const View& now) const {
   if (now.mean > kBright && now.spread < kFlat) return SceneFault::bright;
   if (!usual_ || last_ - usual_since_ < kLearns) return std::nullopt;
   if (now.all_detail() < kLittleDetail * usual_->all_detail()) {
-    return now.spread < 0.5 * usual_->spread || now.all_detail() < 0.1 * usual_->all_detail() ? SceneFault::covered
+    return now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail() ? SceneFault::covered
                                                                                                  : SceneFault::blurred;
   }
   cv::Mat then;

@@ -33,7 +33,7 @@ class SceneWatch {
     Millis since{};  ///< when it began, or was last so
   };
 
-  /// `luma`: the picture, a few hundred pixels wide, from 0 to 255.
+  /// `luma`: the picture's brightness, a few hundred pixels wide.
   [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time);
   [[nodiscard]] bool faulty() const;
 
