@@ -19,6 +19,7 @@
 #include "firmware/core/clock.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
+#include "sync/journal/reader.hpp"
 #include "tests/bench/bench.hpp"
 #include "tests/support/station.hpp"
 
@@ -87,7 +88,7 @@ struct Basin {
   }
   void flush() {
     if (!batch.empty()) {
-      (void)journal->append(Lane::tele, clock.mono(), contract::encode_readings(batch, clock.mono()), Urgency::now);
+      (void)journal->append(Lane::tele, clock.mono(), contract::encode_readings(batch, clock.mono(), &journal->names()), Urgency::now);
     }
     batch.clear();
     for (auto& [key, value] : std::exchange(memory, {})) {
@@ -108,17 +109,10 @@ struct Basin {
   }
 
   // Readings in the journal.
-  std::size_t stored() {
-    std::size_t count = 0;
-    bool done = false;
-    journal->read(Lane::tele, 1, 100'000, 1U << 30U, [&](const auto& records) {
-      for (const auto& record : *records) {
-        for (auto at = record.body.bytes.find("\"s\":"); at != std::string::npos; at = record.body.bytes.find("\"s\":", at + 1)) ++count;
-      }
-      done = true;
-    });
-    while (!done) io.run_one_for(10ms);
-    return count;
+  [[nodiscard]] std::size_t stored() const {
+    const auto reader = journal::Reader::open(folder);
+    const auto rows = reader ? (*reader)->readings("", clock.wall() - 1h, 100'000) : fail(reader.error());
+    return rows ? rows->size() : 0;
   }
 };
 

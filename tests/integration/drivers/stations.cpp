@@ -331,6 +331,55 @@ TEST_CASE("who may not speak is named once and never obeyed") {
   CHECK(run(rig, [&] { return rtu.confirmed() == 1; }, rtu));
 }
 
+TEST_CASE("the confirmation is as the config says") {
+  const auto port = free_port();
+  std::string more;
+  SUBCASE("a station of mode M1 takes none") { more = "confirm = \"none\""; }
+  SUBCASE("a station that is to stay online") { more = "confirm = \"esc\""; }
+  SUBCASE("a wrong centre is met with silence") { more = "centre = 2"; }
+  SUBCASE("a wrong encoding is met with silence") { more = "encoding = \"ascii\""; }
+  CAPTURE(more);
+  Rig rig{hydro(tcp(port), more)};
+  Rtu rtu{connect_to(rig, port), like()};
+  rtu.report(sl::kTimed, level(1, rig.clock.wall()), rig.clock.wall());
+  const bool refused = more.starts_with("centre") || more.starts_with("encoding");
+  REQUIRE(run(rig, [&] { return refused ? count_events(rig, "stranger") == 1 : rig.count("hydro.level") == 1; }, rtu));
+  if (more.ends_with("\"esc\"")) {
+    REQUIRE(run(rig, [&] { return rtu.confirmed() == 1; }, rtu));
+    CHECK(rtu.answers().at(0).end == sl::kEsc);
+  } else {
+    rig.settle({});
+    REQUIRE(run(rig, [&] { return rig.waiting.empty(); }, rtu));
+    CHECK(rtu.answers().empty());
+  }
+  CHECK(rig.count("hydro.level") == (refused ? 0 : 1));
+}
+
+TEST_CASE("a clock that is off is set, and a value from the future is bad") {
+  const auto port = free_port();
+  Rig rig{hydro(tcp(port), "set_clock = true")};
+  Rtu rtu{connect_to(rig, port), like()};
+  const auto wrong = rig.clock.wall() + 48h;
+  rtu.report(sl::kTimed, level(1, wrong), wrong);
+  REQUIRE(run(rig, [&] { return rtu.answers().size() == 2; }, rtu));
+  CHECK(rtu.answers()[0].end == sl::kEsc);  // it has to stay for the command
+  CHECK(rtu.answers()[1].function == sl::kSetClock);
+  CHECK(rtu.answers()[1].end == sl::kEnq);
+  CHECK(std::chrono::abs(*sl::parse_body(rtu.answers()[1])->sent.time() - rig.clock.wall()) < 10s);
+  CHECK(event_of(rig, "clock").detail["off"] == true);
+  const auto reading = rig.of("hydro.level").at(0);
+  CHECK(reading.quality == Quality::bad);
+  CHECK(reading.why == "device-clock");
+  CHECK(!reading.device_time);
+
+  // It answers with its new time, and is confirmed for good.
+  std::vector<sl::Group> address{{.kind = sl::Group::Kind::station, .id = 0xF1, .symbol = "ST", .station = kStation}};
+  rtu.report(sl::kSetClock, address, rig.clock.wall());
+  REQUIRE(run(rig, [&] { return rtu.answers().size() == 3; }, rtu));
+  CHECK(rtu.answers()[2].end == sl::kEot);
+  CHECK(count_events(rig, "clock") == 2);
+}
+
 TEST_CASE("more connections than allowed are closed; those that are there go on") {
   const auto port = free_port();
   Rig rig{hydro(tcp(port), "max_connections = 1")};
