@@ -112,6 +112,7 @@ class CommandLine {
     add_history_verbs();
     add_alarm_verbs();
     add_config_verbs();
+    add_probe_verbs();
   }
 
   tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args) {
@@ -248,6 +249,22 @@ class CommandLine {
     if (unsent_) return false;
     out_.range = {*parse_when(from_), until_.empty() ? When{} : *parse_when(until_)};
     return true;
+  }
+
+  // Every kind of probe is a verb of its own below `probe`; it writes what it is given into out_.probe.
+  void add_probe_verbs() {
+    auto* probe = verb(app_, "probe", Say::verb_probe, Verb::probe);
+    probe->require_subcommand(1);
+    auto* decode = probe_kind(*probe, "decode", Say::verb_probe_decode);
+    decode->add_option("PROTOCOL", out_.probe.protocol, text(Say::arg_protocol))
+        ->required()
+        ->check(check([](const std::string& word) { return word == "sl651" || word == "hj212"; }, Say::not_a_protocol));
+  }
+
+  CLI::App* probe_kind(CLI::App& probe, const char* name, Say about) {
+    auto* app = verb(probe, name, about, Verb::probe);
+    app->parse_complete_callback([this, name] { out_.probe.kind = name; });
+    return app;
   }
 
   template <class Accept>

@@ -16,13 +16,19 @@ namespace hamlet::ctl {
 
 enum class Verb {
   status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
-  backtest };
+  backtest, probe };
 
 /// A point in time as it was asked for: an age, or Beijing time.
 struct When {
   Millis age{};
   std::optional<WallTime> at{};
   [[nodiscard]] WallTime as_of(WallTime now) const { return at.value_or(now - age); }
+};
+
+/// What `hamlet probe KIND …` was given; each kind uses what it needs.
+struct ProbeAsked {
+  std::string kind;      ///< "decode"
+  std::string protocol;  ///< of decode: "sl651" or "hj212"
 };
 
 /// What the technician asked for, parsed and checked.
@@ -39,6 +45,7 @@ struct Invocation {
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  ProbeAsked probe;
   std::filesystem::path csv;               ///< of backtest; "-": standard input
   std::string zone = "Z";                  ///< of backtest: of times that name none
   bool summary = false;                    ///< of backtest

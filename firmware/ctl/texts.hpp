@@ -65,10 +65,13 @@ enum class Say {
   verb_uplink,
   verb_config,
   verb_config_check,
+  verb_probe,
+  verb_probe_decode,
   verb_backtest,
   arg_point,
   arg_alarm,
   arg_file,
+  arg_protocol,
   // usage errors
   usage_error,
   verb_missing,
@@ -81,6 +84,7 @@ enum class Say {
   not_an_id,
   not_a_point,
   not_a_lang,
+  not_a_protocol,
   not_a_zone,
   not_a_time,
   range_or_unsent,
@@ -231,6 +235,14 @@ enum class Say {
   // config check
   config_ok,
   config_bad,
+  // probe
+  probe_offset,
+  probe_raw,
+  probe_field,
+  probe_frame,
+  probe_warning,
+  probe_refused,
+  probe_summary,
   // backtest
   backtest_no_point,
   backtest_bad_line,
@@ -276,7 +288,8 @@ enum class Kind {
   health,
   time_quality,
   lane,
-  detail
+  detail,
+  frame_field
 };
 
 /// One code of the contract, and what people call it.
