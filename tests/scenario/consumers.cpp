@@ -4,6 +4,7 @@
 
 using namespace hamlet;
 using namespace hamlet::scenario;
+using namespace std::chrono_literals;
 
 namespace {
 

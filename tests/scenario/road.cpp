@@ -4,6 +4,7 @@
 
 using namespace hamlet;
 using namespace hamlet::scenario;
+using namespace std::chrono_literals;
 
 TEST_CASE("every number of every lane arrives through a cut link and two kill -9, and twice only as the same") {
   Village village;

@@ -19,12 +19,11 @@
 
 namespace hamlet::scenario {
 
-using namespace std::chrono_literals;
 using contract::Lane;
 using nlohmann::json;
 using support::County;
 
-inline constexpr auto kPatience = 60s;
+inline constexpr auto kPatience = std::chrono::seconds{60};
 
 /// hamletd with a Modbus device and an alarm, a broker behind a bad link, and a county that keeps the books and validates.
 struct Village {
@@ -102,7 +101,7 @@ text = {{ zh = "水位过高", en = "River level is high" }}
     while (std::chrono::steady_clock::now() < deadline && hamletd->running()) {
       const auto answer = ask(verb);
       if (!answer.is_null() && wanted(answer)) return true;
-      hamletd->wait(20ms);  // a pause that ends early where the daemon does
+      hamletd->wait(std::chrono::milliseconds{20});  // a pause that ends early where the daemon does
     }
     return false;
   }
