@@ -244,8 +244,7 @@ class Session final : public stations::Session {
     } else {
       trusted = static_cast<Monitor*>(member)->take(packet, line_);
     }
-    constexpr unsigned kMaxStrangePackets = 3;
-    if (!trusted && !line_.identified() && ++strange_ >= kMaxStrangePackets) line_.close();
+    if (!trusted && ++strange_ >= (line_.identified() ? stations::kMostStrangeOfOurs : stations::kMostStrange)) port_.ban(line_);
   }
 
   stations::Port& port_;

@@ -97,7 +97,8 @@ class Station final : public Device, public stations::Member, public std::enable
   [[nodiscard]] Recorder* recorder() const override { return recorder_.get(); }
 
   /// A frame of this station with a right CRC, from a line that it may use.
-  void take(const wire::Frame& frame, Line& line);
+  /// False where it is not to be trusted.
+  [[nodiscard]] bool take(const wire::Frame& frame, Line& line);
   /// Values of this station in a report of another: a relay's.
   void take_observations(const std::vector<wire::Observation>& seen);
 
@@ -184,13 +185,9 @@ class Session final : public stations::Session {
     if (frame.down) return;  // an echo
     const auto name = frame.station.text();
     auto* const member = port_.find(name);
-    if (member == nullptr) {
-      port_.stranger(name, line_.peer(), "unknown-station");
-      constexpr unsigned kMaxStrangeFrames = 3;
-      if (!line_.identified() && ++strange_ >= kMaxStrangeFrames) line_.close();
-      return;
-    }
-    static_cast<Station*>(member)->take(frame, line_);
+    if (member == nullptr) port_.stranger(name, line_.peer(), "unknown-station");
+    if (member != nullptr && static_cast<Station*>(member)->take(frame, line_)) return;
+    if (++strange_ >= (line_.identified() ? stations::kMostStrangeOfOurs : stations::kMostStrange)) port_.ban(line_);
   }
 
   stations::Port& port_;
@@ -223,15 +220,17 @@ bool Station::is_trusted(const wire::Frame& frame, const Line& line) {
   return true;
 }
 
-void Station::take(const wire::Frame& frame, Line& line) {
-  if (stopped_ || !is_trusted(frame, line)) return;
+bool Station::take(const wire::Frame& frame, Line& line) {
+  if (stopped_ || !is_trusted(frame, line)) return false;
   line.identify();
   watch();
   if (frame.packets) {
     report_.answered({});
-    return take_packet(frame, line);
+    take_packet(frame, line);
+  } else {
+    take_message(frame, frame, line);
   }
-  take_message(frame, frame, line);
+  return true;
 }
 
 // M3: packets come back to back; when the last is here, one answer names what is missing or confirms the whole.

@@ -191,6 +191,8 @@ struct Port::Impl : std::enable_shared_from_this<Port::Impl> {
   void receive();
   void on_received(const ErrorCode& error, std::size_t size);
   [[nodiscard]] bool is_admitted(const asio::ip::address& address) const;
+  void ban(const asio::ip::address& address);
+  [[nodiscard]] bool is_banned(const asio::ip::address& address);
   void tell_failed(const std::string& why, const std::string& message);
   void stranger(const std::string& name, const std::string& peer, std::string_view reason);
   void record(bool sent, std::string_view bytes) const;
@@ -202,6 +204,7 @@ struct Port::Impl : std::enable_shared_from_this<Port::Impl> {
   bool running = false;
   std::map<std::string, Member*> members;
   std::set<std::string> strangers;
+  std::map<asio::ip::address, SteadyClock::time_point> banned;  // until when
   bool full = false;
 
   tcp::acceptor acceptor;
@@ -502,6 +505,7 @@ void Port::Impl::on_accepted(const ErrorCode& error, tcp::socket socket) {
   const auto peer = socket.remote_endpoint(failed);
   if (failed) return;
   if (!is_admitted(peer.address())) return stranger(peer.address().to_string(), peer.address().to_string(), "not-admitted");
+  if (is_banned(peer.address())) return;
   if (connections.size() >= settings.max_connections) {
     if (!std::exchange(full, true)) {
       log::warning("more connections than allowed; new ones are closed",
@@ -530,6 +534,7 @@ void Port::Impl::on_received(const ErrorCode& error, std::size_t size) {
     stranger(sender.address().to_string(), sender.address().to_string(), "not-admitted");
     return receive();
   }
+  if (is_banned(sender.address())) return receive();
   auto found = peers.find(sender);
   if (found == peers.end()) {
     if (peers.size() >= settings.max_connections) {  // the one that has been silent longest goes
@@ -550,6 +555,20 @@ void Port::Impl::on_received(const ErrorCode& error, std::size_t size) {
 bool Port::Impl::is_admitted(const asio::ip::address& address) const {
   return std::any_of(members.begin(), members.end(),
                      [&](const auto& member) { return member.second->allow().admits(address); });
+}
+
+void Port::Impl::ban(const asio::ip::address& address) {
+  constexpr std::size_t kMost = 256;
+  if (banned.size() >= kMost) banned.erase(banned.begin());
+  banned[address] = SteadyClock::now() + kBan;
+}
+
+bool Port::Impl::is_banned(const asio::ip::address& address) {
+  const auto found = banned.find(address);
+  if (found == banned.end()) return false;
+  if (SteadyClock::now() < found->second) return true;
+  banned.erase(found);
+  return false;
 }
 
 void Port::Impl::tell_failed(const std::string& why, const std::string& message) {
@@ -602,6 +621,12 @@ Member* Port::find(const std::string& name) const {
 
 void Port::stranger(const std::string& name, const std::string& peer, std::string_view reason) {
   impl_->stranger(name, peer, reason);
+}
+
+void Port::ban(Line& line) {
+  if (!line.address()) return;
+  impl_->ban(*line.address());
+  line.close();
 }
 
 const PortSettings& Port::settings() const { return impl_->settings; }

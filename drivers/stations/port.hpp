@@ -66,6 +66,9 @@ struct PortTerms {
 /// then it is bad, "device-clock", and dated now.
 [[nodiscard]] Reading dated(const std::string& point, std::optional<WallTime> at, const Clock& clock);
 
+/// How many frames that are not to be trusted a line may bring before it is banned.
+inline constexpr unsigned kMostStrange = 3, kMostStrangeOfOurs = 16;
+
 /// One way to one peer: a TCP connection, a UDP address, the serial line. Io thread only.
 class Line {
  public:
@@ -79,6 +82,8 @@ class Line {
   [[nodiscard]] const std::string& peer() const { return peer_; }
   /// Whether this peer may speak for a station; a serial line always may.
   [[nodiscard]] bool admitted_by(const Admission& allow) const { return !address_ || allow.admits(*address_); }
+  /// Of the peer; a serial line has none.
+  [[nodiscard]] const std::optional<boost::asio::ip::address>& address() const { return address_; }
   /// A station of ours speaks here: the line may stay.
   void identify() { identified_ = true; }
   [[nodiscard]] bool identified() const { return identified_; }
@@ -119,12 +124,13 @@ class Member {
 /// A listener or serial line that several stations share; open while one of them has joined. Io thread only.
 ///
 /// Bounds: peers (max_connections), bytes a second of each peer (kRate), bytes not yet sent, time to say who one is
-/// (kToIdentify), silence (kIdle), names of strangers remembered.
+/// (kToIdentify), silence (kIdle), names of strangers and addresses banned that are remembered.
 class Port {
  public:
   static constexpr Millis kRestOfFrame{5'000};
   static constexpr Millis kToIdentify{60'000};
   static constexpr Millis kIdle{15 * 60'000};
+  static constexpr Millis kBan{10'000};
   static constexpr std::size_t kRate = 64U << 10U;
   static constexpr std::size_t kBurst = 256U << 10U;
 
@@ -141,6 +147,10 @@ class Port {
 
   /// Says once, in the log and in an event, that somebody speaks who is not in the config or may not. `reason` is an id.
   void stranger(const std::string& name, const std::string& peer, std::string_view reason);
+
+  /// Hangs up on a peer that says what it may not too often, and does not hear its address for kBan: passwords cannot be
+  /// tried out. A serial line stays.
+  void ban(Line& line);
 
   [[nodiscard]] const PortSettings& settings() const;
 
