@@ -756,7 +756,9 @@ void Journal::Impl::heal(const std::string& reason) {
   log::error("the journal is damaged; it is set aside and a new one goes on", {{"why", reason}});
   must_heal = true;
   on_writer<Result<Replaced>>(
-      [reason, now = clock.wall(), known = names](Writer& broken) { return broken.heal(reason, now, known); },
+      [reason, now = clock.wall(), known = std::make_shared<contract::Names>(names.clone())](Writer& broken) {
+        return broken.heal(reason, now, *known);
+      },
       [this](Result<Replaced> healed) {
         if (!healed) {
           log::error("the journal cannot be replaced; it keeps trying", {{"why", healed.error().message}});
