@@ -107,6 +107,25 @@ Presence presence() {
   return out;
 }
 
+// What the journal declares, and an epoch of before that is still being sent.
+std::string event_gap() {
+  const Event gap{.source = "gateway",
+                  .kind = "gap",
+                  .phase = Phase::once,
+                  .id = "aa00000000000002",
+                  .at = mono_from_ms(123),
+                  .detail = {{"epoch", kEpoch}, {"lane", "tele"}, {"from", 1}, {"to", 999}, {"count", 999}, {"reason", "quota"}}};
+  return in_lane(encode_event(gap, mono_from_ms(123)), Lane::event, 79, {3, mono_from_ms(123)});
+}
+
+std::string state_older() {
+  auto online = presence();
+  auto& older = online.older["01d0aa9be77c4f21"];
+  older[index(Lane::event)] = {.last = 412, .pending = {{400, 412}}};
+  older[index(Lane::tele)] = {.last = 90'210, .pending = {{88'000, 90'210}}};
+  return render_online(online, date({3, mono_from_ms(200)}));
+}
+
 // What our own code renders: golden file, schema, how.
 struct Ours {
   const char* schema;
@@ -117,6 +136,8 @@ const std::map<std::string, Ours> kOurs{
     {"tele-unsynced", {"tele", tele_unsynced}},
     {"event-motion", {"event", event}},
     {"event-time", {"event", event_time}},
+    {"event-gap", {"event", event_gap}},
+    {"state-older", {"state", state_older}},
     {"alarmlog",
      {"alarmlog",
       [] {
