@@ -112,6 +112,7 @@ class CommandLine {
     add_history_verbs();
     add_alarm_verbs();
     add_config_verbs();
+    add_probe_verbs();
   }
 
   tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args) {
@@ -248,6 +249,48 @@ class CommandLine {
     if (unsent_) return false;
     out_.range = {*parse_when(from_), until_.empty() ? When{} : *parse_when(until_)};
     return true;
+  }
+
+  // Every kind of probe is a verb of its own below `probe`; it writes what it is given into out_.probe.
+  void add_probe_verbs() {
+    auto* probe = verb(app_, "probe", Say::verb_probe, Verb::probe);
+    probe->require_subcommand(1);
+    auto* decode = probe_kind(*probe, "decode", Say::verb_probe_decode);
+    decode->add_option("PROTOCOL", out_.probe.protocol, text(Say::arg_protocol))
+        ->required()
+        ->check(check([](const std::string& word) { return word == "sl651" || word == "hj212"; }, Say::not_a_protocol));
+    add_modbus_probes(*probe);
+  }
+
+  void add_modbus_probes(CLI::App& probe) {
+    auto& asked = out_.probe;
+    auto* rtu = probe_kind(probe, "modbus-rtu", Say::verb_probe_rtu);
+    rtu->add_option("PATH", asked.device, text(Say::arg_serial));
+    rtu->add_option("--baud", asked.speed, with_default(Say::opt_baud, asked.speed))->type_name(text(Say::meta_number));
+    rtu->add_option("--format", asked.format, with_default(Say::opt_format, asked.format))
+        ->type_name(text(Say::meta_id));
+    auto* tcp = probe_kind(probe, "modbus-tcp", Say::verb_probe_tcp);
+    tcp->add_option("HOST", asked.device, text(Say::arg_ip));
+    tcp->add_option("--port", asked.port, with_default(Say::opt_port, fmt::to_string(asked.port)))
+        ->type_name(text(Say::meta_number))
+        ->check(in_range(1, 65535));
+    for (auto* app : {rtu, tcp}) {
+      app->add_flag("--scan", asked.scan, text(Say::opt_scan));
+      app->add_option("--profile", asked.profile, text(Say::opt_profile))->type_name(text(Say::meta_id));
+      app->add_option("--address", asked.unit, text(Say::opt_address))
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 255));
+      app->add_option("--timeout", asked.timeout, with_default(Say::opt_timeout, asked.timeout))
+          ->type_name(text(Say::meta_duration))
+          ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+      app->add_flag("--profiles", asked.list_profiles, text(Say::opt_profiles));
+    }
+  }
+
+  CLI::App* probe_kind(CLI::App& probe, const char* name, Say about) {
+    auto* app = verb(probe, name, about, Verb::probe);
+    app->parse_complete_callback([this, name] { out_.probe.kind = name; });
+    return app;
   }
 
   template <class Accept>

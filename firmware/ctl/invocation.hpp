@@ -16,7 +16,22 @@ namespace hamlet::ctl {
 
 enum class Verb {
   status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
-  backtest };
+  backtest, probe };
+
+/// What `hamlet probe KIND …` was given; each kind uses what it needs.
+struct ProbeAsked {
+  std::string kind;      ///< "decode"
+  std::string protocol;  ///< of decode: "sl651" or "hj212"
+  std::string device;    ///< of modbus-rtu a path, of modbus-tcp an address
+  std::string profile;
+  std::string speed = "9600";  ///< of modbus-rtu; baud
+  std::string format = "8N1";  ///< of modbus-rtu
+  std::int64_t port = 502;     ///< of modbus-tcp
+  std::int64_t unit = 0;       ///< 0: the profile's
+  std::string timeout = "500ms";
+  bool scan = false;
+  bool list_profiles = false;
+};
 
 /// A point in time as it was asked for: an age, or Beijing time.
 struct When {
@@ -44,6 +59,7 @@ struct Invocation {
   bool summary = false;                    ///< of backtest
   std::filesystem::path to;                ///< of journal export: a folder
   std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
+  ProbeAsked probe;
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

@@ -8,6 +8,7 @@
 #include "firmware/ctl/backtest.hpp"
 #include "firmware/ctl/journal_at_rest.hpp"
 #include "firmware/ctl/journal_tools.hpp"
+#include "firmware/ctl/probe.hpp"
 #include "firmware/ctl/run.hpp"
 #include "firmware/daemon/settings.hpp"
 
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
                                   const auto& tell) { return hamlet::ctl::work_on_journal(asked, gateway, clock, tell); },
       .check_config = check_config,
       .backtest = hamlet::ctl::backtest,
+      .probe = [](const auto& asked) { return hamlet::ctl::probe(asked, {std::cin, std::cout, std::cerr}); },
   };
   return hamlet::ctl::run({argv + 1, argv + argc}, world);
 }

@@ -43,6 +43,7 @@ std::string_view wire_name(Verb verb) {
     case Verb::journal_export:
     case Verb::config_check:
     case Verb::backtest:
+    case Verb::probe:
       break;  // ask nobody
   }
   return "";
@@ -97,6 +98,7 @@ class Run {
     if (asked_.verb == Verb::config_check) return check_config();
     if (asked_.verb == Verb::backtest) return world_.backtest(asked_, world_.out, world_.err);
     if (is_on_files(asked_.verb)) return work_on_journal();
+    if (asked_.verb == Verb::probe) return world_.probe(asked_);
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (result) return present(*result);
     switch (result.error().kind) {

@@ -41,6 +41,8 @@ struct World {
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
   /// See backtest.hpp.
   std::function<int(const Invocation&, std::ostream& out, std::ostream& err)> backtest{};
+  /// Carries out `hamlet probe …`, words and all, and returns the exit code; see probe.hpp.
+  std::function<int(const Invocation&)> probe{};
 };
 
 /// The command `hamlet`: `args` without the program's name. Returns its exit code.

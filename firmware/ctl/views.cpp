@@ -101,7 +101,8 @@ class View {
       case Verb::config_check:
         config_check();
         break;
-      case Verb::backtest:  // shows itself
+      case Verb::backtest:  // show themselves
+      case Verb::probe:
         break;
     }
     if (uncertain_) hint(Say::clock_note);

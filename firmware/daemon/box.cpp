@@ -135,10 +135,25 @@ void Box::open_rooms() {
   drivers_ = std::make_unique<drivers::Drivers>(
       io_, clock_, settings_.devices,
       drivers::Sink{.readings = [this](std::vector<Reading> readings) { take_readings(std::move(readings)); },
-                    .event = [this](const Event& event) { emit(event); }});
+                    .event = [this](const Event& event) { emit(event); },
+                    .memory = device_memory()});
   drivers_->start();
   sensing_ = true;
   arm_tick();
+}
+
+// What a device must know after a restart: its counts.
+drivers::Memory Box::device_memory() {
+  const auto key_of = [](const std::string& point) { return fmt::format("driver/{}", point); };
+  return {.recall = [this, key_of](const std::string& point) -> std::optional<std::string> {
+            auto stored = journal_->load_state(key_of(point));
+            if (!stored || stored->empty() || stored->front().first != key_of(point)) return std::nullopt;
+            return std::move(stored->front().second);
+          },
+          .remember =
+              [this, key_of](const std::string& point, std::string value) {
+                journal_->put_state(key_of(point), std::move(value), Urgency::window);
+              }};
 }
 
 void Box::restore_detect() {

@@ -79,6 +79,7 @@ class Box {
   void load_open_events();
   void end_open_events(std::string_view why, bool cameras_too);
   void prime_detect();
+  [[nodiscard]] drivers::Memory device_memory();
   void save_detectors(journal::Urgency urgency);
   void take_findings(const detect::Outcome& outcome);
   [[nodiscard]] std::optional<WallTime> certain_time(MonoTime at) const;

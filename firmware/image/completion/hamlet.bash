@@ -29,7 +29,7 @@ _hamlet() {
 
   local words='--json --lang --socket --config --help'
   case $verb in
-    '') words+=' --version status points readings events alarms cameras journal uplink config backtest' ;;
+    '') words+=' --version status points readings events alarms cameras journal uplink config backtest probe' ;;
     readings)
       words+=' --since --limit'
       [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
@@ -52,6 +52,11 @@ _hamlet() {
     config)
       if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
       words+=' check'
+      ;;
+    probe)
+      if [ -z "$inner" ]; then words+=' decode modbus-rtu modbus-tcp'
+      elif [ "$inner" = decode ]; then words+=' sl651 hj212'
+      else words+=' --scan --profile --address --timeout --profiles --baud --format --port'; fi
       ;;
   esac
   # Options only where one has been begun.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,18 +20,28 @@ namespace hamlet::drivers {
 /// Drivers on an io thread of their own: the test's.
 class Rig {
  public:
-  explicit Rig(const std::string& toml) {
+  /// `kept`: where devices keep what they must know after a restart; null: nowhere.
+  explicit Rig(const std::string& toml, std::map<std::string, std::string>* kept = nullptr) {
     auto document = config::Document::parse(toml, "test.toml");
     auto config = Drivers::read_config(document.root());
     document.finish();
     for (const auto& each : document.diagnostics()) FAIL_CHECK(each.to_string());
     REQUIRE(document.ok());
+    Memory memory;
+    if (kept != nullptr) {
+      memory.recall = [kept](const std::string& key) -> std::optional<std::string> {
+        const auto it = kept->find(key);
+        return it == kept->end() ? std::nullopt : std::optional{it->second};
+      };
+      memory.remember = [kept](const std::string& key, std::string value) { (*kept)[key] = std::move(value); };
+    }
     drivers = std::make_unique<Drivers>(io, clock, std::move(config),
                                         Sink{.readings =
                                                  [this](std::vector<Reading> batch) {
                                                    std::move(batch.begin(), batch.end(), std::back_inserter(readings));
                                                  },
-                                             .event = [this](Event event) { events.push_back(std::move(event)); }});
+                                             .event = [this](Event event) { events.push_back(std::move(event)); },
+                                             .memory = std::move(memory)});
     drivers->start();
   }
 

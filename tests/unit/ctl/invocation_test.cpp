@@ -115,6 +115,8 @@ TEST_CASE("a wrong command line is explained, in either language") {
   CHECK(has(bad({"events", "--source", "Cam 1"}), "'Cam 1' is not an id"));
   CHECK(has(bad({"status", "--lang", "fr"}), "'fr' is neither zh nor en"));
   CHECK(has(bad({"alarms", "ack"}), "the argument ID is missing"));
+  CHECK(has(bad({"probe"}), "a command is missing"));
+  CHECK(has(bad({"probe", "decode", "modbus"}), "'modbus' is neither sl651 nor hj212"));
   CHECK(has(bad({"readings"}, Lang::zh), "缺少参数 POINT"));
   CHECK(has(bad({"readings"}, Lang::zh), "hamlet readings --help"));
 }
@@ -137,7 +139,8 @@ TEST_CASE("help is in the language, all of it") {
                                                {"readings", "--help"},
                                                {"alarms", "-h"},
                                                {"alarms", "ack", "--help"},
-                                               {"config", "check", "--help"}}) {
+                                               {"config", "check", "--help"},
+                                               {"probe", "decode", "--help"}}) {
     CAPTURE(args);
     const auto zh = help(args, Lang::zh);
     CHECK(has(zh, "用法: hamlet"));

@@ -25,6 +25,8 @@ struct Bench {
   tl::expected<json, CallFailure> answer = json::object();
   tl::expected<json, Failure> journal = tl::unexpected(Failure{Errc::not_found, {"没有日志库", "no journal"}});
   std::vector<hamlet::config::Diagnostic> diagnostics;
+  ProbeAsked probed;
+  int probe_code = kOk;
   std::string verb;
   json args;
   std::string socket;
@@ -59,7 +61,12 @@ struct Bench {
                             for (std::uint64_t done = 0; done <= 100; ++done) tell(done, 100);
                             return journal;
                           },
-                      .check_config = [this](const auto&) { return diagnostics; }};
+                      .check_config = [this](const auto&) { return diagnostics; },
+                      .probe =
+                          [this](const auto& asked) {
+                            probed = asked.probe;
+                            return probe_code;
+                          }};
     const int code = hamlet::ctl::run(words, world);
     out = out_stream.str();
     err = err_stream.str();
@@ -180,6 +187,15 @@ TEST_CASE("config check lists every error and asks no daemon") {
   CHECK(json::parse(bench.out)["ok"] == false);
   CHECK(bench.run({"config", "check", "/tmp/a.toml", "--lang", "en"}) == kFailed);
   CHECK(bench.out == "a.toml:12:8: uplink.broker: missing\na.toml: cannot be read\n");
+  CHECK(bench.verb.empty());
+}
+
+TEST_CASE("a probe asks no daemon, and its exit code is the command's") {
+  Bench bench;
+  bench.probe_code = kFailed;
+  CHECK(bench.run({"probe", "decode", "sl651"}) == kFailed);
+  CHECK(bench.probed.kind == "decode");
+  CHECK(bench.probed.protocol == "sl651");
   CHECK(bench.verb.empty());
 }
 

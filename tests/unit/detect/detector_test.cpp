@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace detector_test {
+
 using namespace hamlet;
 using namespace hamlet::detect;
 using std::chrono::hours;
@@ -189,3 +191,5 @@ TEST_CASE("damaged state is refused and changes nothing") {
     }
   }
 }
+
+}  // namespace detector_test

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+namespace engine_test {
+
 using namespace hamlet;
 using namespace hamlet::detect;
 using std::chrono::minutes;
@@ -534,3 +536,5 @@ TEST_CASE("what a detector has learned survives a restart, and is learned from g
   again.reload({.quality = {{.point = "river.level", .range = Span{0, 12}, .anomaly = AnomalyRule{}}}, .alarms = {}});
   CHECK(again.point_state("river.level")->detector->ready);  // another limit is no reason to forget
 }
+
+}  // namespace engine_test

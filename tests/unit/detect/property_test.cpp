@@ -10,6 +10,8 @@
 
 #include "firmware/detect/engine.hpp"
 
+namespace property_test {
+
 using namespace hamlet;
 using namespace hamlet::detect;
 using std::chrono::seconds;
@@ -325,3 +327,5 @@ TEST_CASE("no alarm without a cause, and none lost") {
     CHECK(got == expected);
   }
 }
+
+}  // namespace property_test

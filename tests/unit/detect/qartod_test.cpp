@@ -9,6 +9,8 @@
 
 #include "tests/support/qartod_vectors.hpp"
 
+namespace qartod_test {
+
 using nlohmann::json;
 
 TEST_CASE("the tests give the flags of QARTOD's reference implementation") {
@@ -29,3 +31,5 @@ TEST_CASE("the tests give the flags of QARTOD's reference implementation") {
   }
   CHECK(done.size() == 9);
 }
+
+}  // namespace qartod_test

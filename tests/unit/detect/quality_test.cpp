@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace quality_test {
+
 using namespace hamlet;
 using namespace hamlet::detect;
 using std::chrono::minutes;
@@ -295,3 +297,5 @@ TEST_CASE("of several flags one counts") {
   CHECK(aggregate(std::vector{Flag::not_evaluated, Flag::missing}) == Flag::not_evaluated);
   CHECK(aggregate(std::vector{Flag::none}) == Flag::missing);
 }
+
+}  // namespace quality_test

@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+namespace rules_test {
+
 using namespace hamlet;
 using namespace hamlet::detect;
 using std::chrono::days;
@@ -239,3 +241,5 @@ below = -1)")
                                  "t.toml:10:9: alarm[2].below: would never be raised: the point's range is "
                                  "[0, 5], and readings outside are bad"});
 }
+
+}  // namespace rules_test
