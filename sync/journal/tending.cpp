@@ -185,7 +185,14 @@ Result<std::vector<Damage>> check_slice(Store& store, CheckCursor& cursor, std::
     }
     // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
     const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
-    if (goes_on && block.first() > cursor.next) out.push_back({lane, cursor.next, block.first() - 1});
+    auto expected = goes_on ? cursor.next : key_of(row->generation, row->used.at(index(lane)) + 1);
+    if (goes_on && block.first() > expected) {
+      // What was trimmed meanwhile is missing at the front, up to what is used.
+      const auto oldest = store.block_from(lane, key_of(row->generation, 1));
+      if (!oldest) return fail(oldest.error());
+      if (!*oldest || (*oldest)->key >= block.key) expected = key_of(row->generation, row->used.at(index(lane)) + 1);
+    }
+    if (block.first() > expected) out.push_back({lane, expected, block.first() - 1});
     cursor.next = block.key + 1;
   }
   if (!blocks->empty() && cursor.next == begun_at) cursor.next = blocks->back().key + 1;

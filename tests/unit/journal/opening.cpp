@@ -283,6 +283,51 @@ TEST_CASE("a copy that learns from the county that it is one gives its new recor
   CHECK_FALSE(std::filesystem::exists(folder.path() / "media" / (contract::media_name(epoch, 1) + ".jpg")));
 }
 
+TEST_CASE("a copy gives new numbers at once, however much is being appended") {
+  const TempFolder folder;
+  const auto epoch = fill(folder);
+  Desk desk{folder};
+  std::uint64_t given = 0;
+  const auto load = [&] {
+    const auto picture = desk.journal->append_media(desk.clock.mono(), "JPEG");
+    REQUIRE(picture);
+    desk.append(Lane::event, fmt::format(R"({{"n":{},"media":["{}"]}})", ++given, contract::media_name(picture->epoch, picture->seq)));
+  };
+  load();
+  REQUIRE(desk.sync());
+  // Something is appended each time that something is committed, and more while that is under way.
+  int rounds = 0;
+  desk.journal->on_committed([&] {
+    if (++rounds < 50) load();
+  });
+  load();
+  desk.io.restart();
+  desk.io.poll();
+  desk.journal->seen_elsewhere(epoch, {0, 100, 0, 0});
+  load();
+  while (desk.journal->epoch() == epoch) {
+    desk.io.restart();
+    REQUIRE(desk.io.run_one() == 1);
+  }
+  CHECK(rounds < 50);
+  desk.run();
+  REQUIRE(desk.sync());
+  const auto records = desk.read(Lane::event);
+  REQUIRE(records);
+  std::uint64_t found = 0;
+  std::uint64_t seq = 0;
+  for (const auto& record : *records) {
+    CHECK(record.seq == ++seq);
+    const auto json = nlohmann::json::parse(record.body.bytes);
+    if (!json.contains("n")) continue;  // what the journal says of it
+    CHECK(json["n"] == ++found);
+    CHECK(json["media"][0] == contract::media_name(desk.journal->epoch(), found));
+    CHECK(std::filesystem::exists(folder.path() / "media" / (json["media"][0].get<std::string>() + ".jpg")));
+  }
+  CHECK(found == given);
+  CHECK(desk.read(Lane::media).value().size() == given);
+}
+
 TEST_CASE("what a damaged file still holds moves into the new one with the identity it had") {
   const TempFolder folder;
   std::string epoch;
