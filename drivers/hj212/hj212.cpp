@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -115,7 +116,7 @@ class Monitor final : public Device, public stations::Member, public std::enable
   void start() override {
     recall();
     joined_ = port_->join(settings_.mn, *this);
-    if (!joined_) log::error("another device has this MN", {{"device", id_}, {"mn", settings_.mn}});
+    if (!joined_) tell_taken();
     watch();
   }
 
@@ -162,6 +163,16 @@ class Monitor final : public Device, public stations::Member, public std::enable
 
   void recall();
   void remember() const;
+  // Not from inside start().
+  void tell_taken() {
+    boost::asio::post(silence_.get_executor(), [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      self->report_.failed("taken", fmt::format("another device has MN {} at {}; one of the two has to go from the config",
+                                                self->settings_.mn, self->port_->settings().describe()));
+    });
+  }
+
   void watch() {
     silence_.expires_after(settings_.silence);
     silence_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -81,7 +82,7 @@ class Station final : public Device, public stations::Member, public std::enable
   void start() override {
     if (memory_.recall) seen_ = stations::Seen{memory_.recall(id_).value_or("")};
     joined_ = port_->join(settings_.station.text(), *this);
-    if (!joined_) log::error("another device has this station", {{"device", id_}, {"station", settings_.station.text()}});
+    if (!joined_) tell_taken();
     watch();
   }
 
@@ -114,6 +115,16 @@ class Station final : public Device, public stations::Member, public std::enable
   void check_clock(const wire::Body& body, const wire::Frame& frame);
   void say_once(const std::string& what, std::string_view kind, json detail);
   [[nodiscard]] Reading reading_of(const PointSettings& point, const wire::Observation& seen) const;
+
+  // Not from inside start().
+  void tell_taken() {
+    boost::asio::post(silence_.get_executor(), [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      self->report_.failed("taken", fmt::format("another device has station {} at {}; one of the two has to go from the config",
+                                                self->settings_.station.text(), self->port_->settings().describe()));
+    });
+  }
 
   void watch() {
     silence_.expires_after(settings_.silence);

@@ -496,6 +496,7 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::why, "mark-c", "仪器校准", "calibrating"},
     {Kind::why, "mark-t", "超过测量上限", "over the measuring limit"},
     {Kind::why, "mark-b", "与仪器通信异常", "no communication with the instrument"},
+    {Kind::why, "taken", "配置里另一个设备已是这个站", "another device in the config is this station"},
     {Kind::why, "unknown-station", "配置里没有这个站", "station not in the config"},
     {Kind::why, "wrong-password", "密码不对", "wrong password"},
     {Kind::why, "wrong-centre", "中心站地址不对", "wrong centre address"},

@@ -436,6 +436,13 @@ TEST_CASE("a port that is taken is told in words, and the device is down") {
   CHECK(second.drivers->status()[0]["message"].get<std::string>().find("no other program listens there") != std::string::npos);
 }
 
+TEST_CASE("two devices cannot be the same station, and the second says so") {
+  const auto port = free_port();
+  Rig rig{hydro(tcp(port)) + hydro(tcp(port), "", "twin")};
+  REQUIRE(rig.run_until([&] { return rig.drivers->status()[1]["state"] == "down"; }));
+  CHECK(rig.drivers->status()[1]["why"] == "taken");
+}
+
 // ---- HJ 212 --------------------------------------------------------------------------------------------------------
 
 namespace {
