@@ -56,7 +56,7 @@ _hamlet() {
     probe)
       if [ -z "$inner" ]; then words+=' decode modbus-rtu modbus-tcp'
       elif [ "$inner" = decode ]; then words+=' sl651 hj212'
-      else words+=' --scan --profile --address --timeout --profiles --baud --format --port'; fi
+      else words+=' --scan --profile --address --timeout --recording --profiles --baud --format --port'; fi
       ;;
   esac
   # Options only where one has been begun.
