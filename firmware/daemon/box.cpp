@@ -575,6 +575,10 @@ uplink::Hooks Box::uplink_hooks() {
           .command =
               [this](contract::Command command, std::function<void(json)> reply) {
                 take_command(std::move(command), std::move(reply));
+              },
+          .ignored =
+              [this](std::string_view verb, std::string_view why) {
+                emit_gateway("command", {{"verb", verb}, {"outcome", "ignored"}, {"why", why}});
               }};
 }
 
