@@ -12,6 +12,7 @@ namespace hamlet::support {
 
 /// The far end of a recording (`record = "FILE"` of a device), on a pty, on a thread of its own: hears what was sent and
 /// says what was received then, as long after it as then. A recording that comes with a bug report is a test with this.
+/// Begin it with something that was sent: what is said before the port is open is lost.
 class RecordedPeer {
  public:
   explicit RecordedPeer(std::vector<drivers::Recorded> recording);

@@ -64,14 +64,14 @@ TEST_CASE("a recording brings the same readings again, and the same faults") {
   CHECK(shown.log().find("unit 1, function 3, 2 bytes: 00 64") != std::string::npos);
 }
 
-TEST_CASE("an instrument that speaks by itself is played, too") {
+TEST_CASE("lines are played, too") {
   support::TempDir folder;
   const auto file = folder.path() / "wx.frames";
-  std::ofstream{file} << "# from the field\n0 < 54 61 3D 31 2E 35 43\n40 < 0D 0A 54 61 3D\n80 < 32 2E 35 43 0D 0A\n";
+  std::ofstream{file} << "# from the field\n0 > 3F\n0 < 54 61 3D 31 2E 35 43\n40 < 0D 0A 54 61 3D\n80 < 32 2E 35 43 0D 0A\n";
   auto recording = read_recording(file);
   REQUIRE(recording);
   support::RecordedPeer peer{std::move(*recording)};
-  Rig rig{fmt::format("[[device]]\nid = \"wx\"\ndriver = \"lines\"\npath = \"{}\"\ninterval = \"0s\"\n"
+  Rig rig{fmt::format("[[device]]\nid = \"wx\"\ndriver = \"lines\"\npath = \"{}\"\ninterval = \"0s\"\nsend = \"?\"\nevery = \"1h\"\n"
                       "patterns = ['Ta=(?P<temperature>[0-9.]+)C']\n[[device.point]]\nid = \"temperature\"\n",
                       peer.path())};
   REQUIRE(rig.run_until([&] { return rig.count("wx.temperature") == 2; }));
