@@ -68,13 +68,13 @@ inline Text no_bus(std::string_view id) {
   return sentence("没有 id = \"{}\" 的 [[bus]]", "there is no [[bus]] with id = \"{}\"", id);
 }
 inline Text not_in_profile(std::string_view point) {
-  return sentence("设备模板中没有测点“{}”", "the profile has no point '{}'", point);
+  return sentence("型号档案中没有测点“{}”", "the profile has no point '{}'", point);
 }
 inline Text no_profile(std::string_view id) {
-  return sentence("没有设备模板“{}”", "there is no profile '{}'", id);
+  return sentence("没有型号档案“{}”", "there is no profile '{}'", id);
 }
 inline Text list_profiles(const Text& message) {
-  return sentence("{}；用 hamlet probe modbus-rtu --profiles 查看所有模板",
+  return sentence("{}；用 hamlet probe modbus-rtu --profiles 查看所有型号档案",
                   "{}; 'hamlet probe modbus-rtu --profiles' lists them", message);
 }
 inline Text output_twice(std::string_view id) {

@@ -293,6 +293,7 @@ class CommandLine {
       app->add_option("--timeout", asked.timeout, with_default(Say::opt_timeout, asked.timeout))
           ->type_name(text(Say::meta_duration))
           ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+      app->add_option("--recording", asked.recording, text(Say::opt_recording))->type_name(text(Say::meta_file));
       app->add_flag("--profiles", asked.list_profiles, text(Say::opt_profiles));
     }
   }

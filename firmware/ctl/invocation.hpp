@@ -31,6 +31,7 @@ struct ProbeAsked {
   std::int64_t port = 502;     ///< of modbus-tcp
   std::int64_t unit = 0;       ///< 0: the profile's
   std::string timeout = "500ms";
+  std::string recording;  ///< a file of raw frames, in place of a device
   bool scan = false;
   bool list_profiles = false;
 };

@@ -105,6 +105,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::opt_profile, "设备型号档案，见 --profiles", "Profile of the device; --profiles lists them"},
     {Say::opt_address, "设备地址（默认取自档案）", "Address of the device (by default the profile's)"},
     {Say::opt_timeout, "等待应答多久", "How long to wait for an answer"},
+    {Say::opt_recording, "不连设备，逐项解读录下的报文文件（配置项 record）",
+     "Decode a file of recorded frames (the key 'record'), without a device"},
     {Say::opt_profiles, "列出所有型号档案", "List all profiles"},
     {Say::probe_request, "发 {0}  地址 {1}，功能码 {2}，起始 {3}，数量 {4}",
      "sent {0}  unit {1}, function {2}, from {3}, count {4}"},

@@ -87,6 +87,7 @@ enum class Say {
   opt_profile,
   opt_address,
   opt_timeout,
+  opt_recording,
   opt_profiles,
   probe_request,
   probe_write,
