@@ -396,6 +396,9 @@ void Run::elsewhere() {
   for (const auto lane : contract::kLanes) {
     kept.at(index(lane)) = first_.lanes.at(index(lane)).last;
     ahead.at(index(lane)) = journal_->committed(lane) + 1 + dice(100);
+    const auto position = journal_->position(kUplink, lane);
+    const auto sent = position.beyond.empty() ? position.prefix : position.beyond.back().to;
+    if (sent > kept.at(index(lane))) return;  // the county is heard before anything is sent
   }
   const auto before = journal_->epoch();
   if (dice(2) == 0) disk_.cut_at(some(6));
