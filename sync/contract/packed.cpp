@@ -77,7 +77,11 @@ struct Point {
 /// The points of a batch, in the order in which they are first seen; foretells the next one.
 class Points {
  public:
-  explicit Points(const Names* names) : names_{names} {}
+  Points(const Names* names, std::size_t readings) : names_{names} {
+    constexpr std::size_t kMost = 256;
+    all_.reserve(std::min(readings, kMost));
+    by_name_.reserve(std::min(readings, kMost));
+  }
 
   /// Nothing where nothing is foretold.
   [[nodiscard]] std::string_view foretold() const {
@@ -276,7 +280,7 @@ std::string pack(std::span<const Reading> readings, MonoTime at, Names* names) {
   out.reserve(16 + kTypical * readings.size());
   out += kPackedMark;
   put_varint(out, readings.size());
-  Points points{names};
+  Points points{names, readings.size()};
   const auto which = put_points(out, readings, points, names);
   put_times(out, readings, at);
   for (std::size_t i = 0; i < readings.size(); ++i) put_value(out, readings[i].value, points[which[i]].last);
@@ -291,7 +295,7 @@ Result<std::vector<Reading>> unpack(std::string_view bytes, MonoTime at, const N
   const auto count = in.varint();
   if (!in.ok() || count > kMaxPacked || count > in.left()) return damaged();
   std::vector<Reading> readings(static_cast<std::size_t>(count));
-  Points points{names};
+  Points points{names, readings.size()};
   std::vector<std::size_t> which;
   if (!take_points(in, readings, points, names, which) || !take_times(in, readings, at)) return damaged();
   for (std::size_t i = 0; i < readings.size(); ++i) {

@@ -147,6 +147,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void show_epochs();
   void heal(const std::string& reason);
   void renumber();
+  void move_records(const Numbers& moved);
   void tell_epoch();
   void save_mark();
 
@@ -205,6 +206,12 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   bool planning = false;     // what is to be given up
   bool trims_handed = false;  // and not yet committed
   bool renumbering = false;
+  struct {
+    EpochRow from;
+    EpochRow to;
+    Numbers kept{};
+  } moving;  // while renumbering
+  std::function<void()> again;
   std::int64_t hour_kept = 0;  // of the meter
   bool orphans_removed = false;
   bool age_due = false;
@@ -306,7 +313,7 @@ void Journal::Impl::arm_window() {
 
 void Journal::Impl::flush() {
   if (stopped) return;
-  if (under_way) {
+  if (under_way || renumbering) {
     flush_again = true;
     return;
   }
@@ -344,7 +351,7 @@ void Journal::Impl::hand_over(Changes changes) {
     });
     // The short rest of a checkpoint, or all of it where nobody else came to it.
     if (finish || pages >= kMustCheckpointPages) {
-      if (auto status = writer->store().checkpoint(); !status)
+      if (auto status = writer->checkpoint(); !status)
         log::warning("journal checkpoint failed", {{"why", status.error().message}});
     }
   });
@@ -438,6 +445,7 @@ void Journal::Impl::retry_later() {
     const auto self = weak.lock();
     if (error == asio::error::operation_aborted || !self || self->stopped || self->under_way) return;
     if (self->must_heal) return self->heal(self->failure);
+    if (self->renumbering) return self->again();
     self->take_along();
     self->hand_over(std::exchange(self->waiting, {}));
   });
@@ -816,10 +824,22 @@ void Journal::Impl::renumber() {
   opened_at = {};
   first = {};
   renumbering = true;
+  moving = {old, newest(), kept};
+  move_records(moved);
+}
+
+// Until it is done nothing else is committed: the new epoch is not in the file.
+void Journal::Impl::move_records(const Numbers& moved) {
   flush_again = true;
-  on_writer<Status>([kept, old, to = newest()](Writer& into) { return into.renumber(old, to, kept); },
+  on_writer<Status>([what = moving](Writer& into) { return into.renumber(what.from, what.to, what.kept); },
                     [this, moved](const Status& status) {
+                      if (!status && status.error().code != Errc::corrupt) {
+                        failure = status.error().message;
+                        again = [this, moved] { move_records(moved); };
+                        return retry_later();
+                      }
                       renumbering = false;
+                      failure.clear();
                       if (!status) {
                         // Set aside and salvaged it gets a new epoch, too.
                         return heal(status.error().message);
@@ -860,6 +880,10 @@ void Journal::Impl::stop() {
   take_along();
   auto last = epochs.back().last;
   const bool taken = writing.post([this, changes = std::exchange(waiting, {}), last]() mutable {
+    if (renumbering && !writer->renumber(moving.from, moving.to, moving.kept)) {
+      log::error("journal closes while its records get other numbers; what waits is not committed", {{"records", changes.records.size()}});
+      return;
+    }
     auto outcome = writer->write(std::move(changes));
     if (!outcome.status) {
       log::error("journal closes with records that could not be committed",

@@ -56,6 +56,20 @@ Status collect(Store& store, Lane lane, const fs::path& pictures, Plan& plan, Wa
   return {};
 }
 
+// Where a block is the first of its epoch: the last key that was trimmed before it. Asked after the block was read, since
+// trims go on meanwhile.
+Result<Key> trimmed_before(Store& store, Lane lane, Key block) {
+  const auto generation = generation_of(block);
+  const auto oldest = store.block_from(lane, key_of(generation, 1));
+  if (!oldest) return fail(oldest.error());
+  if (*oldest && (*oldest)->key < block) return 0;
+  const auto epochs = store.epochs();
+  if (!epochs) return fail(epochs.error());
+  for (const auto& row : *epochs)
+    if (row.generation == generation) return key_of(generation, row.used.at(index(lane)));
+  return 0;
+}
+
 }  // namespace
 
 std::vector<std::string> files_aside(const fs::path& folder) {
@@ -185,12 +199,11 @@ Result<std::vector<Damage>> check_slice(Store& store, CheckCursor& cursor, std::
     }
     // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
     const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
-    auto expected = goes_on ? cursor.next : key_of(row->generation, row->used.at(index(lane)) + 1);
-    if (goes_on && block.first() > expected) {
-      // What was trimmed meanwhile is missing at the front, up to what is used.
-      const auto oldest = store.block_from(lane, key_of(row->generation, 1));
-      if (!oldest) return fail(oldest.error());
-      if (!*oldest || (*oldest)->key >= block.key) expected = key_of(row->generation, row->used.at(index(lane)) + 1);
+    auto expected = goes_on ? cursor.next : key_of(row->generation, 1);
+    if (block.first() > expected) {
+      const auto trimmed = trimmed_before(store, lane, block.key);
+      if (!trimmed) return fail(trimmed.error());
+      expected = std::max(expected, *trimmed + 1);
     }
     if (block.first() > expected) out.push_back({lane, expected, block.first() - 1});
     cursor.next = block.key + 1;

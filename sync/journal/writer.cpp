@@ -61,6 +61,10 @@ Outcome Writer::write(Changes changes) {
   const bool failed_before = !unwritten_.empty();
   unwritten_.merge(std::move(changes));
   Outcome outcome;
+  if (!store_) {  // heal() could not open one
+    outcome.status = fail(Errc::failed, "the damaged journal could not be replaced yet");
+    return outcome;
+  }
   const auto committed = [&](const Changes& done) {
     for (const auto& [record, jpeg] : done.records) {
       outcome.last.at(index(record.lane)) = key_of(record.generation, record.seq);
@@ -133,6 +137,8 @@ void Writer::note_used(const std::vector<NewRecord>& patient) {
   }
 }
 
+Status Writer::checkpoint() { return store_ ? store_->checkpoint() : Status{}; }
+
 Status Writer::commit(Changes& changes) {
   for (auto& [record, jpeg] : changes.records) {
     if (jpeg.empty()) continue;
@@ -183,6 +189,7 @@ Result<Replaced> Writer::heal(const std::string& reason, WallTime now, const con
 }
 
 Status Writer::renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept) {
+  if (!store_) return fail(Errc::failed, "the damaged journal could not be replaced yet");
   const Renumbering renumbering{from, to, kept};
   Changes changes;
   changes.epochs.push_back(to);
@@ -219,6 +226,7 @@ Status Writer::renumber(const EpochRow& from, const EpochRow& to, const Numbers&
 }
 
 Writer::Salvaged Writer::salvage() {
+  if (!store_) return {};
   if (!std::exchange(salvage_looked_, true)) salvage_ = Salvage::resume(options_.directory, *store_);
   if (!salvage_) return {};
   const auto left = salvage_->step(*store_);

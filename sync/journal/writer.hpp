@@ -56,7 +56,7 @@ class Writer {
   [[nodiscard]] Outcome write(Changes changes);
   [[nodiscard]] std::size_t unwritten_records() const { return unwritten_.records.size(); }
 
-  [[nodiscard]] Store& store() { return *store_; }
+  [[nodiscard]] Status checkpoint();
   /// Sets the damaged file aside and goes on with a new one; what is unwritten goes there.
   [[nodiscard]] Result<Replaced> heal(const std::string& reason, WallTime now, const contract::Names& names);
   /// All of what is committed behind `kept`, in one transaction.
@@ -75,7 +75,7 @@ class Writer {
   [[nodiscard]] bool take_reserve();
   void give_reserve();
 
-  std::unique_ptr<Store> store_;
+  std::unique_ptr<Store> store_;  // null while heal() has not found another one
   const Options options_;
   const std::filesystem::path pictures_;
   Changes unwritten_;

@@ -655,7 +655,7 @@ class Stored {
     std::size_t next = 0;
 
     explicit Work(const std::filesystem::path& path) {
-      journal = Journal::open(io, clock, {.directory = path, .window = Millis{300'000}, .machine_id = "m", .boot_id = "b"}).value();
+      journal = Journal::open(io, clock, {.directory = path, .window = Millis{300'000}, .machine_id = "m", .boot_id = "b", .quota_bytes = 1ULL << 40}).value();
       for (auto& batch : batches) batch.resize(5);
     }
     void append() {
