@@ -50,6 +50,8 @@ struct Heard final : Report {
   void answered(std::vector<Reading> more) override { std::move(more.begin(), more.end(), std::back_inserter(readings)); }
   void failed(std::string, std::string) override {}
   void happened(std::string, nlohmann::json) override {}
+  void pictured(std::string, nlohmann::json, std::string) override {}
+  void when_durable(std::function<void(Status)>) override {}
 };
 
 void write(const std::filesystem::path& file, const std::string& text) {
