@@ -123,25 +123,27 @@ bool wal_is_damaged(const std::filesystem::path& file) {
   }
 
   // What is not synced yet is the last transaction at most: SQLite syncs the log at each commit. So a frame that fails and
-  // has a later transaction behind it was once good, while one of the last may have been torn by a power cut. And a log
-  // that was allocated ahead does not end with its file.
+  // has a later transaction behind it was once good, while one of the last may have been torn by a power cut. Frames of
+  // one writing sum up from one to the next, and what a torn transaction has left behind the end of a later, shorter one
+  // ends with its own commit. And a log that was allocated ahead does not end with its file.
   const bool indexed = committed && std::equal(committed->salt.begin(), committed->salt.end(), header.begin() + 16);
   std::uint32_t frames = 0;  // that are as they were written
   std::vector<unsigned char> frame(kFrameHeader + page);
   bool intact = true;
-  bool ended = false;  // the transaction of the frame that fails
+  bool ended = false;  // behind the frame that fails: a transaction in what is read without a break
   while (read(frame.data(), frame.size())) {
     const bool ours = std::equal(frame.begin() + 8, frame.begin() + 16, header.begin() + 16);  // its salt is the log's
-    if (intact) {
-      sum = add(add(sum, frame.data(), 8, big), frame.data() + kFrameHeader, page, big);
-      intact = ours && sum == sum_at(frame.data() + 16);
-      frames += intact ? 1 : 0;
-      if (intact) continue;
-      if (indexed && frames < committed->frames) return true;
+    sum = add(add(sum, frame.data(), 8, big), frame.data() + kFrameHeader, page, big);
+    const bool follows = ours && sum == sum_at(frame.data() + 16);
+    sum = sum_at(frame.data() + 16);
+    if (intact && follows) {
+      ++frames;
+      continue;
     }
-    if (!ours) continue;
-    if (ended) return true;
-    ended = big_endian(frame.data() + 4) != 0;
+    if (intact && indexed && frames < committed->frames) return true;
+    intact = false;
+    if (follows && ended) return true;
+    ended = ours && big_endian(frame.data() + 4) != 0;
   }
   return false;
 }
