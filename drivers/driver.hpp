@@ -75,6 +75,14 @@ class Report {
 
   /// Something happened that is no reading: becomes the event `kind` of this device. Rare.
   virtual void happened(std::string kind, nlohmann::json detail) = 0;
+
+  /// The same with a picture that the device took: the event names it.
+  virtual void pictured(std::string kind, nlohmann::json detail, std::string jpeg) = 0;
+
+  /// For a device that waits to be acknowledged. `then` runs on the io thread, not from inside and not after stop(), once
+  /// all that was reported and remembered so far is durable, within a second on a disk that answers; or with the reason
+  /// why it is not, and then the device must hear no acknowledgement.
+  virtual void when_durable(std::function<void(Status)> then) = 0;
 };
 
 /// A device at work. Io thread only. Shared so that a handler under way can hold a weak_ptr; Drivers alone owns it.

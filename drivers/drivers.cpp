@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
@@ -112,7 +113,8 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
  public:
   Supervised(boost::asio::io_context& io, Clock& clock, const Planned& planned, const DeviceInfo& info,
              const Sink& sink, Commons& commons)
-      : clock_{clock},
+      : io_{io},
+        clock_{clock},
         info_{info},
         sink_{sink},
         missing_every_{planned.missing_every},
@@ -152,6 +154,26 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
                  .id = random_hex64(),
                  .at = clock_.mono(),
                  .detail = std::move(detail)});
+  }
+
+  void pictured(std::string kind, nlohmann::json detail, std::string jpeg) override {
+    if (stopped_) return;
+    Event event{.source = info_.id,
+                .kind = std::move(kind),
+                .id = random_hex64(),
+                .at = clock_.mono(),
+                .detail = std::move(detail)};
+    if (sink_.picture) return sink_.picture(std::move(event), std::move(jpeg));
+    sink_.event(std::move(event));
+  }
+
+  void when_durable(std::function<void(Status)> then) override {
+    auto guarded = [weak = weak_from_this(), then = std::move(then)](const Status& status) {
+      const auto self = weak.lock();
+      if (self && !self->stopped_) then(status);
+    };
+    if (sink_.when_durable) return sink_.when_durable(std::move(guarded));
+    boost::asio::post(io_, [guarded = std::move(guarded)] { guarded({}); });
   }
 
   [[nodiscard]] Output* output(std::string_view id) { return stopped_ ? nullptr : device_->output(id); }
@@ -250,6 +272,7 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
     return false;
   }
 
+  boost::asio::io_context& io_;
   Clock& clock_;
   const DeviceInfo& info_;
   const Sink& sink_;

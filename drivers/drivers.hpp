@@ -28,8 +28,14 @@ struct Sink {
   /// source = device id, kind "down": start when the device stops answering, end with the same id when it is back.
   /// detail: {"why":id,"message":English}. Other kinds are a driver's own ("shutdown").
   std::function<void(Event)> event;
-  /// What devices must know after a restart; see Memory.
+  /// What devices must know after a restart; see Memory. Durable together with the readings that follow it in the same
+  /// turn of the io thread, never before them.
   Memory memory{};
+  /// An event with a picture. Empty: the event goes without.
+  std::function<void(Event, std::string jpeg)> picture{};
+  /// Calls back, not from inside, once all that was given so far is durable, or with the reason why it is not. Empty:
+  /// everything is.
+  std::function<void(std::function<void(Status)> then)> when_durable{};
 };
 
 /// Every device of the gateway. Io thread only.

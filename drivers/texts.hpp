@@ -68,13 +68,13 @@ inline Text no_bus(std::string_view id) {
   return sentence("没有 id = \"{}\" 的 [[bus]]", "there is no [[bus]] with id = \"{}\"", id);
 }
 inline Text not_in_profile(std::string_view point) {
-  return sentence("设备模板中没有测点“{}”", "the profile has no point '{}'", point);
+  return sentence("型号档案中没有测点“{}”", "the profile has no point '{}'", point);
 }
 inline Text no_profile(std::string_view id) {
-  return sentence("没有设备模板“{}”", "there is no profile '{}'", id);
+  return sentence("没有型号档案“{}”", "there is no profile '{}'", id);
 }
 inline Text list_profiles(const Text& message) {
-  return sentence("{}；用 hamlet probe modbus-rtu --profiles 查看所有模板",
+  return sentence("{}；用 hamlet probe modbus-rtu --profiles 查看所有型号档案",
                   "{}; 'hamlet probe modbus-rtu --profiles' lists them", message);
 }
 inline Text output_twice(std::string_view id) {
@@ -155,6 +155,43 @@ inline Text want_full_topic() {
 inline Text want_pointer() {
   return sentence("应为 JSON 指针（RFC 6901），如 \"/object/temperature\"；\"\" 表示整个内容",
                   "expected a JSON pointer (RFC 6901), as \"/object/temperature\"; \"\" is the whole payload");
+}
+
+// Stations that come to us.
+inline Text not_a_network(std::string_view text) {
+  return sentence("“{}”既不是地址也不是网段；应如 \"10.8.0.5\" 或 \"10.8.0.0/16\"",
+                  "'{}' is neither an address nor a network, as \"10.8.0.5\" or \"10.8.0.0/16\"", text);
+}
+inline Text want_one_way_in() {
+  return sentence("tcp = \"0.0.0.0:9000\"、udp = \"0.0.0.0:9000\" 和 [device.serial] 须选其一",
+                  "expected one of tcp = \"0.0.0.0:9000\", udp = \"0.0.0.0:9000\" and [device.serial]");
+}
+inline Text rts_not_for_stations() {
+  return sentence("站点自己上报，适配器须自动换向（\"none\"）或由内核换向（\"kernel\"）",
+                  "stations that speak by themselves need an adapter that turns round by itself (\"none\") or \"kernel\"");
+}
+inline Text want_listen_address() {
+  return sentence("应为本机地址和端口，如 \"0.0.0.0:9000\" 或 \"[::]:9000\"",
+                  "expected an address of this box and a port, as \"0.0.0.0:9000\" or \"[::]:9000\"");
+}
+inline Text want_allow() {
+  return sentence("缺少 allow：可以代表该站上报的地址，如 [\"10.8.0.0/16\"]",
+                  "allow is missing: the addresses that may speak for this station, as [\"10.8.0.0/16\"]");
+}
+inline Text want_element() {
+  return sentence("应为 SL 651 附录 C 的要素符号，如 \"Z\"，或其十六进制标识符，如 \"39\"、\"FF01\"",
+                  "expected a symbol of SL 651 appendix C, as \"Z\", or its hex identifier, as \"39\" or \"FF01\"");
+}
+inline Text want_station() {
+  return sentence("应为水文测站的 8 位编码，或 6 位行政区划码加 5 位站号",
+                  "expected the 8 digits of a hydrological station, or 6 of the division and 5 of the number");
+}
+inline Text want_hex_password() {
+  return sentence("应为 4 位十六进制数字", "expected 4 hex digits");
+}
+inline Text no_history_of(std::string_view kind) {
+  return sentence("“{}”不能补取；应为 \"minute\"、\"hour\" 或 \"day\"",
+                  "'{}' cannot be asked for again; expected \"minute\", \"hour\" or \"day\"", kind);
 }
 
 }  // namespace hamlet::drivers::texts

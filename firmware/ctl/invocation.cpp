@@ -259,6 +259,16 @@ class CommandLine {
     decode->add_option("PROTOCOL", out_.probe.protocol, text(Say::arg_protocol))
         ->required()
         ->check(check([](const std::string& word) { return word == "sl651" || word == "hj212"; }, Say::not_a_protocol));
+    for (const auto& [name, about] : {std::pair{"sl651", Say::verb_probe_sl651}, {"hj212", Say::verb_probe_hj212}}) {
+      auto* listen = probe_kind(*probe, name, about);
+      listen->add_option("--listen", out_.probe.listen, text(Say::opt_listen))
+          ->required()
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 65535));
+      listen->add_option("--count", out_.probe.count, text(Say::opt_count))
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 1'000'000));
+    }
     add_modbus_probes(*probe);
   }
 
@@ -283,6 +293,7 @@ class CommandLine {
       app->add_option("--timeout", asked.timeout, with_default(Say::opt_timeout, asked.timeout))
           ->type_name(text(Say::meta_duration))
           ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+      app->add_option("--recording", asked.recording, text(Say::opt_recording))->type_name(text(Say::meta_file));
       app->add_flag("--profiles", asked.list_profiles, text(Say::opt_profiles));
     }
   }

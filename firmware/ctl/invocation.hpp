@@ -21,7 +21,9 @@ enum class Verb {
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.
 struct ProbeAsked {
   std::string kind;      ///< "decode"
-  std::string protocol;  ///< of decode: "sl651" or "hj212"
+  std::string protocol;  ///< of decode, sl651 and hj212: "sl651" or "hj212"
+  std::int64_t listen = 0;  ///< of sl651 and hj212: a TCP port
+  std::int64_t count = 0;   ///< of sl651 and hj212: ends after so many frames; 0: never
   std::string device;    ///< of modbus-rtu a path, of modbus-tcp an address
   std::string profile;
   std::string speed = "9600";  ///< of modbus-rtu; baud
@@ -29,6 +31,7 @@ struct ProbeAsked {
   std::int64_t port = 502;     ///< of modbus-tcp
   std::int64_t unit = 0;       ///< 0: the profile's
   std::string timeout = "500ms";
+  std::string recording;  ///< a file of raw frames, in place of a device
   bool scan = false;
   bool list_profiles = false;
 };

@@ -12,6 +12,7 @@
 #include "drivers/modbus/poll.hpp"
 #include "drivers/modbus/port.hpp"
 #include "drivers/modbus/profile.hpp"
+#include "drivers/recorder.hpp"
 #include "firmware/core/clock.hpp"
 #include "firmware/ctl/exit.hpp"
 #include "firmware/ctl/format.hpp"
@@ -54,6 +55,7 @@ class Shown final : public drivers::FrameLog {
   void sent(BytesView bytes) override {
     end_answer();
     const auto frame = body(bytes);
+    if (frame.size() < 6) return words(say(lang_, Say::probe_bytes, hex(bytes)));
     words(frame[1] <= 4 ? say(lang_, Say::probe_request, hex(bytes), frame[0], frame[1], frame[2] << 8 | frame[3],
                               frame[4] << 8 | frame[5])
                         : say(lang_, Say::probe_write, hex(bytes), frame[0], frame[1]));
@@ -93,6 +95,7 @@ class ModbusProbe {
 
   int run() {
     if (what_.list_profiles) return list_profiles();
+    if (!what_.recording.empty()) return show_recording();
     if (what_.device.empty()) return complain(Say::probe_no_device, kUsage);
     if (!read_port()) return kUsage;
     port_ = std::make_shared<modbus::Port>(io_, settings_);
@@ -121,6 +124,18 @@ class ModbusProbe {
       table.add({id, name.in(asked_.lang)});
     }
     streams_.out << (asked_.json ? all.dump() + '\n' : table.render(false));
+    return kOk;
+  }
+
+  int show_recording() const {
+    const auto frames = drivers::read_recording(what_.recording);
+    if (!frames) return complain(frames.error().message, kFailed);
+    Shown shown{streams_.out, asked_.lang, what_.kind == "modbus-rtu" ? modbus::Framing::rtu : modbus::Framing::tcp};
+    for (const auto& each : *frames) {
+      const BytesView bytes{reinterpret_cast<const std::uint8_t*>(each.bytes.data()), each.bytes.size()};
+      each.sent ? shown.sent(bytes) : shown.received(bytes);
+    }
+    shown.end_answer();
     return kOk;
   }
 

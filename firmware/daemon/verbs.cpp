@@ -73,6 +73,11 @@ void Box::add_verbs() {
            [this](const json& args, const auto&, Reply reply) { list_events(args, std::move(reply)); });
   add_verb("alarm.ack", Access::change, "alarm, occurrence?",
            [this](const json& args, const auto& caller, Reply reply) { acknowledge(args, caller, std::move(reply)); });
+  add_verb("replay", Access::read, "lane, from, to, epoch?", [this](const json& args, const auto&, const Reply& reply) {
+    auto asked = uplink_->replay(args);
+    if (!asked) return reply(refuse(asked.error().code, asked.error().text));
+    reply(std::move(*asked));
+  });
   add_verb("reload", Access::change, "", [this](const json& args, const auto&, const Reply& reply) {
     Args in{args};
     if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));

@@ -56,6 +56,20 @@ Status collect(Store& store, Lane lane, const fs::path& pictures, Plan& plan, Wa
   return {};
 }
 
+// Where a block is the first of its epoch: the last key that was trimmed before it. Asked after the block was read, since
+// trims go on meanwhile.
+Result<Key> trimmed_before(Store& store, Lane lane, Key block) {
+  const auto generation = generation_of(block);
+  const auto oldest = store.block_from(lane, key_of(generation, 1));
+  if (!oldest) return fail(oldest.error());
+  if (*oldest && (*oldest)->key < block) return 0;
+  const auto epochs = store.epochs();
+  if (!epochs) return fail(epochs.error());
+  for (const auto& row : *epochs)
+    if (row.generation == generation) return key_of(generation, row.used.at(index(lane)));
+  return 0;
+}
+
 }  // namespace
 
 std::vector<std::string> files_aside(const fs::path& folder) {
@@ -172,20 +186,29 @@ Result<std::vector<Damage>> check_slice(Store& store, CheckCursor& cursor, std::
   const auto lane = contract::kLanes.at(cursor.lane % kLaneCount);
   const auto blocks = store.blocks(lane, cursor.next, 1'000, max_bytes);
   if (!blocks) return fail(blocks.error());
+  const auto begun_at = cursor.next;
   for (const auto& block : *blocks) {
-    // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
-    const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
-    if (goes_on && block.count <= Block::kMaxRecords && block.first() > cursor.next && block.first() <= block.key)
-      out.push_back({lane, cursor.next, block.first() - 1});
+    ++cursor.blocks;
     const auto row = std::find_if(epochs->begin(), epochs->end(),
                                   [&](const auto& each) { return each.generation == generation_of(block.key); });
     if (row == epochs->end() || !Blocks::intact(block, lane, row->id)) {
+      // Its key may be what is damaged: it says nothing about where to go on.
       const bool sane = block.count > 0 && block.count <= std::min<std::uint64_t>(seq_of(block.key), Block::kMaxRecords);
       out.push_back({lane, sane ? block.first() : block.key, block.key});
+      continue;
     }
+    // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
+    const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
+    auto expected = goes_on ? cursor.next : key_of(row->generation, 1);
+    if (block.first() > expected) {
+      const auto trimmed = trimmed_before(store, lane, block.key);
+      if (!trimmed) return fail(trimmed.error());
+      expected = std::max(expected, *trimmed + 1);
+    }
+    if (block.first() > expected) out.push_back({lane, expected, block.first() - 1});
     cursor.next = block.key + 1;
-    ++cursor.blocks;
   }
+  if (!blocks->empty() && cursor.next == begun_at) cursor.next = blocks->back().key + 1;
   if (blocks->empty()) cursor = {.lane = (cursor.lane + 1) % kLaneCount, .next = 0, .blocks = cursor.blocks};
   return out;
 }

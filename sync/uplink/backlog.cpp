@@ -20,7 +20,19 @@ Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contrac
       position_{journal.position(kName, lane, epoch.generation)},
       next_{position_.prefix + 1} {}
 
+Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, contract::Range again,
+                 std::function<void()> more)
+    : journal_{journal},
+      generation_{epoch.generation},
+      epoch_{epoch.id},
+      lane_{lane},
+      more_{std::move(more)},
+      again_up_to_{again.to},
+      position_{.prefix = again.from - 1},
+      next_{again.from} {}
+
 std::uint64_t Backlog::last() const {
+  if (again_up_to_ != 0) return again_up_to_;
   for (const auto& epoch : journal_.epochs()) {
     if (epoch.generation == generation_) return epoch.last.at(contract::index(lane_));
   }
@@ -55,6 +67,10 @@ void Backlog::took(Records records, std::uint64_t asked_up_to) {
     skip_to(asked_up_to + 1);
   } else {
     for (auto& record : *records) {
+      if (again_up_to_ != 0 && record.seq > again_up_to_) {
+        skip_to(again_up_to_ + 1);
+        break;
+      }
       skip_to(record.seq);
       next_ = record.seq + 1;
       if (!position_.contains(record.seq)) ahead_.push_back(std::move(record));
@@ -133,7 +149,7 @@ void Backlog::send_again() {
 }
 
 void Backlog::store() {
-  if (std::exchange(moved_, false)) journal_.set_position(kName, lane_, position_, generation_);
+  if (std::exchange(moved_, false) && again_up_to_ == 0) journal_.set_position(kName, lane_, position_, generation_);
 }
 
 std::uint64_t Backlog::highest_done() const {

@@ -26,6 +26,9 @@ class Backlog {
 
   /// `more` is called when front() may have changed. Refers to the journal.
   Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, std::function<void()> more);
+  /// What the county asks to be sent once more: these numbers alone. The position is of this object and not the journal's.
+  Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, contract::Range again,
+          std::function<void()> more);
 
   /// A new session: forgets what was read and handed out, and starts behind the position.
   void rewind();
@@ -44,7 +47,7 @@ class Backlog {
   void stored(std::uint64_t seq);
   /// What was sent and not stored is sent again.
   void send_again();
-  /// Newest committed number.
+  /// Newest committed number, or the last that is to be sent again.
   [[nodiscard]] std::uint64_t last() const;
   /// Hands the position to the journal where it has moved.
   void store();
@@ -67,6 +70,7 @@ class Backlog {
   const std::string epoch_;
   const contract::Lane lane_;
   const std::function<void()> more_;
+  const std::uint64_t again_up_to_ = 0;  // 0: everything
   journal::Position position_;
   bool moved_ = false;
   std::uint64_t next_ = 1;  // first number that was not read

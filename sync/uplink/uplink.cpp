@@ -4,13 +4,16 @@
 #include <array>
 #include <deque>
 #include <optional>
+#include <set>
 #include <utility>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "firmware/core/log.hpp"
 #include "sync/uplink/backlog.hpp"
 #include "sync/uplink/backoff.hpp"
+#include "sync/uplink/texts.hpp"
 
 // How it works, on one page:
 //
@@ -42,8 +45,11 @@ constexpr std::uint64_t kGenerationMask = (1U << (kLaneShift - kGenerationShift)
 constexpr std::uint64_t kOutbox = 0;
 constexpr std::uint64_t kBirth = 1;
 constexpr std::uint64_t kLeftBehind = 2;
-std::uint64_t cookie_of(const Backlog& lane, std::uint64_t seq) {
-  return (contract::index(lane.lane()) + 1) << kLaneShift | (lane.generation() & kGenerationMask) << kGenerationShift | seq;
+constexpr std::uint64_t kReplay = contract::kLaneCount + 1;  // where a lane would be; instead of the generation the replay's number
+constexpr std::size_t kMaxReplays = 64;
+constexpr std::size_t kMaxRetained = 64;
+std::uint64_t cookie_of(std::uint64_t which, std::uint64_t generation, std::uint64_t seq) {
+  return which << kLaneShift | (generation & kGenerationMask) << kGenerationShift | seq;
 }
 
 std::string dump(const json& value) {
@@ -95,6 +101,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   [[nodiscard]] Backlog* lane_of(std::uint64_t cookie) const {
     const auto which = cookie >> kLaneShift;
     const auto generation = cookie >> kGenerationShift & kGenerationMask;
+    if (which == kReplay) {
+      const auto one = std::find_if(replays.begin(), replays.end(), [&](const auto& each) { return each.number == generation; });
+      return one == replays.end() ? nullptr : one->records.get();
+    }
     const auto found = std::find_if(lanes.begin(), lanes.end(), [&](const auto& lane) {
       return contract::index(lane->lane()) + 1 == which && (lane->generation() & kGenerationMask) == generation;
     });
@@ -136,6 +146,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     protocol = session.protocol;
     log::info("connected to the county", {{"broker", options.broker}, {"mqtt", wire::to_string(session.protocol)}});
     for (const auto& lane : lanes) lane->rewind();
+    for (const auto& replay : replays) replay.records->rewind();
     client->subscribe(options.county_ack ? std::vector{topics.at("cmd/#"), topics.at("ack")}
                                          : std::vector{topics.at("cmd/#")});
     if (marks_known) return prepare_birth();
@@ -236,16 +247,31 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         if (!hand_over(std::move(message))) return;
         continue;
       }
+      if (!journal.settled()) break;
       const auto lane = std::find_if(lanes.begin(), lanes.end(), [](const auto& each) { return each->front(); });
-      if (lane == lanes.end() || !journal.settled()) break;
-      if (!send_front(**lane)) return;
+      if (lane != lanes.end()) {
+        if (!send_front(**lane, contract::index((*lane)->lane()) + 1, (*lane)->generation())) return;
+      } else if (auto* replay = next_replay()) {
+        if (!send_front(*replay->records, kReplay, replay->number)) return;
+      } else {
+        break;
+      }
     }
     if (state == State::birth && outbox.empty() && birth_left == 0) came_online();
   }
 
-  bool send_front(Backlog& lane) {
+  /// The oldest request that has something to send and goes on; those that are done are gone.
+  struct Replay;
+  Replay* next_replay() {
+    std::erase_if(replays, [](const Replay& each) { return each.records->position().prefix >= each.records->last(); });
+    if (replays.empty()) return nullptr;
+    replays.front().records->read_ahead();
+    return replays.front().records->front() ? &replays.front() : nullptr;
+  }
+
+  bool send_front(Backlog& lane, std::uint64_t which, std::uint64_t generation) {
     const journal::Record& record = *lane.front();
-    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(lane, record.seq)};
+    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(which, generation, record.seq)};
     if (lane.lane() == Lane::media) {
       message.topic = topics.at("media/" + contract::media_name(lane.epoch(), record.seq));
       message.payload = lane.take_picture();
@@ -291,6 +317,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       } else if (ack.refused()) {
         refusal = Error{Errc::denied, fmt::format("the broker refuses {}: {}: check its access rules for this box",
                                                   which == 0 ? "what is outside the lanes"
+                                                  : which == kReplay ? "what is sent again"
                                                              : contract::to_string(contract::kLanes.at(which - 1)),
                                                   wire::reason_text(ack.reason))};
       } else if (which > 0) {
@@ -405,11 +432,12 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     }
     if (!message.topic.starts_with(commands)) return;
     const std::string verb = message.topic.substr(commands.size());
-    if (message.retained) return log::warning("a retained command is ignored", {{"verb", verb}});
-    auto command = contract::parse_command(verb, message.payload);
-    if (!command) {
-      return log::warning("a command is ignored", {{"verb", verb}, {"error", command.error().message}});
+    if (message.retained) {  // comes again with each session
+      if (retained_ignored.size() < kMaxRetained && retained_ignored.insert(verb).second) ignore(verb, "retained");
+      return;
     }
+    auto command = contract::parse_command(verb, message.payload);
+    if (!command) return ignore(verb, command.error().message);
     if (message.expires_in && !command->expires) command->expires = clock.wall() + *message.expires_in;
     hooks.command(*command, [weak = weak_from_this(), verb, id = command->id, to = std::move(message.response_topic),
                              correlation = std::move(message.correlation)](json answer) {
@@ -421,6 +449,11 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
                      .correlation = correlation});
       self->pump();
     });
+  }
+
+  void ignore(std::string_view verb, std::string_view why) {
+    log::warning("a command is ignored", {{"verb", verb}, {"why", why}});
+    if (hooks.ignored) hooks.ignored(verb, why);
   }
 
   void county_acked(const std::string& payload) {
@@ -437,6 +470,34 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         lane->store();
       }
     }
+  }
+
+  tl::expected<json, Refusal> replay(const json& args) {
+    const auto refuse = [](Errc code, Text text) { return tl::unexpected(Refusal{code, std::move(text)}); };
+    const auto number = [&](const char* key) {
+      const auto found = args.find(key);
+      const bool good = found != args.end() && found->is_number_integer() && (found->is_number_unsigned() || *found > 0);
+      return good ? found->get<std::uint64_t>() : 0;
+    };
+    const auto lane = contract::parse_lane(args.value("lane", ""));
+    if (!lane) return refuse(Errc::invalid, texts::replay_lane());
+    const auto& epochs = journal.epochs();
+    const auto id = args.value("epoch", epochs.back().id);
+    const auto epoch = std::find_if(epochs.begin(), epochs.end(), [&](const auto& each) { return each.id == id; });
+    if (epoch == epochs.end()) return refuse(Errc::not_found, texts::replay_epoch(id));
+    const auto last = epoch->last.at(contract::index(*lane));
+    const contract::Range range{number("from"), std::min(number("to"), last)};
+    if (range.from == 0 || range.from > range.to) return refuse(Errc::invalid, texts::replay_range(last));
+    if (replays.size() >= kMaxReplays) return refuse(Errc::full, texts::replay_full());
+    // Not at once: pump() ends a replay that is done, also the one that says so.
+    const auto later = [this] {
+      boost::asio::post(io, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->pump();
+      });
+    };
+    replays.push_back({++replay_number & kGenerationMask, std::make_unique<Backlog>(journal, *epoch, *lane, range, later)});
+    later();
+    return json{{"epoch", id}, {"lane", contract::to_string(*lane)}, {"from", range.from}, {"to", range.to}};
   }
 
   // ---- the watch ----
@@ -505,6 +566,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       if (options.county_ack) out["county"][name] = lane->position().stored;
     }
     if (older > 0) out["older_pending"] = older;
+    if (!replays.empty()) out["replays"] = replays.size();
     return out;
   }
 
@@ -529,10 +591,17 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   bool born = false;           // this session may publish
   std::uint64_t revision = 0;  // of the last `meta`
   std::vector<std::unique_ptr<Backlog>> lanes;
+  struct Replay {
+    std::uint64_t number = 0;
+    std::unique_ptr<Backlog> records;
+  };
+  std::deque<Replay> replays;  // oldest first
+  std::uint64_t replay_number = 0;
   bool marks_known = false;  // what the broker remembers of us: asked for once a run
   MonoTime marks_due{};
   MonoTime acked_at = clock.mono();
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
+  std::set<std::string> retained_ignored;  // verbs
   std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged
   std::size_t left_behind = 0;  // topics under an old base that the broker has not answered for
   MonoTime last_progress{};
@@ -578,6 +647,10 @@ void Uplink::meta_changed() {
   impl_->publish_meta(kOutbox);
   impl_->publish_snapshots(kOutbox);
   impl_->pump();
+}
+
+tl::expected<nlohmann::json, Uplink::Refusal> Uplink::replay(const nlohmann::json& args) {
+  return impl_->replay(args);
 }
 
 nlohmann::json Uplink::status() const {

@@ -12,6 +12,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/clock.hpp"
+#include "firmware/core/text.hpp"
 #include "firmware/wire/mqtt_client.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -55,6 +56,8 @@ struct Hooks {
   std::function<nlohmann::json()> health;      ///< an object
   /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
   std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;
+  /// One that is not run because it is retained or does not parse; a retained one is told of once a run.
+  std::function<void(std::string_view verb, std::string_view why)> ignored{};  ///< may be empty
 };
 
 /// The sessions with the county: finds where it stands, sends the next until nothing is left; on any trouble drops the
@@ -87,6 +90,15 @@ class Uplink {
   void alarm_changed(const Alarm& alarm);
   /// The config has: `meta` and all snapshots are published anew.
   void meta_changed();
+
+  /// The county's command `replay {lane, from, to, epoch?}`: these numbers are sent once more, with the identity they have, after
+  /// everything else that waits; those that the journal no longer has are passed over. Positions and snapshots stay as they are.
+  /// Survives a lost link, not a restart. Returns what will be sent: the same, `to` at most the lane's last.
+  struct Refusal {
+    Errc code = Errc::invalid;
+    Text text;
+  };
+  [[nodiscard]] tl::expected<nlohmann::json, Refusal> replay(const nlohmann::json& args);
 
   /// For the verb `uplink`:
   /// {"state","broker","protocol","since_ts","last_error"?,"inflight","reconnects","no_subscriber",

@@ -36,7 +36,7 @@ void decode(std::string_view bytes, const Names& known) {
   const auto readings = decode_readings({"tele", std::string{bytes}}, kAt, &known);
   if (!readings) return;
   require(readings->size() <= kMaxPacked);
-  Names names = known;
+  Names names = known.clone();
   const auto again = unpack(pack(*readings, kAt, &names), kAt, &names);
   require(again && again->size() == readings->size());
   for (std::size_t i = 0; i < again->size(); ++i) {

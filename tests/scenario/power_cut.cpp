@@ -52,13 +52,14 @@ TEST_CASE("the journal keeps its promises across power cuts at any operation") {
   MESSAGE(all.cuts << " cuts, " << all.cuts_while_opening << " of them while opening, " << all.migrations_cut
                    << " in a migration; " << all.comparisons << " comparisons, " << all.clean_stops << " clean stops; "
                    << all.records << " records, " << all.turns << " turns, " << all.turns_lost << " rightly lost; "
-                   << all.gaps << " gaps declared, " << all.epochs << " epochs");
+                   << all.gaps << " gaps declared, " << all.epochs << " epochs, " << all.renumbered << " times numbered anew");
   CHECK(all.comparisons > 0);
   if (cuts >= 400) {
     CHECK(all.cuts_while_opening > 0);
     CHECK(all.migrations_cut > 0);
     CHECK(all.turns_lost > 0);
     CHECK(all.gaps > 0);
+    CHECK(all.renumbered > 0);
   }
 }
 

@@ -1,135 +1,10 @@
 // The road, end to end, on the real programs: hamletd, hamlet-eyes, mosquitto, a Modbus device, a clip, a bad link.
 
-#include <csignal>
-#include <filesystem>
-#include <fstream>
-#include <memory>
-
-#include <doctest/doctest.h>
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
-#include "firmware/control/client.hpp"
-#include "sync/journal/reader.hpp"
-#include "tests/support/broker.hpp"
-#include "tests/support/county.hpp"
-#include "tests/support/modbus_simulator.hpp"
-#include "tests/support/process.hpp"
-#include "tests/support/proxy.hpp"
-
-namespace {
+#include "tests/scenario/village.hpp"
 
 using namespace hamlet;
+using namespace hamlet::scenario;
 using namespace std::chrono_literals;
-using contract::Lane;
-using nlohmann::json;
-using support::County;
-
-constexpr auto kPatience = 60s;
-
-struct Village {
-  support::TempDir dir;
-  support::Broker broker;
-  support::Proxy proxy{broker.port()};
-  support::ModbusSimulator device;
-  std::filesystem::path config = dir.path() / "hamlet.toml";
-  std::filesystem::path socket = dir.path() / "control.sock";
-  std::filesystem::path log = dir.path() / "hamletd.log";
-  std::unique_ptr<support::Process> hamletd;
-  County county;
-
-  explicit Village(const std::string& more = {})
-      : county{{.broker = broker.uri(), .base = "hamlet/v1/430124/104/203/gw-test", .acknowledge = false, .keep_messages = false}} {
-    std::string points;
-    for (int i = 0; i < 20; ++i) {
-      points += fmt::format("[[device.point]]\nid = \"p{}\"\nfunction = \"holding\"\naddress = {}\ntype = \"uint16\"\n", i, 100 + i);
-    }
-    std::ofstream{config} << fmt::format(
-        R"([gateway]
-id = "gw-test"
-division = "430124104203"
-state_dir = "{0}/state"
-run_dir = "{0}"
-trust_clock = true
-[journal]
-window = "200ms"
-[uplink]
-broker = "{1}"
-protocol = "5"
-keepalive = "2s"
-backoff = "100ms"
-backoff_max = "500ms"
-[[device]]
-id = "river"
-driver = "modbus"
-address = "127.0.0.1"
-port = {2}
-period = "100ms"
-[[device.point]]
-id = "level"
-unit = "m"
-function = "holding"
-address = 0
-type = "float32"
-{3}
-[[alarm]]
-id = "river-level-high"
-point = "river.level"
-above = 3.0
-deadband = 0.1
-severity = "critical"
-text = {{ zh = "水位过高", en = "River level is high" }}
-{4}
-)",
-        dir.path().string(), proxy.uri(), device.port(), points, more);
-  }
-
-  void start() { hamletd = std::make_unique<support::Process>(std::vector{support::program("hamletd"), std::string{"--config"}, config.string()}, log); }
-
-  void set_level(float level) { device.set_float(support::ModbusSimulator::Kind::holding, 0, level); }
-
-  json ask(std::string_view verb, json args = json::object()) {
-    auto answer = control::call(socket, verb, std::move(args));
-    return answer ? *answer : json{};
-  }
-
-  // Asks until the answer is as wanted; the socket comes up a moment after the process.
-  template <class Wanted>
-  bool ask_until(std::string_view verb, Wanted wanted) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < deadline && hamletd->running()) {
-      const auto answer = ask(verb);
-      if (!answer.is_null() && wanted(answer)) return true;
-      hamletd->wait(20ms);  // a pause that ends early where the daemon does
-    }
-    return false;
-  }
-
-  static std::uint64_t unsent(const json& journal, const char* lane) { return journal["lanes"][lane]["unsent"]; }
-
-  // Whether the county holds, without a hole, all that a journal at rest holds.
-  void check_all_arrived() {
-    auto reader = journal::Reader::open(dir.path() / "state");
-    REQUIRE_MESSAGE(reader, reader.error().message);
-    const auto stat = (*reader)->stat();
-    REQUIRE(stat);
-    for (const auto lane : contract::kLanes) {
-      const auto last = stat->lanes.at(contract::index(lane)).last;
-      const auto arrived = county.wait_until(
-          [&](const County::Snapshot& now) {
-            const auto found = now.epochs.find(stat->epoch);
-            return last == 0 || (found != now.epochs.end() && found->second.at(contract::index(lane)).prefix >= last);
-          },
-          kPatience);
-      CHECK_MESSAGE(arrived, contract::to_string(lane), " up to ", last, "\n", county.snapshot().to_string());
-      CHECK(county.snapshot().total(lane).conflicts == 0);
-    }
-    CHECK(county.snapshot().epochs.size() == 1);
-    CHECK(county.snapshot().invalid.empty());
-  }
-};
-
-}  // namespace
 
 TEST_CASE("every number of every lane arrives through a cut link and two kill -9, and twice only as the same") {
   Village village;
@@ -272,11 +147,18 @@ TEST_CASE("the county's commands run once, in time, and only where the box allow
   CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 3)["ok"] == true);
   CHECK(village.ask("alarms")["alarms"][0]["state"] == "acked");
 
+  // A retained one leaves an event and nothing else.
+  village.county.publish("cmd/alarm.ack", json{{"id", "c6"}, {"alarm", "river-level-high"}, {"exp", soon}}.dump(), true);
   // Not again after a crash either.
   village.hamletd->kill();
   village.start();
   REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
   CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 4)["ok"] == false);
+  CHECK(village.ask_until("events", [](const json& now) {
+    return std::any_of(now["events"].begin(), now["events"].end(), [](const json& event) {
+      return event["kind"] == "command" && event["detail"].value("outcome", "") == "ignored" && event["detail"].value("why", "") == "retained";
+    });
+  }));
 }
 
 TEST_CASE("an alarm that the config no longer has leaves the county's screen") {
@@ -320,8 +202,8 @@ TEST_CASE("a village that moves leaves nothing behind on the county's old screen
   REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
   // Whoever comes later finds nothing retained; the marker comes after what is.
   County late{{.broker = village.broker.uri(), .base = "hamlet/v1/430124/104/203/gw-test"}};
-  late.publish("reply/marker", "{}");
-  REQUIRE(late.wait_until([](const auto& now) { return now.replies.contains("marker"); }, kPatience));
+  late.publish("cmd/marker", R"({"id":"marker"})");
+  REQUIRE(late.wait_until([](const auto& now) { return !now.commands.empty(); }, kPatience));
   CHECK(late.snapshot().state.is_null());
   CHECK(late.snapshot().meta.is_null());
   CHECK(late.snapshot().alarms.empty());

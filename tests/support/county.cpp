@@ -3,7 +3,9 @@
 #include <charconv>
 #include <condition_variable>
 #include <csignal>
+#include <cstdlib>
 #include <deque>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -16,6 +18,7 @@
 #include <pthread.h>
 
 #include "firmware/core/id.hpp"
+#include "tests/support/schemas.hpp"
 
 namespace hamlet::support {
 
@@ -79,13 +82,23 @@ std::string paho_uri(const std::string& broker) {
   return "tcp://" + (broker.starts_with(kScheme) ? broker.substr(kScheme.size()) : broker);
 }
 
+/// Where HAMLET_RECORD names a file all that validating counties of this program see goes there, for another validator to read.
+std::ofstream* record() {
+  static const char* const file = std::getenv("HAMLET_RECORD");  // NOLINT(concurrency-mt-unsafe)
+  if (file == nullptr) return nullptr;
+  static std::ofstream recorded{file, std::ios::trunc};
+  return &recorded;
+}
+
 }  // namespace
 
 struct County::Impl {
   explicit Impl(Options the_options)
       : options{std::move(the_options)},
+        recorded{options.validate ? record() : nullptr},
         client{paho_uri(options.broker), "county-" + random_hex64(), mqtt::create_options{MQTTVERSION_5},
                static_cast<mqtt::iclient_persistence*>(nullptr)} {
+    if (options.validate) schemas = std::make_unique<Schemas>();
     client.set_message_callback([this](const mqtt::const_message_ptr& message) { arrived(*message); });
     client.set_connection_lost_handler([this](const std::string&) {
       const std::lock_guard lock{mutex};
@@ -174,6 +187,10 @@ struct County::Impl {
     const std::string below = topic.substr(options.base.size() + 1);
     const std::string payload = message.to_string();
     const std::lock_guard lock{mutex};
+    if (recorded) *recorded << nlohmann::json{{"topic", topic}, {"payload", below.starts_with("media/") ? "" : payload}}.dump() << "\n" << std::flush;
+    if (schemas) {
+      if (const auto wrong = schemas->wrong_on(below, payload); !wrong.empty()) complain(below, wrong);
+    }
     if (below == "state" || below == "meta" || below == "health") {
       retained_or_health(below, payload);
     } else if (below.starts_with("alarm/")) {
@@ -188,7 +205,11 @@ struct County::Impl {
       picture(below, payload);
     } else if (below == "tele" || below.starts_with("event/") || below.starts_with("alarmlog/")) {
       lane_message(below, payload);
-    } else if (below != "ack" && !below.starts_with("cmd/")) {
+    } else if (below == "ack") {
+      books.ack = nlohmann::json::parse(payload, nullptr, false);
+    } else if (below.starts_with("cmd/")) {
+      books.commands.emplace_back(below.substr(4), nlohmann::json::parse(payload, nullptr, false));
+    } else {
       complain(below, "a topic that the contract does not have");
     }
   }
@@ -256,6 +277,8 @@ struct County::Impl {
   }
 
   const Options options;
+  std::unique_ptr<Schemas> schemas;
+  std::ofstream* const recorded;
   mutable std::mutex mutex;
   std::condition_variable changed;                                           // connected or stopping
   Snapshot books;                                                            // guarded by mutex, as what follows

@@ -33,6 +33,7 @@ class County {
     std::string broker;          ///< "mqtt://127.0.0.1:port"
     std::string base;            ///< "hamlet/v1/430124/104/203/gw-0017"
     bool acknowledge = false;    ///< publishes the retained `ack` at most every 100 ms
+    bool validate = false;       ///< every message by its schema: what is wrong is in Snapshot::invalid
     bool keep_messages = false;  ///< keeps every lane message in order of arrival (memory!)
     std::function<void(const Arrival&)> on_arrival{};  ///< each lane message, on the client's thread; must not block
   };
@@ -56,6 +57,8 @@ class County {
     nlohmann::json state;  ///< newest of each; null before
     nlohmann::json meta;
     nlohmann::json health;
+    nlohmann::json ack;                                          ///< what some consumer acknowledges
+    std::vector<std::pair<std::string, nlohmann::json>> commands;  ///< what some consumer asks: verb and command
     std::map<std::string, nlohmann::json> alarms;                ///< retained snapshots by alarm id
     std::map<std::string, std::vector<nlohmann::json>> replies;  ///< by verb (the last part of the topic)
     std::uint64_t states = 0;                                    ///< how often `state` came

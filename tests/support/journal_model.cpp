@@ -195,6 +195,35 @@ void JournalModel::adopt(Content content) {
   now_ = durable_;
 }
 
+void JournalModel::moved(const std::string& to, const std::array<std::uint64_t, journal::kLaneCount>& kept) {
+  std::map<Key, Record> seen;
+  for (auto& [key, record] : seen_) {
+    const auto& [epoch, lane, seq] = key;
+    const auto behind = kept.at(index(lane));
+    if (epoch != epoch_ || seq <= behind) {
+      seen.emplace(key, std::move(record));
+      continue;
+    }
+    record.seq = seq - behind;
+    if (lane == Lane::media) {
+      const auto picture = contract::media_name(to, record.seq);
+      record.body = {"media/" + picture, picture + ".jpg"};
+    }
+    Key there{to, lane, record.seq};
+    seen.emplace(std::move(there), std::move(record));
+  }
+  seen_ = std::move(seen);
+  auto& closed = closed_[epoch_];
+  for (const auto lane : contract::kLanes) {
+    const auto i = index(lane);
+    closed.at(i) = last_given({epoch_, lane}, kept.at(i));
+    durable_.last.at(i) -= std::min(durable_.last.at(i), kept.at(i));
+  }
+  now_ = durable_;
+  epoch_ = to;
+  offered_.clear();
+}
+
 std::string JournalModel::difference(const Standing& expected, const Standing& found) const {
   for (const auto lane : contract::kLanes) {
     const auto e = expected.last.at(index(lane));

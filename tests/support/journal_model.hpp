@@ -64,6 +64,10 @@ class JournalModel {
 
   /// From now on a new epoch may be found, once.
   void may_renew() { may_renew_ = true; }
+  /// All that stands behind `kept` in the epoch that goes on has the same place behind nothing in the epoch `to`, which goes on
+  /// from now on. Straight after compare().
+  void moved(const std::string& to, const std::array<std::uint64_t, journal::kLaneCount>& kept);
+  [[nodiscard]] const std::string& epoch() const { return epoch_; }
   /// Takes a journal that was there before the first life as it is.
   void adopt(Content content);
   /// Throws Violation; else what was read is from now on what must be there. How many turns are gone, none of them

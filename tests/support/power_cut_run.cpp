@@ -117,6 +117,7 @@ class Run {
   void position();
   void read_something();
   void tend();
+  void elsewhere();
   void take_own();
   std::string bytes(std::size_t length);
 
@@ -152,6 +153,8 @@ class Run {
   bool held_ = false;
   std::uint64_t commits_ = 0;
   std::uint64_t own_read_ = 0;
+  journal::Stat first_;  // as it was opened
+  std::optional<JournalModel> unmoved_;  // the power went while records got other numbers: or it is as before
 };
 
 // ---- lives ---------------------------------------------------------------------------------------------------------
@@ -161,6 +164,7 @@ void Run::live() {
   if (!migrating_ && dice(12) == 0) {
     ++machine_;  // the disk was put into another one
     model_.may_renew();
+    if (unmoved_) unmoved_->may_renew();
   }
   if (early) disk_.cut_at(some(migrating_ ? 7 : 5));
   if (!open()) return cycle_power();
@@ -202,6 +206,13 @@ bool Run::open() {
 
   const auto found = content();
   if (!found) return false;
+  if (unmoved_) {
+    const bool is_moved = std::any_of(found->epochs.begin(), found->epochs.end(),
+                                      [this](const auto& each) { return each.id == model_.epoch(); });
+    if (!is_moved) model_ = *unmoved_;
+    unmoved_.reset();
+  }
+  first_ = journal_->stat();
   report_.turns_lost += model_.compare(*found);
   ++report_.comparisons;
   migrating_ = false;
@@ -341,6 +352,7 @@ void Run::turn() {
   }
 
   if (!held_ && dice(5) == 0) tend();
+  if (!held_ && dice(25) == 0) elsewhere();
 
   // Held, the next turns come while a commit is under way.
   if (!held_ && dice(3) == 0) {
@@ -366,6 +378,51 @@ void Run::tend() {
   journal_->query([](journal::Reader&) {}, [&read_through](const Status&) { read_through = true; });
   if (!run_until([&read_through] { return read_through; }, "query()")) return;
   settle();
+}
+
+// The county knows more of this epoch than we do: it is a copy, and what this life has appended gets other numbers.
+void Run::elsewhere() {
+  settle();
+  if (!disk_.powered() || quota_ < (1U << 30)) return;
+  bool durable = false;
+  journal_->sync([&durable](const Status&) { durable = true; });
+  if (!run_until([&durable] { return durable; }, "sync()") || !disk_.powered()) return;
+  settle();
+  const auto found = content();
+  if (!found) return;
+  report_.turns_lost += model_.compare(*found);
+  std::array<std::uint64_t, kLaneCount> kept{};
+  std::array<std::uint64_t, kLaneCount> ahead{};
+  for (const auto lane : contract::kLanes) {
+    kept.at(index(lane)) = first_.lanes.at(index(lane)).last;
+    ahead.at(index(lane)) = journal_->committed(lane) + 1 + dice(100);
+    const auto position = journal_->position(kUplink, lane);
+    const auto sent = position.beyond.empty() ? position.prefix : position.beyond.back().to;
+    if (sent > kept.at(index(lane))) return;  // the county is heard before anything is sent
+  }
+  const auto before = journal_->epoch();
+  if (dice(2) == 0) disk_.cut_at(some(6));
+  journal_->seen_elsewhere(before, ahead);
+  if (journal_->epoch() == before) throw Violation{"a copy goes on with its epoch"};
+  auto unmoved = model_;
+  model_.moved(journal_->epoch(), kept);
+  for (const auto& [name, bytes] : std::map{pictures_}) {
+    const auto dash = name.find('-');
+    const auto seq = std::stoull(name.substr(dash + 1));
+    const auto behind = kept.at(index(Lane::media));
+    if (name.substr(0, dash) == before && seq > behind)
+      pictures_[contract::media_name(journal_->epoch(), seq - behind) + ".jpg"] = bytes;
+  }
+  const bool settled = run_until([this] { return journal_->settled() || !disk_.powered(); }, "seen_elsewhere()");
+  if (!settled || !disk_.powered()) {
+    unmoved_ = std::move(unmoved);
+    return;
+  }
+  first_ = {};  // nothing of the new epoch is older than this life
+  own_read_ = 0;
+  ++report_.renumbered;
+  settle();
+  if (!disk_.powered()) unmoved_ = std::move(unmoved);
 }
 
 // What the journal declares is taken in before it may go, too.
@@ -587,6 +644,7 @@ PowerCutReport& PowerCutReport::operator+=(const PowerCutReport& other) {
   records += other.records;
   gaps += other.gaps;
   epochs += other.epochs;
+  renumbered += other.renumbered;
   if (violation.empty()) violation = other.violation;
   return *this;
 }

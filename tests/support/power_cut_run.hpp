@@ -12,7 +12,7 @@ namespace hamlet::support {
 ///
 /// Some journals begin as a file of version 1, so that migrations are cut too; in some, records are so large that
 /// checkpoints come, and the cut is aimed at them; in some the quota is small or records go by age; now and then the disk
-/// is put into another machine. Outside the VFS, what the process did behind the cut is undone: the
+/// is put into another machine, or the county says that it knows more and records get other numbers. Outside the VFS, what the process did behind the cut is undone: the
 /// side file journal.mark has its content of the moment of the cut, later pictures are gone.
 struct PowerCutSettings {
   std::uint64_t seed = 1;
@@ -32,6 +32,7 @@ struct PowerCutReport {
   std::uint64_t records = 0;
   std::uint64_t gaps = 0;    ///< declared by the journal
   std::uint64_t epochs = 0;
+  std::uint64_t renumbered = 0;  ///< times that the county knew more, and the power stayed
   std::string violation;  ///< of a promise; empty: none
 
   PowerCutReport& operator+=(const PowerCutReport& other);

@@ -54,9 +54,10 @@ _hamlet() {
       words+=' check'
       ;;
     probe)
-      if [ -z "$inner" ]; then words+=' decode modbus-rtu modbus-tcp'
+      if [ -z "$inner" ]; then words+=' decode hj212 modbus-rtu modbus-tcp sl651'
       elif [ "$inner" = decode ]; then words+=' sl651 hj212'
-      else words+=' --scan --profile --address --timeout --profiles --baud --format --port'; fi
+      elif [ "$inner" = sl651 ] || [ "$inner" = hj212 ]; then words+=' --listen --count'
+      else words+=' --scan --profile --address --timeout --recording --profiles --baud --format --port'; fi
       ;;
   esac
   # Options only where one has been begun.

@@ -1,60 +1,22 @@
 // Lines over a pty and TCP, pins, the box itself and local MQTT.
 
-#include <array>
 #include <filesystem>
 #include <fstream>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "drivers/gpio/gpio.hpp"
 #include "tests/integration/drivers/rig.hpp"
 #include "tests/support/broker.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/pty.hpp"
 
 using namespace hamlet;
 using namespace hamlet::drivers;
 using namespace std::chrono_literals;
 
 namespace {
-
-// The far end of a serial cable.
-class Cable {
- public:
-  Cable() : master_{posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)} {
-    std::array<char, 64> name{};
-    REQUIRE(grantpt(master_) == 0);
-    REQUIRE(unlockpt(master_) == 0);
-    REQUIRE(ptsname_r(master_, name.data(), name.size()) == 0);
-    path_ = name.data();
-    slave_ = open(path_.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    termios mode{};
-    tcgetattr(slave_, &mode);
-    cfmakeraw(&mode);
-    tcsetattr(slave_, TCSANOW, &mode);
-  }
-  ~Cable() {
-    close(master_);
-    close(slave_);
-  }
-  Cable(const Cable&) = delete;
-  Cable& operator=(const Cable&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-  void say(std::string_view text) const { REQUIRE(write(master_, text.data(), text.size()) == static_cast<ssize_t>(text.size())); }
-  [[nodiscard]] std::string heard() const {
-    std::array<char, 64> bytes{};
-    const auto got = read(master_, bytes.data(), bytes.size());
-    return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
-  }
-
- private:
-  int master_;
-  int slave_ = -1;
-  std::string path_;
-};
 
 // A pin that the test moves.
 class FakePin final : public gpio::Pin {
@@ -88,6 +50,8 @@ struct Heard final : Report {
   void answered(std::vector<Reading> more) override { std::move(more.begin(), more.end(), std::back_inserter(readings)); }
   void failed(std::string, std::string) override {}
   void happened(std::string, nlohmann::json) override {}
+  void pictured(std::string, nlohmann::json, std::string) override {}
+  void when_durable(std::function<void(Status)>) override {}
 };
 
 void write(const std::filesystem::path& file, const std::string& text) {
@@ -98,7 +62,7 @@ void write(const std::filesystem::path& file, const std::string& text) {
 }  // namespace
 
 TEST_CASE("an instrument that speaks NMEA by itself is read; silence is told") {
-  Cable cable;
+  support::Pty cable;
   Rig rig{fmt::format("[[device]]\nid = \"wind\"\ndriver = \"lines\"\npath = \"{}\"\nbaud = 4800\nprotocol = \"nmea\"\n"
                       "timeout = \"1s\"\ninterval = \"0s\"\n"
                       "[[device.point]]\nid = \"direction\"\nsentence = \"MWV\"\nfield = 1\n",
@@ -115,7 +79,7 @@ TEST_CASE("an instrument that speaks NMEA by itself is read; silence is told") {
 }
 
 TEST_CASE("a station that has to be asked is asked") {
-  Cable cable;
+  support::Pty cable;
   Rig rig{fmt::format("[[device]]\nid = \"wx\"\ndriver = \"lines\"\npath = \"{}\"\nsend = \"0R0\\r\\n\"\nevery = \"1h\"\n"
                       "patterns = ['Ta=(?P<temperature>[-0-9.]+)C']\n[[device.point]]\nid = \"temperature\"\n",
                       cable.path())};

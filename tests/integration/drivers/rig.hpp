@@ -9,6 +9,7 @@
 
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/require.hpp>
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -41,7 +42,17 @@ class Rig {
                                                    std::move(batch.begin(), batch.end(), std::back_inserter(readings));
                                                  },
                                              .event = [this](Event event) { events.push_back(std::move(event)); },
-                                             .memory = std::move(memory)});
+                                             .memory = std::move(memory),
+                                             .picture =
+                                                 [this](Event event, std::string jpeg) {
+                                                   events.push_back(std::move(event));
+                                                   pictures.push_back(std::move(jpeg));
+                                                 },
+                                             .when_durable =
+                                                 [this](std::function<void(Status)> then) {
+                                                   waiting.push_back(std::move(then));
+                                                   if (!hold) settle({});
+                                                 }});
     drivers->start();
   }
 
@@ -55,6 +66,13 @@ class Rig {
       io.run_one_for(std::chrono::milliseconds{5});
     }
     return true;
+  }
+
+  /// Tells all who wait that what they gave is durable, or why not.
+  void settle(const Status& status) {
+    boost::asio::post(io, [waiters = std::exchange(waiting, {}), status] {
+      for (const auto& then : waiters) then(status);
+    });
   }
 
   /// Readings of a point so far.
@@ -80,6 +98,9 @@ class Rig {
   SystemClock clock{true};
   std::vector<Reading> readings;
   std::vector<Event> events;
+  std::vector<std::string> pictures;
+  bool hold = false;  ///< nothing becomes durable by itself
+  std::vector<std::function<void(Status)>> waiting;  ///< for what they gave to become durable
   std::unique_ptr<Drivers> drivers;
 
  private:

@@ -404,6 +404,42 @@ TEST_CASE("commands are judged before they are handed on, and answered where the
   CHECK(county.correlations() == std::vector<std::string>{"corr-2"});
 }
 
+TEST_CASE("what the county asks for again comes from the journal, with its identity, through a lost link") {
+  Broker broker;
+  Proxy proxy{broker.port()};
+  Box box{proxy.uri()};
+  box.uplink->start();
+  REQUIRE(box.online());
+  box.read(1'000);
+  box.photograph("jpeg");
+  box.raise();
+  REQUIRE(box.drained());
+  County county{county_of(broker)};  // it has missed all of that
+  const auto before = box.uplink->status()["lanes"];
+
+  const auto refused = [&](json args) { return !box.uplink->replay(std::move(args)); };
+  CHECK(refused({{"lane", "health"}, {"from", 1}, {"to", 2}}));
+  CHECK(refused({{"lane", "tele"}, {"from", 0}, {"to", 2}}));
+  CHECK(refused({{"lane", "tele"}, {"from", 1'001}, {"to", 1'002}}));
+  CHECK(refused({{"lane", "tele"}, {"from", 1}, {"to", 2}, {"epoch", "0000000000000000"}}));
+  const auto asked = box.uplink->replay({{"lane", "tele"}, {"from", 101}, {"to", 5'000}});
+  REQUIRE(asked);
+  CHECK((*asked)["to"] == 1'000);
+  REQUIRE(box.uplink->replay({{"lane", "media"}, {"from", 1}, {"to", 1}}));
+  REQUIRE(box.uplink->replay({{"lane", "alarm"}, {"from", 1}, {"to", 1}}));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).received >= 50; }, 10s));
+  proxy.cut();
+  REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+  proxy.open();
+  REQUIRE(box.seen_by(county, [](const auto& now) {
+    return now.total(Lane::tele).received - now.total(Lane::tele).duplicates == 900 && now.total(Lane::media).prefix == 1 &&
+           now.total(Lane::alarm).prefix == 1;
+  }, 20s));
+  CHECK(county.snapshot().total(Lane::tele).missing == 100);
+  CHECK(box.run_until([&] { return !box.uplink->status().contains("replays"); }));
+  CHECK(box.uplink->status()["lanes"] == before);
+}
+
 TEST_CASE("the county's ack is clamped to what was sent, and another epoch's is nobody's") {
   Broker broker;
   County county{county_of(broker)};

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sync/journal/reader.hpp"
+#include "tests/support/modbus_simulator.hpp"
 #include "tests/support/process.hpp"
 
 namespace {
@@ -29,6 +30,19 @@ struct BoxBench {
 
   BoxBench() {
     std::ofstream{dir.path() / "level.csv"} << "2026-01-01 00:00:00,1.5\n2026-01-01 12:00:00,1.5\n";
+    configure(fmt::format(R"([[device]]
+id = "river"
+driver = "replay"
+[[device.point]]
+id = "level"
+file = "{}/level.csv"
+[quality."river.level"]
+gap = "3s"
+)",
+                          dir.path().string()));
+  }
+
+  void configure(const std::string& devices) const {
     std::ofstream{dir.path() / "hamlet.toml"} << fmt::format(R"([gateway]
 id = "gw-1"
 division = "430124104203"
@@ -37,16 +51,9 @@ run_dir = "{0}"
 trust_clock = true
 [journal]
 window = "0s"
-[[device]]
-id = "river"
-driver = "replay"
-[[device.point]]
-id = "level"
-file = "{0}/level.csv"
-[quality."river.level"]
-gap = "3s"
+{1}
 )",
-                                                             dir.path().string());
+                                                             dir.path().string(), devices);
   }
 
   void start() {
@@ -92,4 +99,38 @@ TEST_CASE("a point that fell silent while the box was off is told at once") {
   bench.start();
   bench.box->stop();
   CHECK(bench.stored("missing", "gap") == 1);
+}
+
+TEST_CASE("a count goes on where it was, though the box was off and the device's own count wrapped") {
+  using support::ModbusSimulator;
+  ModbusSimulator meter;
+  BoxBench bench;
+  bench.configure(fmt::format(R"([[device]]
+id = "rain"
+driver = "modbus"
+address = "127.0.0.1"
+port = {}
+period = "100ms"
+[[device.point]]
+id = "total"
+function = "holding"
+address = 0
+type = "uint16"
+counter = true
+)",
+                              meter.port()));
+  const auto stored = [&](double total) {
+    auto reader = journal::Reader::open(bench.dir.path() / "state");
+    const auto rows = reader ? (*reader)->readings("rain.total", WallTime{}, 1000) : fail(reader.error());
+    return rows && std::any_of(rows->begin(), rows->end(), [&](const auto& row) { return row["v"] == total; });
+  };
+  meter.set_register(ModbusSimulator::Kind::holding, 0, 65530);
+  bench.start();
+  REQUIRE(bench.run_until([&] { return stored(65530); }));
+  bench.box->stop();
+  bench.box.reset();
+  meter.set_register(ModbusSimulator::Kind::holding, 0, 4);
+  bench.start();
+  CHECK(bench.run_until([&] { return stored(65540); }));
+  bench.box->stop();
 }
