@@ -1,8 +1,8 @@
 #include "cameras/analysis.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <utility>
 
 #include <opencv2/imgproc.hpp>
 
@@ -13,29 +13,19 @@
 namespace hamlet::cameras {
 namespace {
 
-constexpr Millis kFirstUpdate{5'000};
-constexpr Millis kSlowestUpdate{300'000};
-constexpr int kWarmUpPictures = 15;
-// Below this it is noise, in pixels of the detector's size.
-constexpr int kSmallestThing = 12;
-constexpr double kShadow = 127;  // MOG2's mark
-constexpr double kMoving = 255;
+// More than this of the picture at once is no thing.
+constexpr double kSceneChange = 0.5;
 
-cv::Size fit(cv::Size picture, cv::Size most) {
-  const double scale = std::min(
-      {1.0, static_cast<double>(most.width) / picture.width, static_cast<double>(most.height) / picture.height});
-  return {std::max(1, static_cast<int>(std::lround(picture.width * scale))),
-          std::max(1, static_cast<int>(std::lround(picture.height * scale)))};
-}
-
-cv::Rect scaled(cv::Rect box, cv::Size from, cv::Size to) {
+cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
   const double y = static_cast<double>(to.height) / from.height;
-  return {static_cast<int>(box.x * x), static_cast<int>(box.y * y), static_cast<int>(std::ceil(box.width * x)),
-          static_cast<int>(std::ceil(box.height * y))};
+  return cv::Rect{cvRound(static_cast<double>(box.x) * x), cvRound(static_cast<double>(box.y) * y),
+                  static_cast<int>(std::ceil(static_cast<double>(box.width) * x)),
+                  static_cast<int>(std::ceil(static_cast<double>(box.height) * y))} &
+         cv::Rect{{}, to};
 }
 
-// A fifth larger on each side: what the detector saw of a thing is seldom all of it.
+// A fifth larger on each side: what is seen of a thing is seldom all of it.
 cv::Rect widened(cv::Rect box, cv::Size within) {
   const int x = box.width / 5 + 1;
   const int y = box.height / 5 + 1;
@@ -48,167 +38,250 @@ double rounded(double value) {
 
 }  // namespace
 
-// ---- MotionDetector ------------------------------------------------------------------------------------------------
-
-MotionDetector::MotionDetector(cv::Size picture)
-    : size_{fit(picture, {kColumns, kRows})},
-      background_{cv::createBackgroundSubtractorMOG2()},
-      open_kernel_{cv::getStructuringElement(cv::MORPH_ELLIPSE, {3, 3})},
-      close_kernel_{cv::getStructuringElement(cv::MORPH_ELLIPSE, {7, 7})} {}
-
-void MotionDetector::learn_anew(Millis time) {
-  learned_ = 0;
-  settled_at_ = time + kWarmUp;
+void Analysis::Zone::begin_anew() {
+  event.clear();
+  first = last = peak = {};
+  votes = {};
+  frames = 0;
+  updated = false;
+  moved.release();
+  best_area = 0;
+  best_picture = {};
+  best_moved.release();
 }
-
-const cv::Mat& MotionDetector::look(const cv::Mat& bgr, Millis time) {
-  cv::resize(bgr, small_, size_, 0, 0, cv::INTER_AREA);
-  cv::blur(small_, small_, {3, 3});
-  if (!last_) learn_anew(time);
-  const double by_time =
-      last_ ? static_cast<double>((time - *last_).count()) / static_cast<double>(kMemory.count()) : 1;
-  last_ = time;
-  ++learned_;
-  background_->apply(small_, moving_, std::clamp(std::max(by_time, 1.0 / (2 * learned_)), 0.0, 1.0));
-  cv::threshold(moving_, moving_, kShadow, kMoving, cv::THRESH_BINARY);
-
-  const bool settled = time >= settled_at_ && learned_ > kWarmUpPictures;
-  if (settled && cv::countNonZero(moving_) > kSceneChange * static_cast<double>(size_.area())) {
-    learn_anew(time);
-    background_->apply(small_, moving_, 1.0);  // forgets everything before
-  }
-  things_.clear();
-  if (learned_ == 0 || !settled) {
-    moving_.setTo(0);
-  } else {
-    remove_specks();
-  }
-  return moving_;
-}
-
-void MotionDetector::remove_specks() {
-  cv::morphologyEx(moving_, moving_, cv::MORPH_OPEN, open_kernel_);
-  cv::morphologyEx(moving_, moving_, cv::MORPH_CLOSE, close_kernel_);
-  std::vector<std::vector<cv::Point>> outlines;
-  cv::findContours(moving_, outlines, cv::RETR_EXTERNAL, cv::CHAIN_APPROX_SIMPLE);
-  std::erase_if(outlines, [](const auto& outline) { return cv::contourArea(outline) < kSmallestThing; });
-  moving_.setTo(0);
-  cv::drawContours(moving_, outlines, -1, {kMoving}, cv::FILLED);
-  for (const auto& outline : outlines) things_.push_back(cv::boundingRect(outline));
-}
-
-// ---- Occupancy -----------------------------------------------------------------------------------------------------
-
-std::optional<Phase> Occupancy::see(bool moving, Millis time) {
-  if (moving) {
-    if (!pending_ && !occupied_) {
-      pending_ = true;
-      first_ = time;
-    }
-    last_ = time;
-  }
-  if (pending_) {
-    if (!moving) pending_ = false;
-    if (!moving || time - first_ < on_delay_) return std::nullopt;
-    pending_ = false;
-    occupied_ = true;
-    update_every_ = kFirstUpdate;
-    next_update_ = time + update_every_;
-    return Phase::start;
-  }
-  if (!occupied_) return std::nullopt;
-  if (!moving && time - last_ >= hold_) {
-    occupied_ = false;
-    return Phase::end;
-  }
-  if (!moving || time < next_update_) return std::nullopt;
-  update_every_ = std::min(2 * update_every_, kSlowestUpdate);
-  next_update_ = time + update_every_;
-  return Phase::update;
-}
-
-// ---- Analysis ------------------------------------------------------------------------------------------------------
 
 Analysis::Analysis(const CameraConfig& camera, cv::Size source, cv::Size picture)
-    : camera_{camera}, source_{source}, picture_{picture}, detector_{picture} {
+    : camera_{camera}, source_{source}, foreground_{picture}, tracker_{foreground_.size()} {
   for (const auto& config : camera_.zones) {
     zones_.push_back(make_zone(config));
     if (zones_.back().pixels == 0) blind_zones_.push_back(config.id);
   }
+  for (const auto& polygon : camera_.masks) {
+    if (blanked_.empty()) blanked_ = cv::Mat::zeros(picture, CV_8UC1);
+    blanked_ |= drawn(polygon, picture);
+  }
+}
+
+// ---- zones ---------------------------------------------------------------------------------------------------------
+
+std::vector<cv::Point2f> Analysis::points(const Polygon& polygon, cv::Size size) const {
+  const bool fractions =
+      std::all_of(polygon.begin(), polygon.end(), [](const auto& point) { return point.first <= 1 && point.second <= 1; });
+  const auto drawn_on =
+      fractions ? std::pair{1.0, 1.0} : camera_.drawn_on.value_or(std::pair<double, double>{source_.width, source_.height});
+  std::vector<cv::Point2f> out;
+  for (const auto& [x, y] : polygon) {
+    out.emplace_back(static_cast<float>(x / drawn_on.first * size.width), static_cast<float>(y / drawn_on.second * size.height));
+  }
+  return out;
+}
+
+cv::Mat Analysis::drawn(const Polygon& polygon, cv::Size size) const {
+  constexpr int kShift = 4;  // fillPoly's fixed point
+  std::vector<cv::Point> corners;
+  for (const auto& point : points(polygon, size)) corners.emplace_back(point * (1 << kShift));
+  cv::Mat mask = cv::Mat::zeros(size, CV_8UC1);
+  cv::fillPoly(mask, std::vector{corners}, {255}, cv::LINE_8, kShift);
+  return mask;
 }
 
 Analysis::Zone Analysis::make_zone(const ZoneConfig& config) const {
-  constexpr int kShift = 4;  // fillPoly's fixed point
-  const auto drawn_on = camera_.drawn_on.value_or(std::pair<double, double>{source_.width, source_.height});
-  const double x_scale = detector_.size().width / drawn_on.first * (1 << kShift);
-  const double y_scale = detector_.size().height / drawn_on.second * (1 << kShift);
-  std::vector<cv::Point> corners;
-  for (const auto& [x, y] : config.polygon) {
-    corners.emplace_back(static_cast<int>(std::lround(x * x_scale)), static_cast<int>(std::lround(y * y_scale)));
+  Zone zone{.config = config, .mask = drawn(config.polygon, foreground_.size()), .occupancy = Occupancy{config.on_delay, config.hold}};
+  if (config.rule == ZoneRule::crossing) {
+    const auto ends = points(config.polygon, foreground_.size());
+    zone.line.emplace(ends.at(0), ends.at(1));
+    cv::line(zone.mask, ends[0], ends[1], {255});
   }
-  Zone zone{.config = config,
-            .mask = cv::Mat::zeros(detector_.size(), CV_8UC1),
-            .occupancy = Occupancy{config.on_delay, config.hold}};
-  cv::fillPoly(zone.mask, std::vector{corners}, {255}, cv::LINE_8, kShift);
   zone.pixels = cv::countNonZero(zone.mask);
   return zone;
 }
 
-std::vector<Message> Analysis::process(const Picture& picture, MonoTime at) {
+bool Analysis::watched(const ZoneConfig& config, std::optional<int> minute) {
+  if (config.hours.empty() || !minute) return true;
+  return std::any_of(config.hours.begin(), config.hours.end(), [&](const Hours& span) {
+    const auto [from, to] = span;
+    return from <= to ? *minute >= from && *minute < to : *minute >= from || *minute < to;
+  });
+}
+
+// ---- a picture -----------------------------------------------------------------------------------------------------
+
+void Analysis::blank(Picture& picture) const {
+  if (blanked_.empty()) return;
+  picture.yuv = picture.yuv.clone();
+  cv::Mat half;
+  cv::resize(blanked_, half, blanked_.size() / 2, 0, 0, cv::INTER_AREA);
+  picture.y().setTo(16, blanked_);
+  picture.u().setTo(128, half);
+  picture.v().setTo(128, half);
+}
+
+std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::optional<int> minute) {
   std::vector<Message> messages;
-  const cv::Mat& moving = detector_.look(picture.bgr, picture.media);
+  last_at_ = at;
+  blank(picture);
+  const cv::Mat& mask = foreground_.look(picture);
+  watch_scene(picture, at, messages);
+  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() ||
+           cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
+  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media);
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
-    const Sight sight = look_at(zone, moving, picture, at);
-    const bool moves = sight.area >= zone.config.min_area;
-    const auto phase = zone.occupancy.see(moves, picture.media);
-    if (moves) note(zone, sight, picture);
-    if (phase) messages.push_back(tell(zone, *phase, {}));
-    if (!zone.occupancy.pending() && !zone.occupancy.occupied() && zone.moving_frames > 0) {
-      zone = Zone{zone.config, zone.mask, zone.pixels, zone.occupancy};  // over: the next one begins empty
+    if (!watched(zone.config, minute)) {
+      if (zone.occupancy.occupied()) messages.push_back(tell(zone, Phase::end, "hours"));
+      zone.occupancy = Occupancy{zone.config.on_delay, zone.config.hold};
+      zone.begin_anew();
+    } else if (zone.line) {
+      watch_line(zone, picture, at, messages);
+    } else {
+      watch_zone(zone, picture, at, messages);
     }
   }
   return messages;
 }
 
-std::vector<Message> Analysis::finish(std::string_view why) {
-  std::vector<Message> messages;
-  for (auto& zone : zones_) {
-    if (zone.occupancy.occupied()) messages.push_back(tell(zone, Phase::end, why));
-    zone = Zone{zone.config, zone.mask, zone.pixels, Occupancy{zone.config.on_delay, zone.config.hold}};
-  }
-  return messages;
+bool Analysis::quiet() const {
+  return tracker_.blobs().empty() &&
+         std::none_of(zones_.begin(), zones_.end(), [](const auto& zone) { return zone.occupancy.occupied(); });
 }
 
-Analysis::Sight Analysis::look_at(const Zone& zone, const cv::Mat& moving, const Picture& picture, MonoTime at) const {
+void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media)) {
+    auto& id = faults_.at(static_cast<std::size_t>(change.fault));
+    if (change.phase == Phase::start) id = random_hex64();
+    Observation seen{.camera = camera_.id,
+                     .zone = std::string{kWholePicture},
+                     .kind = std::string{kSceneFaultWords.at(static_cast<std::size_t>(change.fault))},
+                     .phase = change.phase,
+                     .event = id,
+                     .at = at - (picture.media - change.since)};
+    seen.detail = {{"frame", picture.number}, {"media_ms", change.since.count()}};
+    messages.push_back({std::move(seen)});
+    if (change.phase == Phase::end) id.clear();
+  }
+}
+
+void Analysis::watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
+  Sight sight = look_at(zone, picture, at);
+  if (upset_) sight.there = zone.occupancy.occupied();  // nothing begins, nothing ends
+  const auto phase = zone.occupancy.see(sight.there, picture.media);
+  if (sight.there) note(zone, sight, picture);
+  if (phase) messages.push_back(tell(zone, *phase, {}));
+  if (!zone.occupancy.pending() && !zone.occupancy.occupied() && zone.frames > 0) zone.begin_anew();
+}
+
+void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
+  for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media)) {
+    const auto* track = &*std::find_if(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const auto& one) { return one.id == crossing.track; });
+    if (upset_ || !counts(zone, *track)) continue;
+    const bool left = crossing.way == LineCounter::Way::to_left;
+    if (zone.config.crossed == (left ? Crossed::right : Crossed::left)) continue;
+    ++zone.crossed.at(left ? 0 : 1);
+    const cv::Rect box = scaled(crossing.box, foreground_.size(), source_);
+    Observation seen{.camera = camera_.id,
+                     .zone = zone.config.id,
+                     .kind = std::string{to_string(ZoneRule::crossing)},
+                     .phase = Phase::once,
+                     .event = random_hex64(),
+                     .at = at - (picture.media - crossing.at)};
+    seen.detail = {{"frame", picture.number},
+                   {"media_ms", crossing.at.count()},
+                   {"box", {box.x, box.y, box.width, box.height}},
+                   {"class", to_string(crossing.kind)},
+                   {"direction", left ? "left" : "right"},
+                   {"left", zone.crossed[0]},
+                   {"right", zone.crossed[1]}};
+    Message message{std::move(seen)};
+    if (camera_.evidence != Evidence::none) {
+      const cv::Rect around = widened(scaled(crossing.box, foreground_.size(), picture.size()), picture.size());
+      cv::Mat inside = cv::Mat::zeros(picture.size(), CV_8UC1);
+      cv::Mat moved = inside.clone();
+      inside(widened(around, picture.size())).setTo(255);
+      moved(around).setTo(255);
+      message.binary = jpeg_of(picture, inside, moved, zone.config.id);
+    }
+    messages.push_back(std::move(message));
+  }
+}
+
+// ---- what is in a zone ---------------------------------------------------------------------------------------------
+
+bool Analysis::is_in(const Zone& zone, const Track& track) const {
+  cv::Point foot{cvRound(track.foot().x), cvRound(track.foot().y) - 1};
+  foot.x = std::clamp(foot.x, 0, zone.mask.cols - 1);
+  foot.y = std::clamp(foot.y, 0, zone.mask.rows - 1);
+  return zone.mask.at<std::uint8_t>(foot) != 0;
+}
+
+bool Analysis::counts(const Zone& zone, const Track& track) const {
+  if (static_cast<double>(track.box.height) < zone.config.min_size * foreground_.size().height) return false;
+  const auto& classes = zone.config.classes;
+  return classes.empty() || std::find(classes.begin(), classes.end(), track.kind()) != classes.end();
+}
+
+// Whether this thing is what the zone is watched for.
+bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
+  if (!is_in(zone, track) || !counts(zone, track)) return false;
+  switch (zone.config.rule) {
+    case ZoneRule::motion:
+    case ZoneRule::crossing:
+      return false;
+    case ZoneRule::intrusion:
+      return track.confirmed();
+    case ZoneRule::loitering: {
+      const auto since = zone.inside.try_emplace(track.id, media).first->second;
+      return track.confirmed() && media - since >= zone.config.after;
+    }
+    case ZoneRule::left_behind: {
+      const double size = static_cast<double>(std::max(track.box.width, track.box.height));
+      return track.strayed < size && media - track.moved >= zone.config.after;
+    }
+  }
+  return false;
+}
+
+Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime at) const {
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
-  cv::bitwise_and(moving, zone.mask, inside);
+  cv::bitwise_and(foreground_.mask(), zone.mask, inside);
   sight.area = static_cast<double>(cv::countNonZero(inside)) / zone.pixels;
-  int largest = 0;
-  for (const auto& thing : detector_.things()) {
-    const int pixels = cv::countNonZero(inside(thing));
-    if (pixels <= largest) continue;
-    largest = pixels;
-    sight.box = scaled(thing, detector_.size(), source_);
+  double largest = 0;
+  std::erase_if(zone.inside, [&](const auto& entry) {
+    return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
+  });
+  if (zone.config.rule == ZoneRule::motion) sight.there = sight.area >= zone.config.min_area;
+  for (const auto& track : tracker_.tracks()) {
+    const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
+    double weight = 0;
+    if (zone.config.rule == ZoneRule::motion) {
+      weight = box.empty() ? 0 : cv::countNonZero(inside(box));
+    } else if (judge(zone, track, picture.media)) {
+      weight = track.area;
+      sight.there = true;
+    }
+    if (weight <= largest) continue;
+    largest = weight;
+    sight.box = scaled(track.box, foreground_.size(), source_);
+    sight.kind = track.kind();
   }
   return sight;
 }
 
 void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
-  if (zone.moving_frames++ == 0) {
+  if (zone.frames++ == 0) {
     zone.first = sight;
-    zone.moved = cv::Mat::zeros(detector_.size(), CV_8UC1);
+    zone.moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
   }
   zone.last = sight;
-  for (const auto& thing : detector_.things()) {
-    cv::rectangle(zone.moved, widened(thing, detector_.size()), {255}, cv::FILLED);
+  if (sight.kind) zone.votes.at(static_cast<std::size_t>(*sight.kind)) += sight.box.area();
+  for (const auto& blob : tracker_.blobs()) {
+    cv::rectangle(zone.moved, widened(blob, foreground_.size()), {255}, cv::FILLED);
   }
-  if (sight.area > zone.peak.area) zone.peak = sight;
+  if (sight.area > zone.peak.area || zone.frames == 1) zone.peak = sight;
   if (camera_.evidence == Evidence::none) return;
-  if (!zone.best_picture.empty() && sight.area <= zone.best_area) return;
+  if (!zone.best_picture.yuv.empty() && sight.area <= zone.best_area) return;
   zone.best_area = sight.area;
-  zone.best_picture = picture.bgr;  // shared, and not written to by anybody
+  zone.best_picture = picture;  // shared, and not written to by anybody
   zone.best_moved = zone.moved.clone();
 }
 
@@ -216,37 +289,56 @@ Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {
   if (phase == Phase::start) zone.event = random_hex64();
   const Sight& now = phase == Phase::start ? zone.first : zone.last;
   const Sight& shown = phase == Phase::end ? zone.peak : now;
-  Observation seen{.camera = camera_.id, .zone = zone.config.id, .phase = phase, .event = zone.event, .at = now.at};
+  Observation seen{.camera = camera_.id, .zone = zone.config.id, .kind = std::string{to_string(zone.config.rule)}, .phase = phase, .event = zone.event, .at = now.at};
+  const auto best = std::max_element(zone.votes.begin(), zone.votes.end());
   seen.detail = {{"frame", now.frame},
                  {"media_ms", now.media.count()},
                  {"area", rounded(shown.area)},
-                 {"box", {shown.box.x, shown.box.y, shown.box.width, shown.box.height}}};
+                 {"box", {shown.box.x, shown.box.y, shown.box.width, shown.box.height}},
+                 {"class", kThingClassWords.at(*best > 0 ? static_cast<std::size_t>(best - zone.votes.begin()) : 0)}};
   if (phase != Phase::start) {
     seen.detail["duration_ms"] = (zone.last.media - zone.first.media).count();
-    seen.detail["frames"] = zone.moving_frames;
+    seen.detail["frames"] = zone.frames;
   }
   if (!why.empty()) seen.detail["why"] = why;
   Message message{std::move(seen)};
   if (phase == Phase::end || (phase == Phase::update && !zone.updated)) message.binary = evidence(zone);
-  zone.updated = zone.updated || phase == Phase::update;
+  if (phase == Phase::update) zone.updated = true;
   return message;
 }
 
-std::string Analysis::evidence(Zone& zone) const {
-  if (zone.best_picture.empty()) return {};
-  cv::Mat shown = zone.best_picture;
-  if (camera_.evidence == Evidence::masked) {
-    cv::Mat inside;
-    cv::Mat moved;
-    cv::resize(zone.mask, inside, picture_, 0, 0, cv::INTER_NEAREST);
-    cv::resize(zone.best_moved, moved, picture_, 0, 0, cv::INTER_NEAREST);
-    shown = masked(zone.best_picture, inside, moved);
+std::vector<Message> Analysis::finish(std::string_view why) {
+  std::vector<Message> messages;
+  for (auto& zone : zones_) {
+    if (zone.occupancy.occupied()) messages.push_back(tell(zone, Phase::end, why));
+    zone.occupancy = Occupancy{zone.config.on_delay, zone.config.hold};
+    zone.begin_anew();
   }
-  zone.best_picture.release();  // the next picture is the best from here on
+  for (std::size_t i = 0; i < faults_.size(); ++i) {
+    if (faults_[i].empty()) continue;
+    messages.push_back({Observation{.camera = camera_.id, .zone = std::string{kWholePicture}, .kind = std::string{kSceneFaultWords[i]}, .phase = Phase::end, .event = std::exchange(faults_[i], {}), .at = last_at_, .detail = {{"why", why}}}});
+  }
+  return messages;
+}
+
+// ---- evidence ------------------------------------------------------------------------------------------------------
+
+std::string Analysis::evidence(Zone& zone) const {
+  if (zone.best_picture.yuv.empty()) return {};
+  const Picture picture = std::exchange(zone.best_picture, {});  // the next picture is the best from here on
+  cv::Mat inside;
+  cv::Mat moved;
+  cv::resize(zone.mask, inside, picture.size(), 0, 0, cv::INTER_NEAREST);
+  cv::resize(zone.best_moved, moved, picture.size(), 0, 0, cv::INTER_NEAREST);
+  return jpeg_of(picture, inside, moved, zone.config.id);
+}
+
+std::string Analysis::jpeg_of(const Picture& picture, const cv::Mat& inside, const cv::Mat& moved, const std::string& zone) const {
+  cv::Mat shown = picture.bgr();
+  if (camera_.evidence == Evidence::masked) shown = masked(shown, inside, moved);
   auto jpeg = encode_jpeg(shown, kMaxJpegBytes);
   if (jpeg) return *std::move(jpeg);
-  log::warning("no picture of an event",
-               {{"camera", camera_.id}, {"zone", zone.config.id}, {"why", jpeg.error().message}});
+  log::warning("no picture of an event", {{"camera", camera_.id}, {"zone", zone}, {"why", jpeg.error().message}});
   return {};
 }
 

@@ -14,6 +14,7 @@ constexpr Millis kSlowestRetry{30'000};
 // Cameras shut out whoever tries a wrong password about five times within half an hour.
 constexpr Millis kRefusedRetry{600'000};
 constexpr Millis kFiguresEvery{5'000};
+constexpr Millis kRestsAfter{10'000};
 // Between the rounds of a file that loops.
 constexpr Millis kRoundGap{40};
 // Beyond open_timeout and read_timeout: looking up a host's name has no deadline of its own.
@@ -97,6 +98,7 @@ CaptureError Camera::play(Capture& capture) {
       return {"ended", "the file was played to its end"};
     }
     handle(**std::move(picture));
+    if (config_.rest) capture.rest(resting());
   }
 }
 
@@ -112,7 +114,7 @@ void Camera::handle(Picture picture) {
   media_last_ = picture.media;
   if (!analysis_ || analysed_size_ != picture.source) {
     finish_events("camera-lost");
-    analysis_.emplace(config_, picture.source, picture.bgr.size());
+    analysis_.emplace(config_, picture.source, picture.size());
     analysed_size_ = picture.source;
   }
   if (state_.condition != CameraCondition::up) {
@@ -120,13 +122,32 @@ void Camera::handle(Picture picture) {
     report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
            blind.empty() ? "" : "outside the picture: zone " + blind.front());
   }
-  put(analysis_->process(picture, at));
+  put(analysis_->process(std::move(picture), at, minute_of_day()));
   report_figures();
 }
 
 MonoTime Camera::time_of(const Picture& picture) const {
   if (!config_.is_file() || config_.speed <= 0) return clock_.mono();
   return *began_ + Millis{std::llround(static_cast<double>(picture.media.count()) / config_.speed)};
+}
+
+// Nothing has moved for a while.
+bool Camera::resting() {
+  if (!analysis_ || !analysis_->quiet()) {
+    busy_at_ = media_last_;
+    return false;
+  }
+  return media_last_ - busy_at_ >= kRestsAfter;
+}
+
+// Of local time, which is eight hours ahead of UTC here; nothing while the clock is unset.
+std::optional<int> Camera::minute_of_day() const {
+  constexpr std::chrono::hours kLocal{8};
+  constexpr WallTime kSet{std::chrono::sys_days{std::chrono::year{2024} / 1 / 1}};
+  const WallTime now = clock_.wall();
+  if (now < kSet) return std::nullopt;
+  const auto minutes = std::chrono::floor<std::chrono::minutes>(now + kLocal);
+  return static_cast<int>((minutes - std::chrono::floor<std::chrono::days>(minutes)).count());
 }
 
 // What was learned of the background goes with the events: pictures after a pause begin anew.

@@ -46,6 +46,8 @@ class Camera {
   [[nodiscard]] CaptureError play(Capture& capture);
   void handle(Picture picture);
   [[nodiscard]] MonoTime time_of(const Picture& picture) const;
+  [[nodiscard]] bool resting();
+  [[nodiscard]] std::optional<int> minute_of_day() const;
   void finish_events(std::string_view why);
   void report(CameraCondition condition, std::string why, std::string message);
   void report_figures();
@@ -69,6 +71,7 @@ class Camera {
   std::optional<MonoTime> began_;  // when the first picture of this opening came
   Millis media_before_{};          // the rounds before this one, where a file loops
   Millis media_last_{};
+  Millis busy_at_{};  // when something last moved
   CameraState state_;
   std::uint64_t frames_before_ = 0;  // of the captures before this one
   MonoTime figures_at_{};

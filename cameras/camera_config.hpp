@@ -18,14 +18,50 @@
 
 namespace hamlet::cameras {
 
-/// A part of the picture that is watched: motion in it is an event.
+/// What a thing looks like, by shape and speed. Rough, and nothing about who.
+enum class ThingClass : std::uint8_t { other = 0, small = 1, person = 2, vehicle = 3 };
+inline constexpr std::array<std::string_view, 4> kThingClassWords{"other", "small", "person", "vehicle"};
+[[nodiscard]] inline std::string_view to_string(ThingClass kind) {
+  return kThingClassWords.at(static_cast<std::size_t>(kind));
+}
+
+/// What makes an event of what happens in a zone. Its word is the event's kind.
+///   motion      so much of the zone moves (min_area)
+///   intrusion   a thing is in it
+///   loitering   the same thing stays in it for `after`
+///   crossing    a thing's foot crosses the line of two points; an event `once`, with counts each way
+///   left-behind something that was not there stands still in it for `after`, and did not walk in
+enum class ZoneRule : std::uint8_t { motion = 0, intrusion = 1, loitering = 2, crossing = 3, left_behind = 4 };
+inline constexpr std::array<std::string_view, 5> kZoneRuleWords{"motion", "intrusion", "loitering", "crossing",
+                                                                 "left-behind"};
+[[nodiscard]] inline std::string_view to_string(ZoneRule rule) {
+  return kZoneRuleWords.at(static_cast<std::size_t>(rule));
+}
+
+/// Which way a line has to be crossed, for who looks from its first point to its second.
+enum class Crossed : std::uint8_t { both = 0, left = 1, right = 2 };
+inline constexpr std::array<std::string_view, 3> kCrossedWords{"both", "left", "right"};
+
+/// Minutes of the day, local time. Over midnight where the first is the later one.
+using Hours = std::pair<int, int>;
+
+using Polygon = std::vector<std::pair<double, double>>;
+
+/// A part of the picture that is watched, and for what.
 struct ZoneConfig {
   std::string id;
   Text name;
-  std::vector<std::pair<double, double>> polygon;  ///< x, y in pixels: see CameraConfig::drawn_on
-  double min_area = 0.01;                          ///< fraction of the zone that has to move, (0, 1]
-  Millis on_delay{200};                            ///< motion shorter than this is no event
-  Millis hold{2000};                               ///< the event ends when nothing has moved for this long
+  /// Fractions of the picture where no number is above 1, else pixels: see CameraConfig::drawn_on.
+  Polygon polygon;
+  double min_area = 0.01;  ///< motion: fraction of the zone that has to move, (0, 1]
+  Millis on_delay{200};    ///< what is shorter is no event
+  Millis hold{2000};       ///< the event ends when there has been nothing for this long
+  ZoneRule rule = ZoneRule::motion;
+  Millis after{30'000};              ///< loitering, left-behind
+  Crossed crossed = Crossed::both;   ///< crossing
+  double min_size = 0;               ///< a thing's height, as a fraction of the picture's; not for motion
+  std::vector<ThingClass> classes{};  ///< of things that count; empty: any. Not for motion
+  std::vector<Hours> hours{};         ///< when the zone is watched; empty, or while the clock is unset: always
 };
 
 /// How RTP travels: inside the RTSP connection, or beside it where a camera cannot do that.
@@ -43,14 +79,17 @@ inline constexpr std::array<std::string_view, 3> kEvidenceWords{"masked", "none"
 struct CameraConfig {
   std::string id;
   Text name;
-  std::string source;  ///< "file:/absolute/path" (also a series of pictures, "…/in%06d.jpg") or "rtsp://host[:port]/…"
+  std::string source;  ///< "file:/absolute/path" (also a series of pictures, "…/in%06d.jpg") or "rtsp://host[:port]/…",
+                       ///< or "http://host[:port]/…" (Motion-JPEG, say)
   bool enabled = true;
-  std::string user;         ///< for rtsp
-  config::Secret password;  ///< for rtsp; never part of `source`, of a log line or of `meta`
+  std::string user;         ///< for rtsp and http
+  config::Secret password;  ///< for rtsp and http; never part of `source`, of a log line or of `meta`
   Transport transport = Transport::tcp;
   Millis open_timeout{10'000};
   Millis read_timeout{10'000};
   double max_fps = 12.5;  ///< frames analysed a second; more are decoded and passed over
+  /// While nothing moves only key frames are decoded: far cheaper, and an event is seen as late as two of them are apart.
+  bool rest = false;
   bool loop = false;      ///< file: begin again at the end
   double speed = 1;       ///< file: 1 is real time, 0 is as fast as possible (for tests)
   Evidence evidence = Evidence::masked;
@@ -59,6 +98,7 @@ struct CameraConfig {
   /// stay right when the camera is switched to another resolution.
   std::optional<std::pair<double, double>> drawn_on;
   std::vector<ZoneConfig> zones;
+  std::vector<Polygon> masks{};  ///< blanked before anything looks at the picture; as ZoneConfig::polygon
 
   [[nodiscard]] bool is_file() const { return source.starts_with("file:"); }
 };
@@ -69,21 +109,60 @@ inline constexpr std::size_t kMaxCorners = 32;
 
 namespace detail {
 
+inline Polygon read_polygon(const config::Table& table, std::size_t least, std::size_t most) {
+  auto polygon = table.pairs_or("polygon");
+  if (polygon.size() < least || polygon.size() > most) {
+    table.error("polygon", most == 2 ? texts::want_line() : texts::want_corners(most));
+  }
+  for (const auto& [x, y] : polygon) {
+    if (x < 0 || y < 0 || x > 16384 || y > 16384) {
+      table.error("polygon", texts::corner_outside(x, y));
+      break;
+    }
+  }
+  return polygon;
+}
+
+// "22:00-06:30"
+inline std::optional<Hours> hours_from(std::string_view text) {
+  constexpr std::string_view kShape = "00:00-00:00";
+  if (text.size() != kShape.size()) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool digit = text[i] >= '0' && text[i] <= '9';
+    if (kShape[i] == '0' ? !digit : text[i] != kShape[i]) return std::nullopt;
+  }
+  const auto number = [text](std::size_t at) { return (text[at] - '0') * 10 + text[at + 1] - '0'; };
+  const Hours hours{number(0) * 60 + number(3), number(6) * 60 + number(9)};
+  const bool valid = number(3) < 60 && number(9) < 60 && hours.first <= 24 * 60 && hours.second <= 24 * 60;
+  return valid ? std::optional{hours} : std::nullopt;
+}
+
 inline ZoneConfig read_zone(const config::Table& table) {
   ZoneConfig zone;
   zone.id = table.id("id");
   zone.name = table.both_or("name", Text{zone.id, zone.id});
-  zone.polygon = table.pairs_or("polygon");
+  zone.rule = static_cast<ZoneRule>(table.choice_or("rule", 0, kZoneRuleWords));
+  const bool line = zone.rule == ZoneRule::crossing;
+  zone.polygon = read_polygon(table, line ? 2 : 3, line ? 2 : kMaxCorners);
   zone.min_area = table.number_or("min_area", zone.min_area, {0.0005, 1});
   zone.on_delay = table.duration_or("on_delay", zone.on_delay, {Millis{0}, Millis{60'000}});
   zone.hold = table.duration_or("hold", zone.hold, {Millis{100}, Millis{60'000}});
-  if (zone.polygon.size() < 3 || zone.polygon.size() > kMaxCorners) {
-    table.error("polygon", texts::want_corners(kMaxCorners));
+  zone.after = table.duration_or("after", zone.after, {Millis{1'000}, Millis{3'600'000}});
+  zone.crossed = static_cast<Crossed>(table.choice_or("crossed", 0, kCrossedWords));
+  zone.min_size = table.number_or("min_size", zone.min_size, {0, 1});
+  for (const auto& word : table.texts_or("classes")) {
+    const auto known = std::find(kThingClassWords.begin(), kThingClassWords.end(), word);
+    if (known == kThingClassWords.end()) {
+      table.error("classes", texts::no_class(word));
+    } else {
+      zone.classes.push_back(static_cast<ThingClass>(known - kThingClassWords.begin()));
+    }
   }
-  for (const auto& [x, y] : zone.polygon) {
-    if (x < 0 || y < 0 || x > 16384 || y > 16384) {
-      table.error("polygon", texts::corner_outside(x, y));
-      break;
+  for (const auto& text : table.texts_or("hours")) {
+    if (const auto hours = hours_from(text)) {
+      zone.hours.push_back(*hours);
+    } else {
+      table.error("hours", texts::no_hours(text));
     }
   }
   return zone;
@@ -98,7 +177,7 @@ inline void check_source(const config::Table& table, const CameraConfig& camera)
     table.error("source", texts::source_has_space());
   } else if (source.starts_with("file:")) {
     if (!source.starts_with("file:/")) table.error("source", texts::want_whole_path());
-  } else if (source.starts_with("rtsp://")) {
+  } else if (source.starts_with("rtsp://") || source.starts_with("http://")) {
     const auto rest = source.substr(7);
     const auto host = rest.substr(0, rest.find('/'));
     if (host.empty()) table.error("source", texts::no_host());
@@ -132,6 +211,7 @@ inline CameraConfig read_camera(const config::Table& table) {
   camera.open_timeout = table.duration_or("open_timeout", camera.open_timeout, {Millis{500}, Millis{60'000}});
   camera.read_timeout = table.duration_or("read_timeout", camera.read_timeout, {Millis{500}, Millis{60'000}});
   camera.max_fps = table.number_or("max_fps", camera.max_fps, {1, 60});
+  camera.rest = table.flag_or("rest", camera.rest);
   camera.loop = table.flag_or("loop", camera.loop);
   camera.speed = table.number_or("speed", camera.speed, {0, 100});
   camera.evidence = static_cast<Evidence>(table.choice_or("evidence", 0, kEvidenceWords));
@@ -148,6 +228,8 @@ inline CameraConfig read_camera(const config::Table& table) {
     camera.zones.push_back(read_zone(part));
     if (!ids.insert(camera.zones.back().id).second) part.error("id", texts::zone_twice());
   }
+  for (const auto& part : table.tables("mask")) camera.masks.push_back(read_polygon(part, 3, kMaxCorners));
+  if (camera.masks.size() > kMaxZones) table.error("mask", texts::too_many_masks(kMaxZones));
   if (camera.zones.size() > kMaxZones) table.error("zone", texts::too_many_zones(kMaxZones));
   return camera;
 }

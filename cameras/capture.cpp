@@ -4,7 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -99,21 +99,30 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
-cv::Size fit(cv::Size source) {
-  const double scale = std::min(
-      {1.0, static_cast<double>(kPictureColumns) / source.width, static_cast<double>(kPictureRows) / source.height});
-  return {std::max(1, static_cast<int>(std::lround(source.width * scale))),
-          std::max(1, static_cast<int>(std::lround(source.height * scale)))};
+// The old names of formats whose Y goes from 0 to 255.
+std::optional<AVPixelFormat> full_range_twin(AVPixelFormat format) {
+  switch (static_cast<int>(format)) {
+    case AV_PIX_FMT_YUVJ420P:
+      return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P:
+      return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P:
+      return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P:
+      return AV_PIX_FMT_YUV440P;
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace
 
 std::string address_of(const CameraConfig& camera) {
   if (camera.is_file()) return camera.source.substr(std::string_view{"file:"}.size());
-  constexpr std::string_view kScheme = "rtsp://";
-  if (camera.user.empty() || !camera.source.starts_with(kScheme)) return camera.source;
-  return fmt::format("{}{}:{}@{}", kScheme, percent_encode(camera.user), percent_encode(camera.password.reveal()),
-                     camera.source.substr(kScheme.size()));
+  const auto host = camera.source.find("://") + 3;
+  if (camera.user.empty() || host == std::string::npos + 3) return camera.source;
+  return fmt::format("{}{}:{}@{}", camera.source.substr(0, host), percent_encode(camera.user),
+                     percent_encode(camera.password.reveal()), camera.source.substr(host));
 }
 
 // Its address is stable: FFmpeg's interrupt callback points to it.
@@ -121,11 +130,13 @@ struct Capture::State {
   State(const CameraConfig& camera, const std::atomic<bool>& cancel_flag)
       : cancel{cancel_flag},
         is_file{camera.is_file()},
+        is_rtsp{camera.source.starts_with("rtsp://")},
         read_timeout{camera.read_timeout},
         interval{static_cast<Millis::rep>(1000.0 / camera.max_fps)} {}
 
   const std::atomic<bool>& cancel;
   const bool is_file;
+  const bool is_rtsp;
   const Millis read_timeout;
   const Millis interval;  // between pictures handed on
 
@@ -136,6 +147,8 @@ struct Capture::State {
   std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
   std::unique_ptr<SwsContext, ScalerCloser> scaler;
   int stream = -1;
+  bool keys_alone_asked = false;
+  bool keys_alone = false;
   bool drained = false;  // no packet will come any more
 
   std::uint64_t frames = 0;
@@ -161,14 +174,14 @@ struct Capture::State {
     context->interrupt_callback = {&State::interrupted, this};
     Options options;
     // What a stream or a playlist may make FFmpeg open, whatever it says.
-    options.set("protocol_whitelist", is_file ? "file" : "rtp,tcp,udp");
-    if (!is_file) {
+    options.set("protocol_whitelist", is_file ? "file" : is_rtsp ? "rtp,tcp,udp" : "http,tcp");
+    if (!is_file) options.set("timeout", std::to_string(std::chrono::microseconds{camera.read_timeout}.count()));
+    if (is_rtsp) {
       options.set("rtsp_transport", camera.transport == Transport::tcp ? "tcp" : "udp");
-      options.set("timeout", std::to_string(std::chrono::microseconds{camera.read_timeout}.count()));
       options.set("allowed_media_types", "video");
       options.set("analyzeduration", "2000000");
     }
-    const auto* rtsp = is_file ? nullptr : av_find_input_format("rtsp");
+    const auto* rtsp = !is_rtsp ? nullptr : av_find_input_format("rtsp");
     const int opened = avformat_open_input(&context, address_of(camera).c_str(), rtsp, options.get());
     if (opened < 0) return opened;  // FFmpeg has freed it
     format.reset(context);
@@ -211,9 +224,18 @@ struct Capture::State {
       return {};
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
-    if (packet->stream_index == stream && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
+    if (packet->stream_index == stream && wanted() && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
     av_packet_unref(packet.get());
     return {};
+  }
+
+  // After a pause the frames between key frames would refer to what was never decoded: the switch waits for a key frame.
+  [[nodiscard]] bool wanted() {
+    if ((packet->flags & AV_PKT_FLAG_KEY) != 0) {
+      keys_alone = keys_alone_asked;
+      return true;
+    }
+    return !keys_alone;
   }
 
   // Takes the decoder's next frame: true; false where it needs another packet.
@@ -249,14 +271,17 @@ struct Capture::State {
 
   [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
     const cv::Size source{frame->width, frame->height};
-    const cv::Size size = fit(source);
-    scaler.reset(sws_getCachedContext(scaler.release(), source.width, source.height,
-                                      static_cast<AVPixelFormat>(frame->format), size.width, size.height,
-                                      AV_PIX_FMT_BGR24, SWS_BILINEAR, nullptr, nullptr, nullptr));
+    const cv::Size size = picture_size(source);
+    // Told to convert between equal ranges, it copies.
+    const auto coded = static_cast<AVPixelFormat>(frame->format);
+    const auto twin = full_range_twin(coded);
+    scaler.reset(sws_getCachedContext(scaler.release(), source.width, source.height, twin.value_or(coded), size.width,
+                                      size.height, AV_PIX_FMT_YUV420P, SWS_BILINEAR, nullptr, nullptr, nullptr));
     if (!scaler) return tl::unexpected(CaptureError{"no-video", "the pixel format cannot be converted"});
-    Picture picture{cv::Mat(size, CV_8UC3), source, frames, media};
-    std::array<std::uint8_t*, 4> planes{picture.bgr.data, nullptr, nullptr, nullptr};
-    std::array<int, 4> strides{static_cast<int>(picture.bgr.step[0]), 0, 0, 0};
+    Picture picture{cv::Mat(size.height * 3 / 2, size.width, CV_8UC1), source, frames, media,
+                    twin.has_value() || frame->color_range == AVCOL_RANGE_JPEG};
+    std::array<std::uint8_t*, 4> planes{picture.y().data, picture.u().data, picture.v().data, nullptr};
+    std::array<int, 4> strides{size.width, size.width / 2, size.width / 2, 0};
     sws_scale(scaler.get(), frame->data, frame->linesize, 0, source.height, planes.data(), strides.data());
     return picture;
   }
@@ -267,6 +292,9 @@ Capture::Capture(Capture&&) noexcept = default;
 Capture& Capture::operator=(Capture&&) noexcept = default;
 Capture::~Capture() = default;
 
+void Capture::rest(bool key_frames_alone) {
+  state_->keys_alone_asked = key_frames_alone;
+}
 std::uint64_t Capture::frames() const {
   return state_->frames;
 }

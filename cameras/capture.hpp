@@ -6,25 +6,12 @@
 #include <optional>
 #include <string>
 
-#include <opencv2/core/mat.hpp>
 #include <tl/expected.hpp>
 
 #include "cameras/camera_config.hpp"
-#include "firmware/core/time.hpp"
+#include "cameras/picture.hpp"
 
 namespace hamlet::cameras {
-
-/// Largest picture that is handed on: what is larger is scaled down, its shape kept.
-inline constexpr int kPictureColumns = 640;
-inline constexpr int kPictureRows = 360;
-
-/// One frame, ready to be looked at.
-struct Picture {
-  cv::Mat bgr;               ///< 8 bits, three channels
-  cv::Size source;           ///< its size before scaling
-  std::uint64_t number = 0;  ///< in the source, from 1
-  Millis media{};            ///< time in the source, from 0; never goes back
-};
 
 /// Why there is no picture: an id (see CameraState::why) and words. "stopped" where `cancel` was set.
 struct CaptureError {
@@ -32,7 +19,7 @@ struct CaptureError {
   std::string message;
 };
 
-/// An open source: a file, or a camera by RTSP. Decodes with one thread, in the caller's; no call outlasts its deadline
+/// An open source: a file, or a camera by RTSP or HTTP. Decodes with one thread, in the caller's; no call outlasts its deadline
 /// (open_timeout, read_timeout), except for a host name that has to be resolved. Bytes that do not decode are passed
 /// over. Error messages never name the user or the password.
 class Capture {
@@ -47,6 +34,9 @@ class Capture {
   /// The next picture, at most CameraConfig::max_fps of them a second of the source: frames between are decoded and
   /// passed over. Nothing at the end of the source.
   [[nodiscard]] tl::expected<std::optional<Picture>, CaptureError> read();
+
+  /// From the next key frame on, only key frames are decoded, or all again. Where every frame is one, nothing changes.
+  void rest(bool key_frames_alone);
 
   /// Frames decoded so far, those passed over included.
   [[nodiscard]] std::uint64_t frames() const;

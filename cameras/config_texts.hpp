@@ -6,8 +6,21 @@
 namespace hamlet::cameras::texts {
 
 inline Text want_corners(std::size_t most) {
-  return sentence("区域需要 3 至 {} 个角点，写作 [[x, y], [x, y], [x, y]]，单位为像素",
-                  "a zone needs 3 to {} corners, as [[x, y], [x, y], [x, y]] in pixels", most);
+  return sentence("区域需要 3 至 {} 个角点，写作 [[x, y], [x, y], [x, y]]，单位为像素，或画面的比例（0 至 1）",
+                  "a zone needs 3 to {} corners, as [[x, y], [x, y], [x, y]] in pixels, or in fractions of the picture (0 to 1)", most);
+}
+inline Text want_line() {
+  return sentence("越线规则需要一条线，写作两个点：[[x, y], [x, y]]", "a crossing needs a line of two points: [[x, y], [x, y]]");
+}
+inline Text no_class(std::string_view word) {
+  return sentence("没有类别“{}”；可用 \"person\"、\"vehicle\"、\"small\"、\"other\"",
+                  "there is no class \"{}\"; there are \"person\", \"vehicle\", \"small\" and \"other\"", word);
+}
+inline Text no_hours(std::string_view text) {
+  return sentence("“{}”不是时段；应写作 \"22:00-06:30\"", "\"{}\" is no span of hours; write \"22:00-06:30\"", text);
+}
+inline Text too_many_masks(std::size_t most) {
+  return sentence("一台摄像机最多 {} 个遮挡区", "a camera has at most {} masks", most);
 }
 inline Text corner_outside(double x, double y) {
   return sentence("角点 [{}, {}] 在任何画面之外；像素从左上角数起，0 至 16384",
@@ -34,8 +47,8 @@ inline Text password_in_source() {
       "{ file = \"/etc/hamlet/camera.secret\" }");
 }
 inline Text no_source() {
-  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\" 或 \"rtsp://host/path\"",
-                  "this is no source; expected \"file:/path/clip.mp4\" or \"rtsp://host/path\"");
+  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\"、\"rtsp://host/path\" 或 \"http://host/path\"",
+                  "this is no source; expected \"file:/path/clip.mp4\", \"rtsp://host/path\" or \"http://host/path\"");
 }
 inline Text want_drawn_on() {
   return sentence("应为绘制区域时画面的宽和高（像素）：[1280, 720]",

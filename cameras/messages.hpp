@@ -29,7 +29,7 @@
 
 namespace hamlet::cameras {
 
-inline constexpr int kProtocol = 1;
+inline constexpr int kProtocol = 2;
 inline constexpr std::size_t kMaxFrameBytes = 4u << 20;
 inline constexpr std::size_t kMaxJsonBytes = 1u << 20;
 inline constexpr std::size_t kMaxJpegBytes = 64u << 10;
@@ -66,17 +66,22 @@ struct CameraState {
   std::uint64_t frames = 0;  ///< received since the camera was started
 };
 
-/// Motion in a zone. `detail`: "frame" (number in the source, from 1), "media_ms" (time in the source), "area"
-/// (fraction of the zone that moves; at the end: that moved most), "box" ([x, y, width, height] in pixels of the
-/// source, of the largest moving thing); update and end also "duration_ms" and "frames" (analysed with motion); an end
-/// that is no end of motion has "why" ("camera-lost", "ended", "stopped", "eyes-lost").
+/// The zone of what is wrong with the picture as a whole (see scene_watch.hpp): no zone of the config.
+inline constexpr std::string_view kWholePicture = "picture";
+
+/// What happened in a zone; `kind` is the word of its rule, or of a fault of the picture. `detail`: "frame" (number in
+/// the source, from 1), "media_ms" (time in the source), "area" (fraction of the zone that moves; at the end: that moved
+/// most), "box" ([x, y, width, height] in pixels of the source, of the largest thing), "class" (of the thing; at the end
+/// the best seen); update and end also "duration_ms" and "frames" (analysed with something in it); an end that is no end
+/// of it has "why" ("camera-lost", "ended", "stopped", "eyes-lost"). A crossing has "direction" ("left", "right") and
+/// "left" and "right", the counts since the camera came up. A fault of the picture has "frame" and "media_ms" alone.
 struct Observation {
   std::string camera;
   std::string zone;
   std::string kind = "motion";
   Phase phase = Phase::start;
   std::string event;  ///< 16 hex digits, the same from start to end
-  MonoTime at{};      ///< start: first motion; end: last motion
+  MonoTime at{};      ///< when it really began, was last so, or happened
   nlohmann::json detail = nlohmann::json::object();
 };
 
@@ -146,7 +151,13 @@ inline json to_json(const ZoneConfig& zone) {
           {"polygon", zone.polygon},
           {"min_area", zone.min_area},
           {"on_delay", zone.on_delay.count()},
-          {"hold", zone.hold.count()}};
+          {"hold", zone.hold.count()},
+          {"rule", static_cast<int>(zone.rule)},
+          {"after", zone.after.count()},
+          {"crossed", static_cast<int>(zone.crossed)},
+          {"min_size", zone.min_size},
+          {"classes", zone.classes},
+          {"hours", zone.hours}};
 }
 
 // With the password: for the socket, and for nothing else.
@@ -163,11 +174,13 @@ inline json to_json(const CameraConfig& camera) {
            {"open_timeout", camera.open_timeout.count()},
            {"read_timeout", camera.read_timeout.count()},
            {"max_fps", camera.max_fps},
+           {"rest", camera.rest},
            {"loop", camera.loop},
            {"speed", camera.speed},
            {"evidence", static_cast<int>(camera.evidence)},
            {"gb28181", camera.gb28181},
-           {"zones", std::move(zones)}};
+           {"zones", std::move(zones)},
+           {"masks", camera.masks}};
   if (camera.drawn_on) out["drawn_on"] = *camera.drawn_on;
   return out;
 }
@@ -181,9 +194,9 @@ inline Millis millis_from(const json& in) {
 
 // An enum from its number; nlohmann's exception where it is none.
 template <class Enum>
-Enum enum_from(const json& in, int count) {
+Enum enum_from(const json& in, std::size_t count) {
   const int value = in.get<int>();
-  if (value < 0 || value >= count) throw json::out_of_range::create(401, "no such enum value", &in);
+  if (value < 0 || static_cast<std::size_t>(value) >= count) throw json::out_of_range::create(401, "no such enum value", &in);
   return static_cast<Enum>(value);
 }
 
@@ -195,6 +208,12 @@ inline ZoneConfig zone_from(const json& in) {
   zone.min_area = in.at("min_area").get<double>();
   zone.on_delay = millis_from(in.at("on_delay"));
   zone.hold = millis_from(in.at("hold"));
+  zone.rule = enum_from<ZoneRule>(in.at("rule"), kZoneRuleWords.size());
+  zone.after = millis_from(in.at("after"));
+  zone.crossed = enum_from<Crossed>(in.at("crossed"), kCrossedWords.size());
+  zone.min_size = in.at("min_size").get<double>();
+  for (const auto& kind : in.at("classes")) zone.classes.push_back(enum_from<ThingClass>(kind, kThingClassWords.size()));
+  zone.hours = in.at("hours").get<std::vector<Hours>>();
   return zone;
 }
 
@@ -210,11 +229,13 @@ inline CameraConfig camera_from(const json& in) {
   camera.open_timeout = millis_from(in.at("open_timeout"));
   camera.read_timeout = millis_from(in.at("read_timeout"));
   camera.max_fps = in.at("max_fps").get<double>();
+  camera.rest = in.at("rest").get<bool>();
   camera.loop = in.at("loop").get<bool>();
   camera.speed = in.at("speed").get<double>();
   camera.evidence = enum_from<Evidence>(in.at("evidence"), 3);
   camera.gb28181 = in.at("gb28181").get<std::string>();
   if (in.contains("drawn_on")) camera.drawn_on = in.at("drawn_on").get<std::pair<double, double>>();
+  camera.masks = in.at("masks").get<std::vector<Polygon>>();
   for (const auto& zone : in.at("zones")) camera.zones.push_back(zone_from(zone));
   return camera;
 }
@@ -258,7 +279,7 @@ inline CameraState state_from(const json& in) {
 
 inline Observation observation_from(const json& in) {
   Observation seen{id_from(in.at("camera")), id_from(in.at("zone")),
-                   id_from(in.at("kind")),   enum_from<Phase>(in.at("phase"), 3),
+                   id_from(in.at("kind")),   enum_from<Phase>(in.at("phase"), 4),
                    id_from(in.at("event")),  mono_from_ms(in.at("at").get<std::int64_t>()),
                    in.at("detail")};
   if (!seen.detail.is_object()) throw json::other_error::create(501, "detail is no object", &in);

@@ -572,14 +572,18 @@ void EyesLink::Impl::take(cameras::Observation seen, std::string jpeg) {
   if (jpeg.size() > cameras::kMaxJpegBytes || !jpeg.starts_with("\xff\xd8")) jpeg.clear();
   if (seen.detail.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).size() > kMaxDetailBytes) return;
 
-  if (seen.phase == Phase::start) {
+  if (seen.phase == Phase::start || seen.phase == Phase::once) {
     if (camera == views_.end() || !camera->second.config.enabled || open != open_.end()) return;
     const auto& zones = camera->second.config.zones;
-    if (std::none_of(zones.begin(), zones.end(), [&](const auto& zone) { return zone.id == seen.zone; })) return;
-    if (std::any_of(open_.begin(), open_.end(), [&](const auto& entry) { return same_place(entry.second, seen); }))
-      return;
+    const bool known = seen.zone == cameras::kWholePicture ||
+                       std::any_of(zones.begin(), zones.end(), [&](const auto& zone) { return zone.id == seen.zone; });
+    if (!known) return;
     camera->second.last_event = seen.at;
-    open_[seen.event] = seen;
+    if (seen.phase == Phase::start) {
+      const auto same = [&](const auto& entry) { return same_place(entry.second, seen); };
+      if (std::any_of(open_.begin(), open_.end(), same)) return;
+      open_[seen.event] = seen;
+    }
   } else {
     if (open == open_.end() || !same_place(open->second, seen)) return;
     if (seen.phase == Phase::end) {

@@ -24,11 +24,12 @@ double cpu_ms() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-// A thing wanders through a noisy scene.
-std::vector<cv::Mat> make_frames(cv::Size size) {
+// A noisy scene, and where `moves` a thing that wanders through it.
+std::vector<cv::Mat> make_frames(cv::Size size, bool moves) {
   std::vector<cv::Mat> frames;
   for (int i = 0; i < kFrames; ++i) {
     frames.push_back(support::scene(size, i));
+    if (!moves) continue;
     support::draw_thing(frames.back(),
                         {i * size.width / (2 * kFrames), size.height / 3, size.width / 8, size.height / 3});
   }
@@ -36,17 +37,21 @@ std::vector<cv::Mat> make_frames(cv::Size size) {
 }
 
 // CPU-ms a frame of what `begin` returns, called for each frame.
-using Look = std::function<void(const cv::Mat&, int)>;
-std::function<void(benchmark::State&)> per_frame(cv::Size size, const std::function<Look()>& begin) {
-  return [size, begin](benchmark::State& state) {
+using Look = std::function<void(const cv::Mat&, const cameras::Picture&)>;
+std::function<void(benchmark::State&)> per_frame(cv::Size size, bool moves, const std::function<Look()>& begin) {
+  return [size, moves, begin](benchmark::State& state) {
     cv::setNumThreads(1);
-    const auto frames = make_frames(size);
+    const auto frames = make_frames(size, moves);
+    std::vector<cameras::Picture> pictures;
+    for (const auto& frame : frames) {
+      pictures.push_back(cameras::Picture::from_bgr(frame, pictures.size() + 1, pictures.size() * kFrame));
+    }
     double spent = 0;
     std::int64_t looked = 0;
     for (auto _ : state) {
       const Look look = begin();
       const double before = cpu_ms();
-      for (int i = 0; i < kFrames; ++i) look(frames[static_cast<std::size_t>(i)], i);
+      for (std::size_t i = 0; i < frames.size(); ++i) look(frames[i], pictures[i]);
       spent += cpu_ms() - before;
       looked += kFrames;
     }
@@ -54,40 +59,47 @@ std::function<void(benchmark::State&)> per_frame(cv::Size size, const std::funct
   };
 }
 
+Look our_foreground(cv::Size size) {
+  auto foreground = std::make_shared<cameras::Foreground>(size);
+  return [foreground](const cv::Mat&, const cameras::Picture& picture) {
+    benchmark::DoNotOptimize(foreground->look(picture).data);
+  };
+}
+
 // The whole way from a decoded, scaled picture to observations, two zones.
 Look our_analysis(cv::Size size) {
   cameras::CameraConfig camera;
   camera.id = "bench";
-  const double w = size.width;
-  const double h = size.height;
-  camera.zones.push_back({"left", {}, {{0, 0}, {w / 2, 0}, {w / 2, h}, {0, h}}});
-  camera.zones.push_back({"right", {}, {{w / 2, 0}, {w, 0}, {w, h}, {w / 2, h}}});
+  camera.zones.push_back({"left", {}, {{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}});
+  camera.zones.push_back({"right", {}, {{0.5, 0}, {1, 0}, {1, 1}, {0.5, 1}}});
   auto analysis = std::make_shared<cameras::Analysis>(camera, size, size);
-  return [analysis, size](const cv::Mat& bgr, int i) {
-    const cameras::Picture picture{bgr, size, static_cast<std::uint64_t>(i + 1), i * kFrame};
+  return [analysis](const cv::Mat&, const cameras::Picture& picture) {
     benchmark::DoNotOptimize(analysis->process(picture, mono_from_ms(0) + picture.media));
   };
 }
 
 Look plain_mog2() {
   auto background = cv::createBackgroundSubtractorMOG2();
-  return [background, mask = cv::Mat{}](const cv::Mat& bgr, int) mutable { background->apply(bgr, mask); };
+  return [background, mask = cv::Mat{}](const cv::Mat& bgr, const cameras::Picture&) mutable {
+    background->apply(bgr, mask);
+  };
 }
 
-void add_size(const char* name, cv::Size size) {
+void add_row(const char* name, cv::Size size, bool moves, const std::function<Look(cv::Size)>& ours) {
   add(Figure{.name = name,
              .unit = "ms",
-             .ours = per_frame(size, [size] { return our_analysis(size); }),
+             .ours = per_frame(size, moves, [size, ours] { return ours(size); }),
              .versus = "plain MOG2 on the same frames",
-             .theirs = per_frame(size, [] { return plain_mog2(); }),
+             .theirs = per_frame(size, moves, plain_mog2),
              .iterations = 2});
 }
 
 }  // namespace
 
 void register_cameras_figures() {
-  add_size("cameras.ms_per_frame", {640, 360});
-  add_size("cameras.ms_per_frame_small", {320, 180});
+  add_row("cameras.cost", {320, 240}, true, our_foreground);
+  add_row("cameras.busy_vs_mog2", {640, 360}, true, our_analysis);
+  add_row("cameras.quiet_vs_mog2", {640, 360}, false, our_analysis);
 }
 
 }  // namespace hamlet::bench

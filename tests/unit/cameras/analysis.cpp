@@ -29,9 +29,9 @@ class Show {
   // `draw` gets the scene and the number of the frame within this part.
   void play(int frames, const std::function<void(cv::Mat&, int)>& draw, int brightness = 100) {
     for (int i = 0; i < frames; ++i) {
-      Picture picture{support::scene(kSize, number_, brightness), kSize, static_cast<std::uint64_t>(number_ + 1),
-                      number_ * kFrame};
-      draw(picture.bgr, i);
+      cv::Mat bgr = support::scene(kSize, number_, brightness);
+      draw(bgr, i);
+      const auto picture = Picture::from_bgr(bgr, static_cast<std::uint64_t>(number_ + 1), number_ * kFrame);
       keep(analysis_.process(picture, mono_from_ms(1'000'000) + picture.media));
       ++number_;
     }

@@ -74,8 +74,9 @@ TEST_CASE("what is wrong with a camera is said, with what to do") {
     return problems_of("[[camera]]\nid = \"a\"\nsource = \"" + std::string{text} + "\"\n");
   };
   CHECK(source("file:/clips/a.avi").empty());
-  CHECK(says(source("clips/a.avi"), "expected \"file:/path/clip.mp4\" or \"rtsp://host/path\""));
-  CHECK(says(source("http://host/x"), "this is no source"));
+  CHECK(says(source("clips/a.avi"), "expected \"file:/path/clip.mp4\", \"rtsp://host/path\" or \"http://host/path\""));
+  CHECK(source("http://host/x").empty());
+  CHECK(says(source("ftp://host/x"), "this is no source"));
   CHECK(says(source("file:clips/a.avi"), "whole path"));
   CHECK(says(source("rtsp:///x"), "host is missing"));
   CHECK(says(source("rtsp://host/a b"), "space"));
@@ -98,4 +99,37 @@ TEST_CASE("zones need three corners inside a picture, and an id of their own") {
   CHECK(says(problems_of(camera + "[[camera.zone]]\nid = \"z\"\npolygon = [[0, 0], [1, 1], [-1, 5]]\n"),
              "outside any picture"));
   CHECK(says(problems_of(camera + camera), "another camera"));
+}
+
+TEST_CASE("a zone's rule, hours, classes and masks are read, and what is wrong with them is said") {
+  const auto camera = std::string{"[[camera]]\nid = \"a\"\nsource = \"file:/x\"\n"};
+  const auto zone = camera + "[[camera.zone]]\nid = \"z\"\n";
+  auto document = config::Document::parse(camera + R"(
+[[camera.mask]]
+polygon = [[0, 0], [0.5, 0], [0.5, 0.5]]
+[[camera.zone]]
+id = "gate"
+rule = "crossing"
+polygon = [[0.1, 0.5], [0.9, 0.5]]
+crossed = "left"
+min_size = 0.1
+classes = ["person", "vehicle"]
+hours = ["22:00-06:30"]
+)",
+                                          "t.toml");
+  const auto cameras = read_cameras(document.root());
+  document.finish();
+  REQUIRE(document.ok());
+  CHECK(cameras.at(0).masks.size() == 1);
+  const auto& gate = cameras.at(0).zones.at(0);
+  CHECK(gate.rule == ZoneRule::crossing);
+  CHECK(gate.crossed == Crossed::left);
+  CHECK(gate.classes == std::vector{ThingClass::person, ThingClass::vehicle});
+  CHECK(gate.hours == std::vector{Hours{22 * 60, 6 * 60 + 30}});
+
+  CHECK(says(problems_of(zone + "rule = \"crossing\"\npolygon = [[0, 0], [1, 0], [1, 1]]\n"), "two points"));
+  CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nhours = [\"22-6\"]\n"), "22:00-06:30"));
+  CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nhours = [\"22:61-06:00\"]\n"), "span of hours"));
+  CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nclasses = [\"cow\"]\n"), "there is no class"));
+  CHECK(says(problems_of(camera + "[[camera.mask]]\npolygon = [[0, 0], [1, 1]]\n"), "corners"));
 }

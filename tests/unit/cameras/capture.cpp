@@ -46,7 +46,7 @@ Played play(const CameraConfig& camera) {
     played.numbers.push_back((*picture)->number);
     played.times.push_back((*picture)->media);
     played.source = (*picture)->source;
-    played.picture = (*picture)->bgr.size();
+    played.picture = (*picture)->size();
   }
   played.frames = capture->frames();
   played.corrupt = capture->corrupt();

@@ -22,6 +22,17 @@ CameraConfig ford() {
   camera.gb28181 = "43012410401320000001";
   camera.drawn_on = {1280, 720};
   camera.zones.push_back({"water", {"水面", "Water"}, {{1, 2}, {3.5, 4}, {5, 6}}, 0.25, Millis{300}, Millis{900}});
+  auto& gate = camera.zones.emplace_back();
+  gate.id = "gate";
+  gate.polygon = {{0.1, 0.2}, {0.3, 0.4}};
+  gate.rule = ZoneRule::crossing;
+  gate.crossed = Crossed::right;
+  gate.after = Millis{60'000};
+  gate.min_size = 0.1;
+  gate.classes = {ThingClass::vehicle};
+  gate.hours = {{60, 120}};
+  camera.masks = {{{0, 0}, {1, 0}, {1, 1}}};
+  camera.rest = true;
   return camera;
 }
 
@@ -158,7 +169,8 @@ TEST_CASE("what does not say what it must is refused with a reason") {
     return parse(frame_of(text));
   };
   CHECK(with("0", "{}"));
-  CHECK_FALSE(with("3", "{}"));  // `once` is not for observations
+  CHECK(with("3", "{}"));  // a crossing happens once
+  CHECK_FALSE(with("4", "{}"));
   CHECK_FALSE(with("-1", "{}"));
   CHECK_FALSE(with("0", "[]"));
   CHECK_FALSE(

@@ -1,0 +1,785 @@
+#include "cameras/foreground.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <opencv2/core/hal/intrin.hpp>
+#include <opencv2/imgproc.hpp>
+
+namespace hamlet::cameras {
+namespace {
+
+using cv::v_uint16x8;
+using cv::v_uint8x16;
+
+// Counts below are of frames at 25 a second, distances in pixels of size().
+constexpr int kLanes = 16;   // pixels that are worked on at once
+constexpr int kPlanes = 5;   // of a sample: Y, U, V, and two bytes of texture
+constexpr int kSampleBytes = kPlanes * kLanes;
+constexpr int kBlockBytes = Foreground::kSamples * kSampleBytes;
+constexpr int kPad = 16;     // columns and rows around each plane: shifts and neighbours look there
+constexpr int kMeanFull = 255 * 256;  // a mean of 255
+
+// Neighbours that the texture looks at.
+struct Offset {
+  int x;
+  int y;
+};
+constexpr std::array<Offset, 16> kTexture{{{-1, -1}, {0, -1}, {1, -1}, {-1, 0}, {1, 0}, {-1, 1}, {0, 1}, {1, 1},
+                                              {-2, -2}, {2, -2}, {-2, 2}, {2, 2}, {0, -2}, {-2, 0}, {2, 0}, {0, 2}}};
+
+v_uint8x16 all(int value) {
+  return cv::v_setall_u8(static_cast<std::uint8_t>(value));
+}
+v_uint16x8 all16(int value) {
+  return cv::v_setall_u16(static_cast<std::uint16_t>(value));
+}
+v_uint8x16 load(const std::uint8_t* from) {
+  return cv::v_load(from);
+}
+v_uint16x8 load(const std::uint16_t* from) {
+  return cv::v_load(from);
+}
+
+// Numbers that look random, the same in each run. Fast.
+class Dice {
+ public:
+  std::uint32_t roll() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 17;
+    state_ ^= state_ << 5;
+    return state_;
+  }
+  // Sixteen bytes.
+  const std::uint8_t* lanes() { return &bytes_[roll() % (bytes_.size() - kLanes)]; }
+
+  Dice() {
+    for (auto& byte : bytes_) byte = static_cast<std::uint8_t>(roll() >> 11);
+  }
+
+ private:
+  std::uint32_t state_ = 0x9e3779b9;
+  std::array<std::uint8_t, 8192> bytes_{};
+};
+
+// A plane with kPad pixels around it.
+struct Plane {
+  cv::Mat with_pad;
+  cv::Point origin{kPad, kPad};
+
+  explicit Plane(cv::Size size, int fill = 0)
+      : with_pad(size + cv::Size{2 * kPad, 2 * kPad}, CV_8UC1, cv::Scalar(fill)) {}
+  [[nodiscard]] std::uint8_t* row(int y) { return with_pad.ptr(y + origin.y) + origin.x; }
+  [[nodiscard]] const std::uint8_t* row(int y) const { return with_pad.ptr(y + origin.y) + origin.x; }
+  [[nodiscard]] cv::Mat inside() const {
+    return with_pad({origin, with_pad.size() - cv::Size{2 * kPad, 2 * kPad}});
+  }
+  void set(const cv::Mat& plane) {
+    origin = {kPad, kPad};
+    cv::copyMakeBorder(plane, with_pad, kPad, kPad, kPad, kPad, cv::BORDER_REPLICATE);
+  }
+};
+
+// y = gain * x + offset
+struct Line {
+  double gain = 1;
+  double offset = 0;
+  [[nodiscard]] double at(double x) const { return gain * x + offset; }
+};
+
+template <class Pairs>
+std::optional<Line> least_squares(const Pairs& pairs) {
+  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+  for (const auto& [x, y] : pairs) {
+    ++n;
+    sx += x;
+    sy += y;
+    sxx += x * x;
+    sxy += x * y;
+  }
+  const double spread = n * sxx - sx * sx;
+  if (n < 2 || spread < 1) return std::nullopt;
+  const double gain = (n * sxy - sx * sy) / spread;
+  return Line{gain, (sy - gain * sx) / n};
+}
+
+using Pairs = std::vector<std::pair<double, double>>;
+
+double fraction_near(const Pairs& pairs, Line line) {
+  const auto near = std::count_if(pairs.begin(), pairs.end(), [line](const auto& pair) {
+    return std::abs(line.at(pair.first) - pair.second) <= 10;
+  });
+  return static_cast<double>(near) / static_cast<double>(pairs.size());
+}
+
+// How the scene's brightness became the picture's, where one line says it for most of it and no line did before.
+std::optional<Line> relight_line(const Pairs& pairs) {
+  const double before = fraction_near(pairs, {});
+  if (before > 0.9) return std::nullopt;
+  std::vector<double> xs;
+  std::vector<double> ys;
+  for (const auto& [x, y] : pairs) {
+    xs.push_back(x);
+    ys.push_back(y);
+  }
+  std::sort(xs.begin(), xs.end());
+  std::sort(ys.begin(), ys.end());
+  Pairs deciles;
+  for (std::size_t decile = 1; decile <= 9; ++decile) {
+    deciles.emplace_back(xs[decile * xs.size() / 10], ys[decile * ys.size() / 10]);
+  }
+  auto line = least_squares(deciles);
+  for (int pass = 0; line && pass < 3; ++pass) {
+    Pairs close;
+    std::copy_if(pairs.begin(), pairs.end(), std::back_inserter(close), [&](const auto& pair) {
+      return pair.second > 2 && pair.second < 253 && std::abs(line->at(pair.first) - pair.second) < 20;
+    });
+    line = least_squares(close);
+  }
+  if (!line || line->gain < 0.3 || line->gain > 3) return std::nullopt;
+  const double after = fraction_near(pairs, *line);
+  if (after < before + 0.2 || after < 0.55) return std::nullopt;
+  return line;
+}
+
+std::array<std::uint8_t, 256> table_of(Line line) {
+  std::array<std::uint8_t, 256> table{};
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = cv::saturate_cast<std::uint8_t>(line.at(static_cast<double>(i)));
+  return table;
+}
+
+// Fills what the outlines of `mask` enclose.
+void fill_holes(cv::Mat& mask) {
+  cv::Mat outside;
+  cv::copyMakeBorder(mask, outside, 1, 1, 1, 1, cv::BORDER_CONSTANT, {0});
+  cv::floodFill(outside, {0, 0}, {255});
+  cv::bitwise_not(outside, outside);
+  cv::bitwise_or(mask, outside({{1, 1}, mask.size()}), mask);
+}
+
+// One of 8 pixels' worth of what each place has learned of itself; see Model::learn().
+struct Verdict {
+  v_uint16x8 near;      // how near a match has to be, in brightness and colour
+  v_uint16x8 texture;   // and in texture
+  v_uint16x8 ghost;     // all ones or nothing
+  v_uint16x8 restless;
+  v_uint16x8 locked;
+};
+
+}  // namespace
+
+struct Foreground::Model {
+  explicit Model(cv::Size picture)
+      : size{picture / 2},
+        blocks{static_cast<std::size_t>(size.area() / kLanes)},
+        y(size),
+        u(size),
+        v(size),
+        texture_a(size),
+        texture_b(size),
+        raw(size, 255) {
+    CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
+    samples.resize(blocks * kBlockBytes + kLanes);
+    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &scene_y,
+                        &mask, &placed_mask}) {
+      plane->create(size, CV_8UC1);
+    }
+    const auto pixels = static_cast<std::size_t>(size.area());
+    for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &pace, &reach, &still}) {
+      mean->resize(pixels);
+    }
+    scene_sum.resize(pixels);
+  }
+
+  cv::Size size;
+  std::size_t blocks;
+  bool empty = true;
+  int frames = 0;
+  Millis began{};
+  Millis last{};
+  Millis still_ticked{};
+  bool warm_up = true;
+
+  // The picture.
+  Plane y, u, v;
+  Plane texture_a, texture_b;
+  cv::Point shift{};
+
+  // What has been learned. `samples`: a block of 16 pixels, its samples, their planes, 16 bytes each.
+  std::vector<std::uint8_t> samples;
+  std::vector<std::uint16_t> strangeness, raw_share, mask_share, change, raw_long;  // means: see learn()
+  std::vector<std::uint16_t> pace, reach;                                           // v and R of the paper
+  std::vector<std::uint16_t> still;  // seconds in the mask
+  std::vector<std::int16_t> scene_sum;
+  cv::Mat scene_y;
+  cv::Mat near, texture_near;
+  cv::Mat last_y;
+  cv::Mat ghost_flag;
+
+  // What was found.
+  Plane raw;  // 255: no two samples match
+  cv::Mat raw_before, blink_before, nearness;
+  cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
+  cv::Mat mask;
+  double unlike = 0;
+  int unlike_frames = 0;
+  bool relit = false;
+  Dice dice;
+
+  void begin();
+  void take(const Picture& picture);
+  void relight();
+  void relight_colours();
+  void find_shift();
+  [[nodiscard]] std::uint64_t misfit(cv::Point by, const cv::Mat& leave_out) const;
+  void describe();
+  void match();
+  void match_block(std::size_t block, int row, int column);
+  void clean();
+  void find_ghosts();
+  void learn();
+  [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
+                              v_uint16x8 change8, v_uint16x8 flag8);
+  void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
+  void learn_scene();
+  void age();
+  void place_mask();
+  void draw_samples();
+};
+
+void Foreground::Model::begin() {
+  empty = false;
+  frames = 0;
+  began = last;
+  still_ticked = last;
+  unlike_frames = 0;
+  shift = {};
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &placed_mask, &mask}) plane->setTo(0);
+  ghost_flag.setTo(255);
+  near.setTo(30);
+  texture_near.setTo(5);
+  y.inside().copyTo(last_y);
+  y.inside().copyTo(scene_y);
+  for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &still}) {
+    std::fill(mean->begin(), mean->end(), std::uint16_t{0});
+  }
+  std::fill(pace.begin(), pace.end(), std::uint16_t{40});
+  std::fill(reach.begin(), reach.end(), std::uint16_t{4096});
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      scene_sum[static_cast<std::size_t>(row * size.width + column)] = static_cast<std::int16_t>(scene_y.at<std::uint8_t>(row, column) * 128);
+    }
+  }
+  describe();
+  draw_samples();
+}
+
+// From the neighbourhood of each pixel of the first picture.
+void Foreground::Model::draw_samples() {
+  const std::array<const Plane*, kPlanes> planes{&y, &u, &v, &texture_a, &texture_b};
+  auto* out = samples.data();
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) {
+      for (int sample = 0; sample < kSamples; ++sample, out += kSampleBytes) {
+        for (int lane = 0; lane < kLanes; ++lane) {
+          const auto roll = dice.roll() >> 8;
+          const int from_row = std::clamp(row + static_cast<int>(roll % 5) - 2, 0, size.height - 1);
+          const int from_column = std::clamp(column + lane + static_cast<int>(roll / 8 % 5) - 2, 0, size.width - 1);
+          for (std::size_t plane = 0; plane < kPlanes; ++plane) {
+            out[plane * kLanes + static_cast<std::size_t>(lane)] = planes[plane]->row(from_row)[from_column];
+          }
+        }
+      }
+    }
+  }
+}
+
+void Foreground::Model::take(const Picture& picture) {
+  last = picture.media;
+  cv::Mat half;
+  cv::resize(picture.y(), half, size, 0, 0, cv::INTER_AREA);
+  y.set(half);
+  u.set(picture.u());
+  v.set(picture.v());
+}
+
+// ---- the light -----------------------------------------------------------------------------------------------------
+
+void Foreground::Model::relight() {
+  relit = false;
+  cv::Mat now;
+  cv::Mat then;
+  cv::resize(y.inside(), now, size / 4, 0, 0, cv::INTER_AREA);
+  cv::resize(scene_y, then, size / 4, 0, 0, cv::INTER_AREA);
+  Pairs pairs;
+  pairs.reserve(static_cast<std::size_t>(now.total()));
+  for (int row = 0; row < now.rows; ++row) {
+    for (int column = 0; column < now.cols; ++column) {
+      pairs.emplace_back(then.at<std::uint8_t>(row, column), now.at<std::uint8_t>(row, column));
+    }
+  }
+  const auto line = relight_line(pairs);
+  if (line) {
+    relit = true;
+    const auto table = table_of(*line);
+    for (std::size_t at = 0; at < blocks * kSamples; ++at) {
+      auto* sample = samples.data() + at * kSampleBytes;
+      for (int lane = 0; lane < kLanes; ++lane) sample[lane] = table[sample[lane]];
+    }
+    cv::LUT(last_y, cv::Mat(1, 256, CV_8UC1, const_cast<std::uint8_t*>(table.data())), last_y);
+    cv::LUT(scene_y, cv::Mat(1, 256, CV_8UC1, const_cast<std::uint8_t*>(table.data())), scene_y);
+    for (auto& sum : scene_sum) {
+      sum = static_cast<std::int16_t>(std::clamp(line->at(sum / 128.0) * 128, 0.0, 255.0 * 128));
+    }
+  }
+  relight_colours();
+}
+
+// Colours fade together (dusk) or go all at once (infra-red). What does not fit a common factor but has changed nearly
+// everywhere is learned anew.
+void Foreground::Model::relight_colours() {
+  double far = 0, before = 0, product = 0, square = 0;
+  Pairs pairs;
+  for (int row = 0; row < size.height; row += 4) {
+    for (int column = 0; column < size.width; column += 2) {
+      const auto block = static_cast<std::size_t>((row * size.width + column) / kLanes);
+      const auto* sample = samples.data() + block * kBlockBytes + column % kLanes;
+      const int du = u.row(row)[column] - 128;
+      const int dv = v.row(row)[column] - 128;
+      const int su = sample[kLanes] - 128;
+      const int sv = sample[2 * kLanes] - 128;
+      const int off = std::abs(du - su) + std::abs(dv - sv);
+      far += off > 8;
+      before += off;
+      product += du * su + dv * sv;
+      square += su * su + sv * sv;
+      pairs.emplace_back(su, du);
+      pairs.emplace_back(sv, dv);
+    }
+  }
+  const double n = static_cast<double>(pairs.size()) / 2;
+  if (far < 0.4 * n && !relit) return;
+  const double factor = square < 1 ? 1 : std::clamp(product / square, 0.0, 3.0);
+  double after = 0;
+  for (const auto& [then, now] : pairs) after += std::abs(factor * then - now);
+  const bool fades = after < 0.9 * before;
+  const bool replaced = far >= 0.4 * n && after > 0.6 * before;
+  if (!fades && !replaced) return;
+  relit = relit || far >= 0.4 * n;
+  const auto table = table_of({factor, 128 - 128 * factor});
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) {
+      auto* block = samples.data() + static_cast<std::size_t>((row * size.width + column) / kLanes) * kBlockBytes;
+      for (int sample = 0; sample < kSamples; ++sample, block += kSampleBytes) {
+        if (replaced) {
+          std::memcpy(block + kLanes, u.row(row) + column, kLanes);
+          std::memcpy(block + 2 * kLanes, v.row(row) + column, kLanes);
+        } else {
+          for (int at = kLanes; at < 3 * kLanes; ++at) block[at] = table[block[at]];
+        }
+      }
+    }
+  }
+}
+
+// ---- the shift -----------------------------------------------------------------------------------------------------
+
+std::uint64_t Foreground::Model::misfit(cv::Point by, const cv::Mat& leave_out) const {
+  const v_uint8x16 most = all(64);
+  const v_uint8x16 zero = all(0);
+  std::uint64_t sum = 0;
+  const int margin = size.height / 6;
+  for (int row = margin; row < size.height - margin; row += 3) {
+    const auto* now = y.row(row + by.y) + by.x;
+    const auto* then = scene_y.ptr(row);
+    const auto* out = leave_out.ptr(row);
+    for (int column = kLanes; column < size.width - kLanes; column += kLanes) {
+      const auto off = cv::v_min(cv::v_absdiff(load(now + column), load(then + column)), most);
+      sum += cv::v_reduce_sad(off & ~load(out + column), zero);
+    }
+  }
+  return sum;
+}
+
+void Foreground::Model::find_shift() {
+  cv::Mat leave_out;
+  cv::dilate(placed_mask, leave_out, cv::Mat(), {-1, -1}, 4);
+  const auto in_place = misfit({}, leave_out);
+  auto least = in_place;
+  cv::Point best{};
+  const auto attempt = [&](cv::Point by) {
+    if (by == cv::Point{} || std::abs(by.x) > kMaxShift || std::abs(by.y) > kMaxShift) return;
+    const auto cost = misfit(by, leave_out);
+    if (cost >= least) return;
+    least = cost;
+    best = by;
+  };
+  for (int dy = -4; dy <= 4; dy += 2) {
+    for (int dx = -4; dx <= 4; dx += 2) attempt({dx, dy});
+  }
+  const cv::Point coarse = best;
+  for (int dy = -1; dy <= 1; ++dy) {
+    for (int dx = -1; dx <= 1; ++dx) attempt(coarse + cv::Point{dx, dy});
+  }
+  shift = static_cast<double>(least) < 0.97 * static_cast<double>(in_place) ? best : cv::Point{};
+  for (auto* plane : {&y, &u, &v}) plane->origin = cv::Point{kPad, kPad} + shift;
+}
+
+// ---- what belongs to the scene -------------------------------------------------------------------------------------
+
+void Foreground::Model::describe() {
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) {
+      const auto* here = y.row(row) + column;
+      const auto middle = load(here);
+      v_uint16x8 low;
+      v_uint16x8 high;
+      cv::v_expand(middle, low, high);
+      const v_uint16x8 times = all16(85);
+      const auto threshold = cv::v_pack(cv::v_shr<8>(cv::v_mul_wrap(low, times)) , cv::v_shr<8>(cv::v_mul_wrap(high, times))) + all(3);
+      std::array<v_uint8x16, 2> bits{all(0), all(0)};
+      for (std::size_t i = 0; i < kTexture.size(); ++i) {
+        const auto other = load(y.row(row + kTexture[i].y) + column + kTexture[i].x);
+        bits[i / 8] = bits[i / 8] | ((cv::v_absdiff(other, middle) > threshold) & all(1 << (i % 8)));
+      }
+      cv::v_store(texture_a.row(row) + column, bits[0]);
+      cv::v_store(texture_b.row(row) + column, bits[1]);
+    }
+  }
+}
+
+void Foreground::Model::match() {
+  std::size_t block = 0;
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) match_block(block++, row, column);
+  }
+  // What the shift brought in from outside is nobody's.
+  if (shift.x > 0) raw.inside().colRange(size.width - shift.x, size.width).setTo(0);
+  if (shift.x < 0) raw.inside().colRange(0, -shift.x).setTo(0);
+  if (shift.y > 0) raw.inside().rowRange(size.height - shift.y, size.height).setTo(0);
+  if (shift.y < 0) raw.inside().rowRange(0, -shift.y).setTo(0);
+  unlike = cv::countNonZero(raw.inside()) / static_cast<double>(size.area());
+}
+
+void Foreground::Model::match_block(std::size_t block, int row, int column) {
+  const auto now_y = load(y.row(row) + column);
+  const auto now_u = load(u.row(row) + column);
+  const auto now_v = load(v.row(row) + column);
+  const auto now_a = load(texture_a.row(row) + column);
+  const auto now_b = load(texture_b.row(row) + column);
+  const auto near_enough = load(near.ptr(row) + column);
+  const auto texture_enough = load(texture_near.ptr(row) + column);
+  const auto one = all(1);
+  auto matches = all(0);
+  auto least = all(255);
+  auto least_texture = all(255);
+  const auto* sample = samples.data() + block * kBlockBytes;
+  for (int i = 0; i < kSamples; ++i, sample += kSampleBytes) {
+    const auto colour = cv::v_absdiff(now_u, load(sample + kLanes)) + cv::v_absdiff(now_v, load(sample + 2 * kLanes));
+    const auto off = cv::v_absdiff(now_y, load(sample)) + colour + colour + colour;  // saturates
+    const auto texture = cv::v_popcount(now_a ^ load(sample + 3 * kLanes)) + cv::v_popcount(now_b ^ load(sample + 4 * kLanes));
+    matches = matches + ((off <= near_enough) & (texture <= texture_enough) & one);
+    least = cv::v_min(least, off);
+    least_texture = cv::v_min(least_texture, texture);
+    if (i % 2 == 1 && cv::v_check_all(matches > one)) break;
+  }
+  const auto is_raw = matches <= one;
+  const auto half_least = cv::v_pack(cv::v_shr<1>(cv::v_expand_low(least)), cv::v_shr<1>(cv::v_expand_high(least)));
+  const auto twice = least_texture + least_texture;
+  const auto eight = twice + twice + twice + twice;
+  const auto strange = is_raw & cv::v_select(matches == all(0), all(255), all(127));
+  cv::v_store(raw.row(row) + column, is_raw);
+  cv::v_store(nearness.ptr(row) + column, half_least + eight + strange);
+}
+
+// From single pixels to things.
+void Foreground::Model::clean() {
+  const cv::Mat found = raw.inside().clone();
+  if (cv::countNonZero(found) == 0) {
+    placed_mask.setTo(0);
+    return;
+  }
+  static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
+  cv::Mat closed;
+  cv::morphologyEx(found, closed, cv::MORPH_CLOSE, five);
+  cv::Mat holes = closed.clone();
+  fill_holes(holes);
+  holes -= closed;
+  cv::Mat core;
+  cv::erode(closed, core, cv::Mat(), {-1, -1}, 3);
+  core = core | holes | found;
+  cv::medianBlur(core, placed_mask, 5);
+}
+
+// ---- learning ------------------------------------------------------------------------------------------------------
+
+// Where a thing has gone, the scene as remembered has an outline that the picture has not.
+void Foreground::Model::find_ghosts() {
+  cv::Mat labels;
+  const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
+  ghost_flag.setTo(255);
+  if (count <= 1) return;
+  cv::Mat inner;
+  cv::erode(placed_mask, inner, cv::Mat());
+  std::vector<std::pair<int, int>> edges(static_cast<std::size_t>(count));  // of the picture, of the scene
+  for (int row = 2; row < size.height - 2; ++row) {
+    const auto* now = y.row(row);
+    for (int column = 2; column < size.width - 2; ++column) {
+      if (placed_mask.at<std::uint8_t>(row, column) == 0 || inner.at<std::uint8_t>(row, column) != 0) continue;
+      auto& [in_picture, in_scene] = edges[static_cast<std::size_t>(labels.at<int>(row, column))];
+      in_picture += std::abs(now[column + 2] - now[column - 2]) +
+                    std::abs(y.row(row + 2)[column] - y.row(row - 2)[column]);
+      in_scene += std::abs(scene_y.at<std::uint8_t>(row, column + 2) - scene_y.at<std::uint8_t>(row, column - 2)) +
+                  std::abs(scene_y.at<std::uint8_t>(row + 2, column) - scene_y.at<std::uint8_t>(row - 2, column));
+    }
+  }
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      const int label = labels.at<int>(row, column);
+      if (label == 0) continue;
+      const auto& [in_picture, in_scene] = edges[static_cast<std::size_t>(label)];
+      if (in_scene * 5 <= in_picture * 6) ghost_flag.at<std::uint8_t>(row, column) = 0;
+    }
+  }
+}
+
+// Means over some 32 frames: how far each place was from what it had learned (`strangeness`), how often it did not match
+// (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
+// how near a match has to be (`reach`) and how fast that is adapted (`pace`).
+Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
+                                 v_uint16x8 change8, v_uint16x8 flag8) {
+  const auto follow = [at](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
+    auto* place = mean.data() + at;
+    const auto old = load(place);
+    const auto now = old - cv::v_shr<5>(old) + cv::v_shl<3>(value);
+    cv::v_store(place, now);
+    return now;
+  };
+  const auto strange = follow(strangeness, nearness8);
+  const auto raws = follow(raw_share, raw8);
+  const auto masks = follow(mask_share, mask8);
+  const auto changes = follow(change, change8);
+  const auto long_before = load(raw_long.data() + at);
+  const auto raws_long = long_before - cv::v_shr<8>(long_before) + raw8;
+  cv::v_store(raw_long.data() + at, raws_long);
+
+  const auto none = all16(0);
+  const auto in_mask = mask8 > none;
+  const auto before = load(reach.data() + at);
+  const auto unstable = (before > all16(8192)) | ((raws - masks) > all16(6528));  // saturates at 0
+
+  const auto flickers = (strange > all16(3264)) & (blink8 > none);
+  const auto old_pace = load(pace.data() + at);
+  const auto slower = cv::v_select(in_mask, all16(1), cv::v_select(unstable, all16(2), all16(4)));
+  const auto new_pace =
+      cv::v_min(cv::v_max(cv::v_select(flickers, old_pace + all16(60), old_pace - slower), all16(4)), all16(10200));
+  cv::v_store(pace.data() + at, new_pace);
+
+  const auto s = cv::v_shr<8>(strange);
+  const auto target = all16(4096) + cv::v_shl<6>(s) + cv::v_shr<2>(cv::v_mul_wrap(s, s));
+  auto down = cv::v_select(new_pace < all16(320), all16(10), all16(3));
+  down = cv::v_select(new_pace < all16(80), all16(32), down);
+  down = cv::v_select(new_pace < all16(24), all16(100), down);
+  down = cv::v_select(new_pace < all16(8), all16(410), down);
+  const auto r = cv::v_min(
+      cv::v_max(cv::v_select(before < target, before + (new_pace - all16(4)), before - down), all16(4096)), all16(32768));
+  cv::v_store(reach.data() + at, r);
+
+  Verdict verdict;
+  verdict.near = cv::v_mul_hi(r, all16(480)) - (~unstable & all16(6));
+  auto texture = cv::v_select(r < all16(14336), all16(8), all16(16));
+  texture = cv::v_select(r < all16(10240), all16(4), texture);
+  texture = cv::v_select(r < all16(6144), all16(2), texture);
+  verdict.texture = texture + all16(3) + (unstable & all16(3));
+  verdict.ghost = (raws > all16(kMeanFull - kMeanFull / 200)) & (changes < all16(652)) & (flag8 > none);
+  verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
+  verdict.locked = in_mask & (changes <= all16(1024)) & ~verdict.ghost;
+  return verdict;
+}
+
+void Foreground::Model::learn() {
+  cv::Mat around;
+  cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
+  const auto own_chance = all(31);
+  const auto any_chance = all(16);
+  std::size_t block = 0;
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes, ++block) {
+      const auto now_y = load(y.row(row) + column);
+      const auto is_raw = load(raw.row(row) + column);
+      const auto in_mask = load(placed_mask.ptr(row) + column);
+      const auto flipped = is_raw ^ load(raw_before.ptr(row) + column);
+      const auto blink = (flipped | load(blink_before.ptr(row) + column)) & ~load(around.ptr(row) + column);
+      cv::v_store(blink_before.ptr(row) + column, flipped);
+      cv::v_store(raw_before.ptr(row) + column, is_raw);
+      const auto changed = cv::v_absdiff(now_y, load(last_y.ptr(row) + column));
+      cv::v_store(last_y.ptr(row) + column, now_y);
+      const auto flag = load(ghost_flag.ptr(row) + column);
+      const auto strange = load(nearness.ptr(row) + column);
+
+      const auto at = block * kLanes;
+      const auto a = judge(at, cv::v_expand_low(strange), cv::v_expand_low(is_raw), cv::v_expand_low(in_mask),
+                           cv::v_expand_low(blink), cv::v_expand_low(changed), cv::v_expand_low(flag));
+      const auto b = judge(at + kLanes / 2, cv::v_expand_high(strange), cv::v_expand_high(is_raw),
+                           cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(changed),
+                           cv::v_expand_high(flag));
+      cv::v_store(near.ptr(row) + column, cv::v_pack(a.near, b.near));
+      cv::v_store(texture_near.ptr(row) + column, cv::v_pack(a.texture, b.texture));
+      const auto ghost = cv::v_pack(a.ghost, b.ghost);
+      const auto restless = cv::v_pack(a.restless, b.restless);
+      const auto locked = warm_up ? all(0) : cv::v_pack(a.locked, b.locked);
+
+      // Itself.
+      const auto rolls = load(dice.lanes());
+      const auto whatever = warm_up ? all(255) : restless;
+      auto* here = samples.data() + block * kBlockBytes;
+      const auto roll = dice.roll();
+      const auto own = (~is_raw & (rolls < own_chance)) | (whatever & (rolls < any_chance));
+      replace(here + (roll >> 8) % kSamples * kSampleBytes, own, row, column);
+      // From a neighbour.
+      const int dx = static_cast<int>((roll >> 12) % 3) - 1;
+      const int dy = static_cast<int>((roll >> 16) % 3) - 1;
+      if (row + dy < 0 || row + dy >= size.height) continue;
+      const auto neighbour_raw = load(raw.row(row + dy) + column + dx);
+      const auto chance = cv::v_select(ghost, all(128), own_chance);
+      const auto given = ~neighbour_raw & (load(dice.lanes()) < chance) & ~locked;
+      replace(here + (roll >> 20) % kSamples * kSampleBytes, given, row + dy, column + dx);
+    }
+  }
+}
+
+void Foreground::Model::replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const {
+  if (!cv::v_check_any(lanes)) return;
+  for (const auto* plane : {&y, &u, &v, &texture_a, &texture_b}) {
+    cv::v_store(sample, cv::v_select(lanes, load(plane->row(row) + column), load(sample)));
+    sample += kLanes;
+  }
+}
+
+// The scene as a picture: what shift, light and ghosts are measured against.
+void Foreground::Model::learn_scene() {
+  const auto seven = [](const v_uint16x8& value) { return cv::v_reinterpret_as_s16(cv::v_shl<7>(value)); };
+  const bool early = frames < 30;
+  std::size_t at = 0;
+  for (int row = 0; row < size.height; ++row) {
+    const auto* ghosts = ghost_flag.ptr(row);
+    for (int column = 0; column < size.width; column += kLanes, at += kLanes) {
+      const auto now = load(y.row(row) + column);
+      const auto keep = warm_up ? all(0) : load(placed_mask.ptr(row) + column) & ~load(ghosts + column);
+      const auto step = [&](std::size_t place, const v_uint16x8& now8, const v_uint16x8& keep8) {
+        auto* sum = scene_sum.data() + place;
+        const auto old = cv::v_load(sum);
+        const auto off = seven(now8) - old;
+        const auto moved = old + (early ? cv::v_shr<4>(off) : cv::v_shr<5>(off));
+        const auto stays = cv::v_reinterpret_as_s16(keep8 > all16(0));
+        const auto next = cv::v_select(stays, old, moved);
+        cv::v_store(sum, next);
+        return cv::v_shr<7>(cv::v_reinterpret_as_u16(next));
+      };
+      const auto low = step(at, cv::v_expand_low(now), cv::v_expand_low(keep));
+      const auto high = step(at + kLanes / 2, cv::v_expand_high(now), cv::v_expand_high(keep));
+      cv::v_store(scene_y.ptr(row) + column, cv::v_pack(low, high));
+    }
+  }
+}
+
+// What has stood still for long becomes part of the scene: its examples are replaced by how it looks now.
+void Foreground::Model::age() {
+  if (last - still_ticked < Millis{1000}) return;
+  const auto seconds = static_cast<int>((last - still_ticked).count() / 1000);
+  still_ticked += Millis{seconds * 1000};
+  constexpr auto kOld = std::chrono::duration_cast<std::chrono::seconds>(kStillBecomesScene).count();
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      auto& time = still[static_cast<std::size_t>(row * size.width + column)];
+      if (placed_mask.at<std::uint8_t>(row, column) == 0) {
+        time = 0;
+        continue;
+      }
+      time = static_cast<std::uint16_t>(std::min<long>(time + seconds, 60'000));
+      if (time < kOld) continue;
+      time = 0;
+      const int lane = column % kLanes;
+      auto* sample = samples.data() + static_cast<std::size_t>((row * size.width + column) / kLanes) * kBlockBytes + lane;
+      for (int i = 0; i < kSamples / 2; ++i, sample += kSampleBytes) {
+        const std::array<const Plane*, kPlanes> planes{&y, &u, &v, &texture_a, &texture_b};
+        for (std::size_t plane = 0; plane < kPlanes; ++plane) sample[plane * kLanes] = planes[plane]->row(row)[column];
+      }
+    }
+  }
+}
+
+// Back to where the picture lies.
+void Foreground::Model::place_mask() {
+  if (shift == cv::Point{}) {
+    placed_mask.copyTo(mask);
+    return;
+  }
+  const cv::Rect all_of_it{{}, size};
+  const cv::Rect to = (all_of_it + shift) & all_of_it;
+  mask.setTo(0);
+  placed_mask(to - shift).copyTo(mask(to));
+}
+
+// --------------------------------------------------------------------------------------------------------------------
+
+Foreground::Foreground(cv::Size picture) : model_{std::make_unique<Model>(picture)} {}
+Foreground::~Foreground() = default;
+
+const cv::Mat& Foreground::look(const Picture& picture) {
+  constexpr int kStrangeFrames = 50;
+  auto& model = *model_;
+  model.take(picture);
+  if (model.empty) model.begin();
+  model.warm_up = model.last - model.began < kWarmUp || model.frames < 60;
+  if (model.frames > 0) model.relight();
+  model.find_shift();
+  model.describe();
+  model.match();
+  model.clean();
+  if (model.frames % 8 == 0) model.find_ghosts();
+  model.learn();
+  model.learn_scene();
+  model.age();
+  model.place_mask();
+  ++model.frames;
+  model.unlike_frames = model.unlike > 0.6 ? model.unlike_frames + 1 : 0;
+  if (model.unlike_frames >= kStrangeFrames) model.empty = true;  // another scene: the camera was turned
+  return model.mask;
+}
+
+void Foreground::learn_anew() {
+  model_->empty = true;
+}
+cv::Size Foreground::size() const {
+  return model_->size;
+}
+const cv::Mat& Foreground::mask() const {
+  return model_->mask;
+}
+cv::Mat Foreground::luma() const {
+  return model_->y.inside();
+}
+const cv::Mat& Foreground::scene() const {
+  return model_->scene_y;
+}
+cv::Point Foreground::shift() const {
+  return model_->shift;
+}
+double Foreground::unlike() const {
+  return model_->unlike;
+}
+bool Foreground::relit() const {
+  return model_->relit;
+}
+const cv::Mat& Foreground::placed_mask() const {
+  return model_->placed_mask;
+}
+Millis Foreground::learned_for() const {
+  return model_->last - model_->began;
+}
+
+}  // namespace hamlet::cameras

@@ -1,0 +1,120 @@
+#include "cameras/scene_watch.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+namespace hamlet::cameras {
+namespace {
+
+// Brightness; most cameras' black is 16 and their white 235.
+constexpr double kDark = 32;
+constexpr double kBright = 225;
+constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
+constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
+constexpr double kOtherView = 0.35;     // correlation of where the detail is
+constexpr Millis kLearns{3'000};  // before that there is nothing usual
+
+double correlation(const cv::Mat& a, const cv::Mat& b) {
+  cv::Mat x = a - cv::mean(a)[0];
+  cv::Mat y = b - cv::mean(b)[0];
+  const double size = std::sqrt(x.dot(x) * y.dot(y));
+  return size < 1e-6 ? 0 : x.dot(y) / size;
+}
+
+}  // namespace
+
+double SceneWatch::View::all_detail() const {
+  return cv::mean(detail)[0];
+}
+
+SceneWatch::View SceneWatch::view_of(const cv::Mat& luma) {
+  View view;
+  cv::Mat smooth;
+  cv::Mat across;
+  cv::Mat down;
+  cv::blur(luma, smooth, {3, 3});  // what noise adds to detail is no detail
+  cv::Sobel(smooth, across, CV_16S, 1, 0);
+  cv::Sobel(smooth, down, CV_16S, 0, 1);
+  cv::Mat detail = cv::abs(across) + cv::abs(down);
+  detail.convertTo(detail, CV_32F);
+  cv::resize(detail, view.detail, {kColumns, kRows}, 0, 0, cv::INTER_AREA);
+  cv::Scalar mean;
+  cv::Scalar deviation;
+  cv::meanStdDev(luma, mean, deviation);
+  view.mean = mean[0];
+  view.spread = deviation[0];
+  return view;
+}
+
+std::optional<SceneFault> SceneWatch::judge(const View& now) const {
+  if (now.mean < kDark && now.spread < kFlat) return SceneFault::dark;
+  if (now.mean > kBright && now.spread < kFlat) return SceneFault::bright;
+  if (!usual_ || last_ - usual_since_ < kLearns) return std::nullopt;
+  if (now.all_detail() < kLittleDetail * usual_->all_detail()) {
+    return now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail() ? SceneFault::covered
+                                                                                                 : SceneFault::blurred;
+  }
+  cv::Mat then;
+  cv::Mat here;
+  cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
+  cv::sqrt(now.detail, here);
+  if (correlation(then, here) < kOtherView) return SceneFault::turned;
+  return std::nullopt;
+}
+
+void SceneWatch::remember(const View& now, Millis time) {
+  if (!usual_) {
+    usual_ = now;
+    usual_since_ = time;
+    return;
+  }
+  const bool young = time - usual_since_ < kLearns;
+  const double weight = young ? 0.3 : std::min(1.0, static_cast<double>(kLooksEvery.count()) / static_cast<double>(kRemembers.count() / 4));
+  usual_->detail = usual_->detail * (1 - weight) + now.detail * weight;
+  usual_->spread += (now.spread - usual_->spread) * weight;
+}
+
+std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time) {
+  std::vector<Change> changes;
+  if (looked_ && time - *looked_ < kLooksEvery) return changes;
+  looked_ = time;
+  last_ = time;
+  const View now = view_of(luma);
+  const auto fault = judge(now);
+  if (before_.empty() || cv::norm(luma, before_, cv::NORM_INF) > 0) {
+    changed_ = time;
+    luma.copyTo(before_);
+  }
+  for (std::size_t i = 0; i < faults_.size(); ++i) {
+    const auto one = static_cast<SceneFault>(i);
+    if (one == SceneFault::frozen) {
+      note(one, time - changed_ >= kFrozenAfter, time, changes);
+    } else {
+      note(one, fault == one, time, changes);
+    }
+  }
+  // A view that lasts is the view, whatever was before.
+  if (!fault) remember(now, time);
+  for (const auto one : {SceneFault::turned, SceneFault::blurred}) {
+    const auto& occupancy = faults_[static_cast<std::size_t>(one)];
+    if (occupancy.occupied() && time - occupancy.first() > kRemembers) usual_.reset();
+  }
+  return changes;
+}
+
+void SceneWatch::note(SceneFault fault, bool there, Millis time, std::vector<Change>& changes) {
+  auto& occupancy = faults_[static_cast<std::size_t>(fault)];
+  const auto phase = occupancy.see(there, time);
+  if (!phase || *phase == Phase::update) return;
+  const Millis began = fault == SceneFault::frozen ? changed_ : occupancy.first();
+  changes.push_back({fault, *phase, *phase == Phase::start ? began : occupancy.last()});
+}
+
+bool SceneWatch::faulty() const {
+  return std::any_of(faults_.begin(), faults_.end(), [](const auto& one) { return one.occupied(); });
+}
+
+}  // namespace hamlet::cameras

