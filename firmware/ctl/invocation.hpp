@@ -15,7 +15,7 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, config_check,
   backtest, probe };
 
 /// A point in time as it was asked for: an age, or Beijing time.
