@@ -1,14 +1,17 @@
 #include "drivers/drivers.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <set>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
+#include "drivers/recorder.hpp"
 #include "drivers/registry.hpp"
 #include "drivers/texts.hpp"
 #include "firmware/core/id.hpp"
@@ -51,17 +54,23 @@ std::string_view to_string(ValueType type) {
 }
 
 std::vector<PointInfo> read_points(const config::Table& device, const std::string& id,
-                                   const std::function<ValueType(const config::Table& point)>& own) {
-  std::vector<PointInfo> points;
+                                   const std::function<ValueType(const config::Table& point)>& own,
+                                   std::vector<PointInfo> known) {
+  auto points = std::move(known);
   std::set<std::string> seen;
   for (const auto& table : device.tables("point")) {
     const auto name = table.id("id");
     if (table.has("id") && !seen.insert(name).second) {
       table.error("id", texts::point_twice(name));
     }
-    PointInfo info{.point = fmt::format("{}.{}", id, name)};
-    info.unit = table.text_or("unit", "");
-    info.name = table.both_or("name", {.zh = name, .en = name});
+    const auto full = fmt::format("{}.{}", id, name);
+    auto present = std::find_if(points.begin(), points.end(), [&](const auto& each) { return each.point == full; });
+    if (present == points.end()) {
+      present = points.insert(present, PointInfo{.point = full, .name = {.zh = name, .en = name}});
+    }
+    auto& info = *present;
+    info.unit = table.text_or("unit", info.unit);
+    info.name = table.both_or("name", info.name);
     if (const auto span = table.numbers_or("span"); span.size() == 2 && span[0] < span[1]) {
       info.min = span[0];
       info.max = span[1];
@@ -69,7 +78,6 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
       table.error("span", texts::want_span());
     }
     info.type = own(table);
-    points.push_back(std::move(info));
   }
   if (points.empty() && !device.has("point")) device.error("", texts::no_point());
   return points;
@@ -78,6 +86,7 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
 Drivers::Config Drivers::read_config(const config::Table& root) {
   Config config;
   std::set<std::string> seen;
+  (void)root.has("bus");  // read by the drivers whose devices are on one
   for (const auto& table : root.tables("device")) {
     const auto id = table.id("id");
     if (table.has("id") && !seen.insert(id).second) {
@@ -86,9 +95,12 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
     const auto driver_name = table.text("driver");
     Planned planned{.info = {.id = id, .driver = driver_name, .name = table.both_or("name", {.zh = id, .en = id})}};
     planned.missing_every = table.duration_or("missing_every", 1min, {1s, 24h});
+    planned.record = table.text_or("record", "");
+    planned.record_max = static_cast<std::size_t>(table.integer_or("record_max", 1 << 20, {1 << 10, 1 << 30}));
     if (const auto* driver = find_driver(table, driver_name)) {
       auto blueprint = driver->read(table, id);
       planned.info.points = std::move(blueprint.points);
+      planned.info.outputs = std::move(blueprint.outputs);
       planned.build = std::move(blueprint.build);
     }
     config.push_back(std::move(planned));
@@ -100,14 +112,15 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
 class Drivers::Supervised final : public Report, public std::enable_shared_from_this<Supervised> {
  public:
   Supervised(boost::asio::io_context& io, Clock& clock, const Planned& planned, const DeviceInfo& info,
-             const Sink& sink)
-      : clock_{clock},
+             const Sink& sink, Commons& commons)
+      : io_{io},
+        clock_{clock},
         info_{info},
         sink_{sink},
         missing_every_{planned.missing_every},
         since_{clock.mono()},
         tick_{io},
-        device_{planned.build({io, clock, *this})} {}
+        device_{planned.build({io, clock, *this, commons, sink.memory, recorder_of(planned)})} {}
 
   void start() { device_->start(); }
 
@@ -134,6 +147,37 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
     if (state_ != State::down) enter_down();
   }
 
+  void happened(std::string kind, nlohmann::json detail) override {
+    if (stopped_) return;
+    sink_.event({.source = info_.id,
+                 .kind = std::move(kind),
+                 .id = random_hex64(),
+                 .at = clock_.mono(),
+                 .detail = std::move(detail)});
+  }
+
+  void pictured(std::string kind, nlohmann::json detail, std::string jpeg) override {
+    if (stopped_) return;
+    Event event{.source = info_.id,
+                .kind = std::move(kind),
+                .id = random_hex64(),
+                .at = clock_.mono(),
+                .detail = std::move(detail)};
+    if (sink_.picture) return sink_.picture(std::move(event), std::move(jpeg));
+    sink_.event(std::move(event));
+  }
+
+  void when_durable(std::function<void(Status)> then) override {
+    auto guarded = [weak = weak_from_this(), then = std::move(then)](const Status& status) {
+      const auto self = weak.lock();
+      if (self && !self->stopped_) then(status);
+    };
+    if (sink_.when_durable) return sink_.when_durable(std::move(guarded));
+    boost::asio::post(io_, [guarded = std::move(guarded)] { guarded({}); });
+  }
+
+  [[nodiscard]] Output* output(std::string_view id) { return stopped_ ? nullptr : device_->output(id); }
+
   [[nodiscard]] nlohmann::json status() const {
     const auto since = clock_.wall() - (clock_.mono() - since_);
     nlohmann::json out{{"id", info_.id},        {"driver", info_.driver}, {"state", name(state_)},
@@ -147,6 +191,11 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
 
  private:
   enum class State { starting, up, down };
+
+  static std::shared_ptr<Recorder> recorder_of(const Planned& planned) {
+    if (planned.record.empty()) return nullptr;
+    return std::make_shared<Recorder>(planned.info.id, planned.record, planned.record_max);
+  }
 
   static std::string_view name(State state) {
     switch (state) {
@@ -223,6 +272,7 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
     return false;
   }
 
+  boost::asio::io_context& io_;
   Clock& clock_;
   const DeviceInfo& info_;
   const Sink& sink_;
@@ -247,7 +297,7 @@ class Drivers::Supervised final : public Report, public std::enable_shared_from_
 Drivers::Drivers(boost::asio::io_context& io, Clock& clock, Config config, Sink sink) : sink_{std::move(sink)} {
   for (const auto& planned : config) infos_.push_back(planned.info);
   for (std::size_t i = 0; i < config.size(); ++i) {
-    supervised_.push_back(std::make_shared<Supervised>(io, clock, config[i], infos_[i], sink_));
+    supervised_.push_back(std::make_shared<Supervised>(io, clock, config[i], infos_[i], sink_, commons_));
   }
 }
 
@@ -261,6 +311,15 @@ void Drivers::start() {
 
 void Drivers::stop() {
   for (const auto& each : supervised_) each->stop();
+}
+
+Output* Drivers::output(std::string_view name) const {
+  const auto dot = name.find('.');
+  if (dot == std::string_view::npos) return nullptr;
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    if (infos_[i].id == name.substr(0, dot)) return supervised_[i]->output(name.substr(dot + 1));
+  }
+  return nullptr;
 }
 
 nlohmann::json Drivers::status() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,14 +19,23 @@ struct DeviceInfo {
   std::string driver;
   Text name;
   std::vector<PointInfo> points{};
+  std::vector<OutputInfo> outputs{};
 };
 
 /// Where readings and events go. Both are called on the io thread, never from inside start() or stop().
 struct Sink {
   std::function<void(std::vector<Reading>)> readings;
   /// source = device id, kind "down": start when the device stops answering, end with the same id when it is back.
-  /// detail: {"why":id,"message":English}.
+  /// detail: {"why":id,"message":English}. Other kinds are a driver's own ("shutdown").
   std::function<void(Event)> event;
+  /// What devices must know after a restart; see Memory. Durable together with the readings that follow it in the same
+  /// turn of the io thread, never before them.
+  Memory memory{};
+  /// An event with a picture. Empty: the event goes without.
+  std::function<void(Event, std::string jpeg)> picture{};
+  /// Calls back, not from inside, once all that was given so far is durable, or with the reason why it is not. Empty:
+  /// everything is.
+  std::function<void(std::function<void(Status)> then)> when_durable{};
 };
 
 /// Every device of the gateway. Io thread only.
@@ -38,6 +48,8 @@ class Drivers {
   struct Planned {
     DeviceInfo info;
     Millis missing_every{};
+    std::filesystem::path record{};  ///< where its raw frames are recorded; empty: nowhere
+    std::size_t record_max = 0;      ///< bytes
     std::function<std::shared_ptr<Device>(Surroundings)> build{};
   };
   using Config = std::vector<Planned>;
@@ -57,6 +69,9 @@ class Drivers {
 
   [[nodiscard]] const std::vector<DeviceInfo>& devices() const { return infos_; }
 
+  /// An output by its full name, "device.output"; null: there is none. Valid until stop().
+  [[nodiscard]] Output* output(std::string_view name) const;
+
   /// [{"id","driver","state":"up"|"down"|"starting","why"?,"message"?,"since","polls","failures"}]: `since` is UTC in
   /// milliseconds, `polls` counts answers and failures, `failures` those without an answer; `why` (an id) and `detail`
   /// (English) say what is wrong when down.
@@ -67,6 +82,7 @@ class Drivers {
 
   std::vector<DeviceInfo> infos_;
   Sink sink_;
+  Commons commons_;
   std::vector<std::shared_ptr<Supervised>> supervised_;
 };
 

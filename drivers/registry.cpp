@@ -2,15 +2,27 @@
 
 #include <array>
 
+#include "drivers/board/board.hpp"
+#include "drivers/gpio/gpio.hpp"
+#include "drivers/hj212/hj212.hpp"
+#include "drivers/lines/lines.hpp"
 #include "drivers/modbus/modbus.hpp"
+#include "drivers/mqtt/mqtt.hpp"
 #include "drivers/replay/replay.hpp"
+#include "drivers/sl651/sl651.hpp"
 
 namespace hamlet::drivers {
 
 std::span<const Driver> registry() {
   static constexpr std::array kDrivers{
+      Driver{"board", &board::read},
+      Driver{"gpio", &gpio::read},
+      Driver{"hj212", &hj212::read},
+      Driver{"lines", &lines::read},
       Driver{"modbus", &modbus::read},
+      Driver{"mqtt", &mqtt::read},
       Driver{"replay", &replay::read},
+      Driver{"sl651", &sl651::read},
   };
   return kDrivers;
 }

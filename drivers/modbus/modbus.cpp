@@ -1,188 +1,299 @@
 #include "drivers/modbus/modbus.hpp"
 
-#include <array>
+#include <algorithm>
 #include <chrono>
-#include <random>
+#include <map>
+#include <set>
 #include <utility>
 
 #include <arpa/inet.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
 #include <netinet/in.h>
 
-#include "drivers/modbus/session.hpp"
+#include "drivers/counter.hpp"
+#include "drivers/modbus/bus.hpp"
+#include "drivers/modbus/profile.hpp"
 #include "drivers/texts.hpp"
-#include "firmware/core/worker.hpp"
 
 namespace hamlet::drivers::modbus {
 namespace {
 
 using namespace std::chrono_literals;
-using namespace std::string_view_literals;
 
-constexpr std::array kFunctions{"coil"sv, "discrete"sv, "holding"sv, "input"sv};  // 1 to 4
-constexpr std::array kTypes{"bit"sv,    "int16"sv,   "uint16"sv, "int32"sv,
-                            "uint32"sv, "float32"sv, "float64"sv};     // from Type::bit
-constexpr std::array kOrders{"ABCD"sv, "CDAB"sv, "BADC"sv, "DCBA"sv};  // as Order
+/// A [[device]] with driver = "modbus".
+struct Settings {
+  PortSettings port;
+  std::string bus;  ///< its id; empty: none of its own, by TCP
+  MemberSettings member;
+  std::map<std::string, PointSettings> counters;  ///< by full name
+  std::vector<OutputSettings> outputs;
+
+  /// The same for devices that share a wire.
+  [[nodiscard]] std::string key() const { return "modbus " + (bus.empty() ? port.describe() : bus); }
+};
 
 bool is_ip_address(const std::string& text) {
   in6_addr any{};
   return inet_pton(AF_INET, text.c_str(), &any) == 1 || inet_pton(AF_INET6, text.c_str(), &any) == 1;
 }
 
-void refuse_keys(const config::Table& point, std::initializer_list<std::string_view> keys, const Text& reason) {
-  for (const auto key : keys) {
-    if (point.has(key)) point.error(key, reason);
+void read_ip(const config::Table& table, PortSettings& port, std::int64_t usual_port) {
+  port.address = table.text("address");
+  if (!is_ip_address(port.address) && table.has("address")) {
+    table.error("address", texts::want_ip_address());
   }
+  port.port = static_cast<std::uint16_t>(table.integer_or("port", usual_port, {1, 65535}));
 }
 
-void read_register_type(const config::Table& point, Decoding& decoding) {
-  decoding.type = static_cast<Type>(point.choice("type", kTypes) + static_cast<std::size_t>(Type::bit));
-  decoding.order = static_cast<Order>(point.choice_or("order", 0, kOrders));
-  decoding.invalid = point.numbers_or("invalid");
-  if (width(decoding.type) == 1 && (decoding.order == Order::cdab)) {
-    point.error("order", texts::no_order());
+// The [[bus]] that the device names.
+void find_bus(const config::Table& device, Settings& settings) {
+  settings.bus = device.id("bus");
+  for (const auto key : {"address", "port"}) {
+    if (device.has(key)) device.error(key, texts::bus_has_that());
   }
-  if (decoding.type == Type::bit) {
-    decoding.bit = static_cast<unsigned>(point.integer("bit", {0, 15}));
-    refuse_keys(point, {"scale", "offset"}, texts::not_for_a_bit());
+  std::vector<std::string> known;
+  for (const auto& bus : device.root().tables("bus")) {
+    const auto port = read_bus(bus);
+    if (known.emplace_back(bus.id("id")) != settings.bus) continue;
+    settings.port = port;
     return;
   }
-  refuse_keys(point, {"bit"}, texts::only_for_a_bit());
-  decoding.scale = point.number_or("scale", 1);
-  if (decoding.scale == 0) point.error("scale", texts::scale_zero());
-  decoding.offset = point.number_or("offset", 0);
+  const auto near = config::nearest(settings.bus, known);
+  const auto message = texts::no_bus(settings.bus);
+  device.error("bus", near ? texts::perhaps(message, *near) : message);
 }
 
-Point read_point(const config::Table& table, std::int64_t base) {
-  Point point;
-  point.need.function = static_cast<Function>(table.choice("function", kFunctions) + 1);
-  if (is_bits(point.need.function)) {
-    point.decoding.type = Type::flag;
-    refuse_keys(table, {"type", "order", "bit", "scale", "offset", "invalid"},
-                texts::not_for_a_flag());
-  } else {
-    read_register_type(table, point.decoding);
-  }
-  point.need.count = width(point.decoding.type);
-  const auto address = table.integer("address", {base, base + 65535}) - base;
-  if (address + point.need.count > 65536) {
-    table.error("address", texts::beyond_last_register(point.need.count));
-  }
-  point.need.address = static_cast<std::uint16_t>(address);
-  return point;
+std::optional<Profile> find_profile(const config::Table& device) {
+  if (!device.has("profile")) return {};
+  auto profile = load_profile(device.text("profile"));
+  if (profile) return std::move(*profile);
+  device.error("profile", std::move(profile).error());
+  return Profile{};
 }
 
-Settings read_settings(const config::Table& device) {
+Settings read_settings(const config::Table& device, const std::optional<Profile>& profile) {
   Settings settings;
-  settings.address = device.text("address");
-  if (!is_ip_address(settings.address) && device.has("address")) {
-    device.error("address", texts::want_ip_address());
+  auto& member = settings.member;
+  if (device.has("bus")) {
+    find_bus(device, settings);
+  } else {
+    read_ip(device, settings.port, 502);
   }
-  settings.port = static_cast<std::uint16_t>(device.integer_or("port", settings.port, {1, 65535}));
-  settings.unit = static_cast<std::uint8_t>(device.integer_or("unit_id", settings.unit, {0, 255}));
-  settings.period = device.duration_or("period", settings.period, {100ms, 24h});
-  settings.timeout = device.duration_or("timeout", settings.timeout, {50ms, 30s});
-  settings.retries = static_cast<unsigned>(device.integer_or("retries", settings.retries, {0, 10}));
-  settings.backoff_max = device.duration_or("backoff_max", settings.backoff_max, {1s, 1h});
-  settings.max_gap = static_cast<std::uint32_t>(device.integer_or("max_gap", settings.max_gap, {0, 124}));
+  const bool serial = settings.port.framing == Framing::rtu;
+  member.unit = static_cast<std::uint8_t>(
+      device.integer_or("unit_id", profile ? profile->unit : member.unit, {serial ? 1 : 0, 255}));
+  member.period = device.duration_or("period", profile && profile->period ? *profile->period : 5s, {100ms, 24h});
+  const Millis timeout = serial ? 500ms : 1s;
+  member.timeout = device.duration_or("timeout", profile && profile->timeout ? *profile->timeout : timeout, {50ms, 30s});
+  member.retries = static_cast<unsigned>(device.integer_or("retries", member.retries, {0, 10}));
+  member.backoff_max = device.duration_or("backoff_max", std::max<Millis>(member.period, 1s), {1s, 24h});
+  member.max_gap = static_cast<std::uint32_t>(
+      device.integer_or("max_gap", profile ? profile->max_gap : member.max_gap, {0, 124}));
   return settings;
 }
 
-/// Polls on a Worker of its own, so that it delays nobody. A period that the device cannot hold is skipped, not caught
-/// up.
+// What the profile knows, without what the device leaves out of it.
+std::vector<PointInfo> profile_infos(const config::Table& device, const std::string& id, const Profile& profile) {
+  const auto without = device.texts_or("without");
+  for (const auto& each : without) {
+    if (!profile.points.contains(each) && !profile.points.empty()) {
+      device.error("without", texts::not_in_profile(each));
+    }
+  }
+  std::vector<PointInfo> infos;
+  for (auto info : profile.infos) {
+    if (std::find(without.begin(), without.end(), info.point) != without.end()) continue;
+    info.point = fmt::format("{}.{}", id, info.point);
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+std::vector<PointInfo> read_all_points(const config::Table& device, const std::string& id,
+                                       const std::optional<Profile>& profile, Settings& settings) {
+  const auto base = device.integer_or("base", 0, {0, 1});
+  auto points = profile ? profile->points : std::map<std::string, PointSettings>{};
+  const auto own = [&](const config::Table& table) {
+    const auto name = table.id("id");
+    const auto known = points.find(name);
+    points[name] = read_point(table, base, known == points.end() ? nullptr : &known->second);
+    return value_type(points[name].point.decoding);
+  };
+  const bool needs_points = !profile || device.has("point");
+  auto infos = profile ? profile_infos(device, id, *profile) : std::vector<PointInfo>{};
+  if (needs_points) infos = read_points(device, id, own, std::move(infos));
+  for (const auto& info : infos) {
+    auto& each = points[info.point.substr(id.size() + 1)];
+    each.point.name = info.point;
+    settings.member.points.push_back(each.point);
+    if (!each.counter) continue;
+    settings.counters[info.point] = each;
+    auto& decoding = settings.member.points.back().decoding;  // the device counts on what is read as it is
+    decoding.scale = 1;
+    decoding.offset = 0;
+  }
+  return infos;
+}
+
+std::vector<OutputInfo> read_outputs(const config::Table& device, const std::string& id, Settings& settings) {
+  const auto base = device.integer_or("base", 0, {0, 1});
+  std::vector<OutputInfo> infos;
+  std::set<std::string> seen;
+  for (const auto& table : device.tables("output")) {
+    auto output = read_output(table, base);
+    if (!seen.insert(output.id).second) {
+      table.error("id", texts::output_twice(output.id));
+    }
+    infos.push_back({.output = fmt::format("{}.{}", id, output.id),
+                     .type = output.coil ? ValueType::boolean : ValueType::number,
+                     .name = table.both_or("name", {.zh = output.id, .en = output.id})});
+    settings.outputs.push_back(std::move(output));
+  }
+  return infos;
+}
+
+Status to_status(const tl::expected<void, Fault>& done) {
+  if (done) return {};
+  const auto code = done.error().exception ? Errc::failed : done.error().why == "full" ? Errc::full : Errc::unavailable;
+  return fail(code, done.error().message);
+}
+
+/// A member of its bus, and what becomes of its polls on the io thread.
 class ModbusDevice final : public Device, public std::enable_shared_from_this<ModbusDevice> {
  public:
-  ModbusDevice(const std::string& id, const Settings& settings, Surroundings around)
-      : period_{settings.period},
-        backoff_max_{settings.backoff_max},
+  ModbusDevice(Settings settings, const Surroundings& around)
+      : settings_{std::move(settings)},
         io_{around.io},
+        clock_{around.clock},
         report_{around.report},
-        session_{settings, around.clock},
-        timer_{around.io},
-        random_{std::random_device{}()},
-        worker_{"modbus-" + id, 1} {}
+        memory_{around.memory},
+        recorder_{around.recorder},
+        host_{around.commons.get<BusHost>(settings_.key(), [&] {
+          return std::make_shared<BusHost>(around.io, settings_.port, settings_.key());
+        })} {
+    for (const auto& [name, point] : settings_.counters) {
+      const auto modulus = std::uint64_t{1} << (point.point.decoding.type == Type::uint16 ? 16 : 32);
+      auto& counter = counters_.emplace(name, Counter{modulus, point.counter_most}).first->second;
+      if (memory_.recall) {
+        if (const auto saved = memory_.recall(name)) (void)counter.restore(*saved);
+      }
+    }
+    for (const auto& each : settings_.outputs) outputs_.emplace(each.id, std::make_unique<Pin>(*this, each));
+  }
 
   ~ModbusDevice() override { stop(); }
 
   void start() override {
-    due_ = std::chrono::steady_clock::now();
-    poll();
+    member_ = std::make_shared<Member>(settings_.member, clock_, recorder_,
+                                       [&io = io_, weak = weak_from_this()](Polled polled) {
+                                         boost::asio::post(io, [weak, polled = std::move(polled)]() mutable {
+                                           if (const auto self = weak.lock()) self->on_polled(std::move(polled));
+                                         });
+                                       });
+    host_->call([member = member_](Bus& bus) { bus.add(member); });
   }
 
   void stop() override {
-    stopped_ = true;
-    timer_.cancel();
-    session_.cancel();
-    worker_.stop(Worker::Drain::no);
+    if (std::exchange(stopped_, true)) return;
+    if (member_) host_->call([member = member_](Bus& bus) { bus.remove(member); });
+    host_.reset();
+  }
+
+  Output* output(std::string_view id) override {
+    const auto it = outputs_.find(id);
+    return it == outputs_.end() ? nullptr : it->second.get();
   }
 
  private:
-  using Polled = tl::expected<std::vector<Reading>, Fault>;
+  class Pin final : public Output {
+   public:
+    Pin(ModbusDevice& device, const OutputSettings& settings) : device_{device}, settings_{settings} {}
 
-  // One poll is under way at a time: the next is asked for when its answer is here.
-  void poll() {
-    const bool taken = worker_.post([this, weak = weak_from_this()] {
-      boost::asio::post(io_, [weak, polled = session_.poll()]() mutable {
-        if (const auto self = weak.lock()) self->on_polled(std::move(polled));
+    void set(const Value& value, std::function<void(Status)> done) override {
+      auto words = encode_value(value, settings_.decoding);
+      if (!words || !device_.member_ || device_.stopped_) {
+        auto status = words ? fail(Errc::cancelled, "the device is not at work")
+                            : fail(Errc::invalid, fmt::format("{} is no value for the output {}", hamlet::to_string(value),
+                                                              settings_.id));
+        return boost::asio::post(device_.io_, [status = Status{std::move(status)}, done = std::move(done)] { done(status); });
+      }
+      device_.write({settings_.coil, settings_.address, std::move(*words)}, std::move(done));
+    }
+
+   private:
+    ModbusDevice& device_;
+    const OutputSettings settings_;
+  };
+
+  void write(Write write, std::function<void(Status)> done) {
+    auto told = [&io = io_, weak = weak_from_this(), done = std::move(done)](const tl::expected<void, Fault>& confirmed) {
+      boost::asio::post(io, [weak, done, status = to_status(confirmed)] {
+        if (const auto self = weak.lock(); self && !self->stopped_) done(status);
       });
+    };
+    host_->call([member = member_, write = std::move(write), told = std::move(told)](Bus& bus) {
+      bus.write(member, write, told);
     });
-    if (!taken) stopped_ = true;  // only after stop()
   }
 
   void on_polled(Polled polled) {
     if (stopped_) return;
-    if (polled) {
-      failures_ = 0;
-      report_.answered(std::move(*polled));
-      const auto now = std::chrono::steady_clock::now();
-      do {
-        due_ += period_;
-      } while (due_ <= now);
-    } else {
-      ++failures_;
-      report_.failed(std::move(polled.error().why), std::move(polled.error().message));
-      const auto chance = std::uniform_real_distribution{}(random_);
-      due_ = std::chrono::steady_clock::now() + retry_delay(period_, backoff_max_, failures_, chance);
+    if (!polled) return report_.failed(std::move(polled.error().why), std::move(polled.error().message));
+    for (auto& reading : *polled) count_on(reading);
+    report_.answered(std::move(*polled));
+  }
+
+  void count_on(Reading& reading) {
+    const auto it = counters_.find(reading.point);
+    const auto* raw = std::get_if<double>(&reading.value);
+    if (it == counters_.end() || raw == nullptr) return;
+    const auto before = it->second.save();
+    const auto total = static_cast<double>(it->second.advance(static_cast<std::uint64_t>(*raw)));
+    const auto& decoding = settings_.counters.at(reading.point).point.decoding;
+    reading.value = decode_number(total, decoding);
+    if (auto saved = it->second.save(); memory_.remember && saved != before) {
+      memory_.remember(reading.point, std::move(saved));
     }
-    timer_.expires_at(due_);
-    timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-      if (error) return;
-      if (const auto self = weak.lock()) self->on_due();
-    });
   }
 
-  void on_due() {
-    if (!stopped_) poll();
-  }
-
-  const Millis period_;
-  const Millis backoff_max_;
+  const Settings settings_;
   boost::asio::io_context& io_;
+  Clock& clock_;
   Report& report_;
-  Session session_;  // used on worker_, but for cancel()
-  boost::asio::steady_timer timer_;
-  std::chrono::steady_clock::time_point due_{};
-  unsigned failures_ = 0;  // polls in a row
-  std::minstd_rand random_;
+  const Memory& memory_;
+  const std::shared_ptr<Recorder> recorder_;
+  std::shared_ptr<BusHost> host_;
+  std::shared_ptr<Member> member_;
+  std::map<std::string, Counter> counters_;  // by point
+  std::map<std::string, std::unique_ptr<Pin>, std::less<>> outputs_;
   bool stopped_ = false;
-  Worker worker_;  // last: it ends before what it uses
 };
 
 }  // namespace
 
+PortSettings read_bus(const config::Table& bus) {
+  PortSettings port{.framing = Framing::rtu};
+  if (bus.has("address")) {
+    read_ip(bus, port, 4001);
+  } else {
+    port.serial = serial::read_settings(bus);
+  }
+  port.gap = bus.duration_or("gap", 10ms, {0ms, 5s});
+  port.echo = bus.flag_or("echo", false);
+  return port;
+}
+
 Blueprint read(const config::Table& device, const std::string& id) {
-  auto settings = read_settings(device);
-  const auto base = device.integer_or("base", 0, {0, 1});
-  auto infos = read_points(device, id, [&](const config::Table& table) {
-    settings.points.push_back(read_point(table, base));
-    const auto type = settings.points.back().decoding.type;
-    return type == Type::flag || type == Type::bit ? ValueType::boolean : ValueType::number;
-  });
-  for (std::size_t i = 0; i < infos.size(); ++i) settings.points[i].name = infos[i].point;
-  return {.points = std::move(infos), .build = [id, settings = std::move(settings)](Surroundings around) {
-            return std::make_shared<ModbusDevice>(id, settings, around);
+  const auto profile = find_profile(device);
+  auto settings = read_settings(device, profile);
+  auto infos = read_all_points(device, id, profile, settings);
+  auto outputs = read_outputs(device, id, settings);
+  return {.points = std::move(infos),
+          .outputs = std::move(outputs),
+          .build = [settings = std::move(settings)](const Surroundings& around) {
+            return std::make_shared<ModbusDevice>(settings, around);
           }};
 }
 

@@ -1,10 +1,14 @@
 #pragma once
 
 #include "drivers/driver.hpp"
+#include "drivers/modbus/port.hpp"
 
 namespace hamlet::drivers::modbus {
 
-/// Reads a [[device]] with driver = "modbus": Modbus TCP, function codes 1 to 4. Keys: drivers/modbus/README.md.
+/// Reads a [[device]] with driver = "modbus": on a [[bus]], or by TCP. Keys: drivers/modbus/README.md.
 [[nodiscard]] Blueprint read(const config::Table& device, const std::string& id);
+
+/// Reads a [[bus]].
+[[nodiscard]] PortSettings read_bus(const config::Table& bus);
 
 }  // namespace hamlet::drivers::modbus

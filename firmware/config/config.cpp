@@ -169,7 +169,10 @@ struct Document::State {
   }
 
   void note(const toml::source_region& where, Text message) {
-    diagnostics.push_back({where.path ? *where.path : name, where.begin.line, where.begin.column, std::move(message)});
+    Diagnostic found{where.path ? *where.path : name, where.begin.line, where.begin.column, std::move(message)};
+    if (std::find(diagnostics.begin(), diagnostics.end(), found) == diagnostics.end()) {  // a table may be read twice
+      diagnostics.push_back(std::move(found));
+    }
   }
 
   void read(std::string_view text, const std::string& file) {
@@ -566,6 +569,8 @@ std::vector<std::string> Table::keys() const {
   for (const auto& [key, node] : *static_cast<const toml::table*>(node_)) out.emplace_back(key.str());
   return out;
 }
+
+Table Table::root() const { return Table{state_, &state_->root, ""}; }
 
 void Table::error(std::string_view key, Text message) const {
   const auto* node = key.empty() ? nullptr : state_->ask(node_, key);

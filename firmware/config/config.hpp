@@ -29,6 +29,7 @@ struct Diagnostic {
 
   /// "hamlet.toml:12:8: …"
   [[nodiscard]] std::string to_string(Lang lang = Lang::en) const;
+  friend bool operator==(const Diagnostic&, const Diagnostic&) = default;
 };
 
 /// A config as written: one TOML file and, sorted by name, the conf.d/*.toml beside it. Tables are merged key by key, a later
@@ -91,6 +92,8 @@ class Table {
   [[nodiscard]] bool has(std::string_view key) const;
   /// Whether the table itself was written.
   [[nodiscard]] bool exists() const { return node_ != nullptr; }
+  /// The table of the whole document, for what several tables refer to by name.
+  [[nodiscard]] Table root() const;
   /// "device[2].point[1]", for messages.
   [[nodiscard]] const std::string& path() const { return path_; }
 

@@ -260,6 +260,42 @@ class CommandLine {
     decode->add_option("PROTOCOL", out_.probe.protocol, text(Say::arg_protocol))
         ->required()
         ->check(check([](const std::string& word) { return word == "sl651" || word == "hj212"; }, Say::not_a_protocol));
+    for (const auto& [name, about] : {std::pair{"sl651", Say::verb_probe_sl651}, {"hj212", Say::verb_probe_hj212}}) {
+      auto* listen = probe_kind(*probe, name, about);
+      listen->add_option("--listen", out_.probe.listen, text(Say::opt_listen))
+          ->required()
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 65535));
+      listen->add_option("--count", out_.probe.count, text(Say::opt_count))
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 1'000'000));
+    }
+    add_modbus_probes(*probe);
+  }
+
+  void add_modbus_probes(CLI::App& probe) {
+    auto& asked = out_.probe;
+    auto* rtu = probe_kind(probe, "modbus-rtu", Say::verb_probe_rtu);
+    rtu->add_option("PATH", asked.device, text(Say::arg_serial));
+    rtu->add_option("--baud", asked.speed, with_default(Say::opt_baud, asked.speed))->type_name(text(Say::meta_number));
+    rtu->add_option("--format", asked.format, with_default(Say::opt_format, asked.format))
+        ->type_name(text(Say::meta_id));
+    auto* tcp = probe_kind(probe, "modbus-tcp", Say::verb_probe_tcp);
+    tcp->add_option("HOST", asked.device, text(Say::arg_ip));
+    tcp->add_option("--port", asked.port, with_default(Say::opt_port, fmt::to_string(asked.port)))
+        ->type_name(text(Say::meta_number))
+        ->check(in_range(1, 65535));
+    for (auto* app : {rtu, tcp}) {
+      app->add_flag("--scan", asked.scan, text(Say::opt_scan));
+      app->add_option("--profile", asked.profile, text(Say::opt_profile))->type_name(text(Say::meta_id));
+      app->add_option("--address", asked.unit, text(Say::opt_address))
+          ->type_name(text(Say::meta_number))
+          ->check(in_range(1, 255));
+      app->add_option("--timeout", asked.timeout, with_default(Say::opt_timeout, asked.timeout))
+          ->type_name(text(Say::meta_duration))
+          ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+      app->add_flag("--profiles", asked.list_profiles, text(Say::opt_profiles));
+    }
   }
 
   CLI::App* probe_kind(CLI::App& probe, const char* name, Say about) {

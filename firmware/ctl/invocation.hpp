@@ -18,17 +18,28 @@ enum class Verb {
   status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, config_check,
   backtest, probe };
 
+/// What `hamlet probe KIND …` was given; each kind uses what it needs.
+struct ProbeAsked {
+  std::string kind;      ///< "decode"
+  std::string protocol;  ///< of decode, sl651 and hj212: "sl651" or "hj212"
+  std::int64_t listen = 0;  ///< of sl651 and hj212: a TCP port
+  std::int64_t count = 0;   ///< of sl651 and hj212: ends after so many frames; 0: never
+  std::string device;    ///< of modbus-rtu a path, of modbus-tcp an address
+  std::string profile;
+  std::string speed = "9600";  ///< of modbus-rtu; baud
+  std::string format = "8N1";  ///< of modbus-rtu
+  std::int64_t port = 502;     ///< of modbus-tcp
+  std::int64_t unit = 0;       ///< 0: the profile's
+  std::string timeout = "500ms";
+  bool scan = false;
+  bool list_profiles = false;
+};
+
 /// A point in time as it was asked for: an age, or Beijing time.
 struct When {
   Millis age{};
   std::optional<WallTime> at{};
   [[nodiscard]] WallTime as_of(WallTime now) const { return at.value_or(now - age); }
-};
-
-/// What `hamlet probe KIND …` was given; each kind uses what it needs.
-struct ProbeAsked {
-  std::string kind;      ///< "decode"
-  std::string protocol;  ///< of decode: "sl651" or "hj212"
 };
 
 /// What the technician asked for, parsed and checked.
@@ -45,12 +56,12 @@ struct Invocation {
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
-  ProbeAsked probe;
   std::filesystem::path csv;               ///< of backtest; "-": standard input
   std::string zone = "Z";                  ///< of backtest: of times that name none
   bool summary = false;                    ///< of backtest
   std::filesystem::path to;                ///< of journal export: a folder
   std::optional<std::pair<When, When>> range;  ///< of journal export; nothing: what is unsent
+  ProbeAsked probe;
 };
 
 /// The command line said no more than "help" or "version", or it was wrong.

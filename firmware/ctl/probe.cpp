@@ -16,6 +16,10 @@ struct Kind {
 
 constexpr std::array kKinds{
     Kind{"decode", &probe_decode},
+    Kind{"hj212", &probe_listen},
+    Kind{"modbus-rtu", &probe_modbus},
+    Kind{"modbus-tcp", &probe_modbus},
+    Kind{"sl651", &probe_listen},
 };
 
 }  // namespace

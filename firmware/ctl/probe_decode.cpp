@@ -1,6 +1,7 @@
 #include <cctype>
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -541,7 +542,31 @@ std::string unescape(std::string_view line) {
 class Decode {
  public:
   Decode(const Invocation& asked, ProbeStreams streams)
-      : asked_{asked}, streams_{streams}, sl651_{asked.probe.protocol == "sl651"} {}
+      : asked_{asked}, streams_{streams}, sl651_{protocol() == "sl651"} {}
+
+  /// Of a stream: the frames that are whole; a bound for what is none.
+  void stream(std::string& bytes, const std::string& peer) {
+    constexpr std::size_t kMost = 64U << 10U;
+    peer_ = peer;
+    const std::string_view all{bytes};
+    std::size_t at = 0;
+    while (at < all.size()) {
+      const auto start = find_start(all.substr(at));
+      if (start == std::string_view::npos) {
+        at = all.size() - (all.back() == '#' ? 1 : 0);
+        break;
+      }
+      at += start;
+      const auto fault = decode_at(all.substr(at), line_ + 1, 0);
+      if (fault && fault->kind == FrameFault::Kind::truncated) break;
+      if (!fault || fault->kind != FrameFault::Kind::header) ++line_;
+      if (fault && fault->kind != FrameFault::Kind::header) refuse(line_, *fault, all.substr(at, 256));
+      at += fault ? 1 : taken_;
+    }
+    bytes.erase(0, bytes.size() - at > kMost ? bytes.size() : at);
+    streams_.out.flush();
+  }
+  [[nodiscard]] std::size_t frames() const { return line_; }
 
   int run() {
     std::string line;
@@ -668,7 +693,7 @@ class Decode {
   }
 
   [[nodiscard]] ordered_json line_head(std::size_t number, bool ok) const {
-    return {{"line", number}, {"ok", ok}, {"protocol", asked_.probe.protocol}};
+    return {{"line", number}, {"ok", ok}, {"protocol", protocol()}};
   }
 
   void print(const ordered_json& value) {
@@ -688,6 +713,7 @@ class Decode {
       out["fields"] = ordered_json::array();
       for (const auto& field : told.fields) out["fields"].push_back(field.to_json());
       out["raw"] = to_hex(raw);
+      if (const auto lines = config_lines(told); !lines.empty()) out["config"] = lines;
       return print(out);
     }
     streams_.out << say(asked_.lang, Say::probe_frame, number, printable(told.title.in(asked_.lang))) << '\n'
@@ -698,7 +724,55 @@ class Decode {
                    << '\n';
     }
     if (told.fault) tell_fault(number, *told.fault);
+    if (const auto lines = config_lines(told); !lines.empty()) {
+      streams_.out << '\n' << say(asked_.lang, Say::probe_paste) << '\n' << lines;
+    }
     streams_.out << '\n';
+  }
+
+  // For a station that has told its first values: what to put into the config.
+  [[nodiscard]] std::string config_lines(const Told& told) {
+    constexpr std::size_t kMostNames = 1000;
+    if (asked_.probe.listen == 0 || told.readings.empty() || names_.size() > kMostNames) return {};
+    const auto name = told.head.at(sl651_ ? "station_address" : "MN").get<std::string>();
+    if (!names_.insert(name).second) return {};
+    auto out = fmt::format("[[device]]\nid = \"{}\"\ndriver = \"{}\"\n{} = {}\ntcp = \"0.0.0.0:{}\"\nallow = [\"{}\"]\n",
+                           as_id(protocol() + "-" + name), protocol(), sl651_ ? "station" : "mn", json(name).dump(),
+                           asked_.probe.listen, peer_);
+    std::set<std::string> points;
+    for (const auto& reading : told.readings) {
+      const auto what = reading.value(sl651_ ? "symbol" : "code", "");
+      const auto suffix = reading.value("suffix", "Rtd");
+      const auto id = as_id(suffix == "Rtd" ? what : what + "-" + suffix);
+      if (id.empty() || !points.insert(id).second) continue;
+      out += fmt::format("  [[device.point]]\n  id = \"{}\"\n  {} = {}\n", id, sl651_ ? "element" : "factor", json(what).dump());
+      if (suffix != "Rtd") out += fmt::format("  value = \"{}\"\n", suffix);
+      if (const auto data = data_of(told.head.value("CN", "")); !data.empty()) out += fmt::format("  data = \"{}\"\n", data);
+      if (const auto unit = reading.value("unit", ""); !unit.empty()) out += fmt::format("  unit = {}\n", json(unit).dump());
+    }
+    return out;
+  }
+
+  static std::string_view data_of(std::string_view cn) {
+    if (cn == "2051") return "minute";
+    if (cn == "2061") return "hour";
+    if (cn == "2031") return "day";
+    return "";
+  }
+
+  // "sl651-12345678": what an id may hold.
+  static std::string as_id(std::string_view text) {
+    constexpr std::size_t kMost = 32;
+    std::string out;
+    for (const char c : text.substr(0, kMost)) {
+      const auto lower = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      out += (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9') ? lower : '-';
+    }
+    return out;
+  }
+
+  [[nodiscard]] const std::string& protocol() const {
+    return asked_.probe.protocol.empty() ? asked_.probe.kind : asked_.probe.protocol;
   }
 
   void tell_fault(std::size_t number, const FrameFault& fault) {
@@ -765,10 +839,20 @@ class Decode {
   std::string waiting_;    // a raw frame that is not whole yet
   std::size_t waiting_line_ = 0;
   std::map<std::pair<sl::Address, std::uint8_t>, sl::Assembly> messages_;
+  std::string peer_;             // of a stream
+  std::set<std::string> names_;  // of stations whose config lines were told
 };
 
 }  // namespace
 
 int probe_decode(const Invocation& asked, ProbeStreams streams) { return Decode{asked, streams}.run(); }
+
+struct FrameTeller::Impl {
+  Decode decode;
+};
+FrameTeller::FrameTeller(const Invocation& asked, ProbeStreams streams) : impl_{new Impl{Decode{asked, streams}}} {}
+FrameTeller::~FrameTeller() = default;
+void FrameTeller::take(std::string& bytes, const std::string& peer) { impl_->decode.stream(bytes, peer); }
+std::size_t FrameTeller::frames() const { return impl_->decode.frames(); }
 
 }  // namespace hamlet::ctl

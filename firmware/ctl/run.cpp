@@ -98,9 +98,9 @@ class Run {
 
   int carry_out() {
     if (asked_.verb == Verb::config_check) return check_config();
-    if (asked_.verb == Verb::probe) return world_.probe(asked_);
     if (asked_.verb == Verb::backtest) return world_.backtest(asked_, world_.out, world_.err);
     if (is_on_files(asked_.verb)) return work_on_journal();
+    if (asked_.verb == Verb::probe) return world_.probe(asked_);
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (result) return present(*result);
     switch (result.error().kind) {

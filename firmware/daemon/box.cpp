@@ -3,6 +3,7 @@
 #include <pwd.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,6 +26,7 @@ constexpr std::size_t kMaxBatch = 200;
 constexpr Millis kClockCheck{5'000};
 constexpr Millis kDetectorsEvery = std::chrono::hours{1};
 constexpr std::size_t kMaxPrimed = 20'000;  // readings
+constexpr Millis kGather{20};  // acknowledgements that are waited for together
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
@@ -61,6 +63,7 @@ Box::Box(boost::asio::io_context& io, std::filesystem::path config_file, Setting
       settings_{std::move(settings)},
       clock_{settings_.gateway.trust_clock},
       verbs_{io},
+      durable_timer_{io},
       batch_timer_{io},
       tick_timer_{io},
       clock_timer_{io} {
@@ -135,7 +138,11 @@ void Box::open_rooms() {
   drivers_ = std::make_unique<drivers::Drivers>(
       io_, clock_, settings_.devices,
       drivers::Sink{.readings = [this](std::vector<Reading> readings) { take_readings(std::move(readings)); },
-                    .event = [this](const Event& event) { emit(event); }});
+                    .event = [this](const Event& event) { emit(event); },
+                    .memory = device_memory(),
+                    .picture = [this](Event event,
+                                      std::string jpeg) { take_picture(std::move(event), std::move(jpeg)); },
+                    .when_durable = [this](std::function<void(Status)> then) { when_durable(std::move(then)); }});
   drivers_->start();
   sensing_ = true;
   arm_tick();
@@ -238,6 +245,7 @@ void Box::stop() {
   if (!std::exchange(running_, false)) return;
   stop_sensing();
   batch_timer_.cancel();
+  durable_timer_.cancel();
   clock_timer_.cancel();
   if (uplink_) uplink_->stop();
   if (server_) server_->stop();
@@ -281,6 +289,7 @@ Status Box::reload() {
 // ---- the road ------------------------------------------------------------------------------------------------------
 
 void Box::take_readings(std::vector<Reading> readings) {
+  gathering_ = true;
   for (auto& reading : readings) {
     const auto wall = certain_time(reading.at);
     auto outcome = detect_->evaluate(std::move(reading), wall);
@@ -288,6 +297,9 @@ void Box::take_readings(std::vector<Reading> readings) {
     take_reading(std::move(outcome.reading));
     take_transitions(outcome.transitions);
   }
+  gathering_ = false;
+  if (std::exchange(flush_due_, false)) flush_readings();
+  flush_full_batch();
   arm_tick();
 }
 
@@ -313,19 +325,80 @@ void Box::take_findings(const detect::Outcome& outcome) {
 void Box::take_reading(Reading reading) {
   latest_.insert_or_assign(reading.point, reading);
   batch_.push_back(std::move(reading));
-  if (batch_.size() >= kMaxBatch || settings_.journal.window == Millis{0}) return flush_readings();
-  if (batch_.size() > 1) return;
+  if (batch_.size() == 1) arm_batch();
+}
+
+void Box::flush_full_batch() {
+  if (batch_.size() >= kMaxBatch || settings_.journal.window == Millis{0}) flush_readings();
+}
+
+void Box::arm_batch() {
   batch_timer_.expires_after(settings_.journal.window);
   batch_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) flush_readings();
   });
 }
 
+// In one turn, so in one transaction: readings and what devices remember of them.
 void Box::flush_readings() {
-  if (batch_.empty()) return;
-  batch_timer_.cancel();
-  store(Lane::tele, contract::encode_readings(batch_, clock_.mono(), &journal_->names()), Urgency::now);
+  if (gathering_) {
+    flush_due_ = true;
+    return;
+  }
+  for (std::size_t at = 0; at < batch_.size(); at += kMaxBatch) {
+    const auto some = std::span{batch_}.subspan(at, std::min(kMaxBatch, batch_.size() - at));
+    store(Lane::tele, contract::encode_readings(some, clock_.mono(), &journal_->names()), Urgency::now);
+  }
   batch_.clear();
+  batch_timer_.cancel();
+  for (auto& [key, value] : std::exchange(memory_, {})) journal_->put_state(key, std::move(value), Urgency::now);
+}
+
+// ---- devices that wait to be acknowledged --------------------------------------------------------------------------
+
+// What a device remembers goes with the readings before it: both are committed, or neither.
+drivers::Memory Box::device_memory() {
+  const auto key_of = [](const std::string& point) { return fmt::format("driver/{}", point); };
+  return {.recall = [this, key_of](const std::string& point) -> std::optional<std::string> {
+            const auto waiting = memory_.find(key_of(point));
+            if (waiting != memory_.end()) return waiting->second;
+            auto stored = journal_->load_state(key_of(point));
+            if (!stored || stored->empty() || stored->front().first != key_of(point)) return std::nullopt;
+            return std::move(stored->front().second);
+          },
+          .remember =
+              [this, key_of](const std::string& point, std::string value) {
+                if (batch_.empty()) return journal_->put_state(key_of(point), std::move(value), Urgency::window);
+                memory_.insert_or_assign(key_of(point), std::move(value));
+              }};
+}
+
+void Box::when_durable(std::function<void(Status)> then) {
+  durable_waiters_.push_back(std::move(then));
+  if (durable_waiters_.size() > 1) return;
+  durable_timer_.expires_after(kGather);
+  durable_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) make_durable();
+  });
+}
+
+// One commit for all that wait. What the journal refused is not durable, and nothing else is told so either: devices then
+// say it again.
+void Box::make_durable() {
+  flush_readings();
+  journal_->sync([waiters = std::exchange(durable_waiters_, {}), refused = !refused_.empty()](const Status& status) {
+    const auto outcome = status && refused ? Status{fail(Errc::full, "the journal is full")} : status;
+    for (const auto& then : waiters) then(outcome);
+  });
+}
+
+void Box::take_picture(Event event, std::string jpeg) {
+  if (const auto picture = journal_->append_media(event.at, std::move(jpeg))) {
+    event.media.push_back(contract::media_name(picture->epoch, picture->seq));
+  } else {
+    log::warning("a picture was not kept", {{"source", event.source}, {"why", picture.error().message}});
+  }
+  emit(event);
 }
 
 // Records and lifecycle state go into one transaction; the county hears of it when that is durable.
@@ -456,6 +529,7 @@ void Box::forget_orphans() {
 void Box::tick() {
   auto due = detect_->tick(clock_.mono());
   for (auto& reading : due.readings) take_reading(std::move(reading));
+  flush_full_batch();
   take_transitions(due.transitions);
   arm_tick();
 }

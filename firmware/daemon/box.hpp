@@ -66,7 +66,13 @@ class Box {
   void open_rooms();
   void take_readings(std::vector<Reading> readings);
   void take_reading(Reading reading);
+  void arm_batch();
+  void flush_full_batch();
   void take_transitions(const std::vector<Alarm>& transitions);
+  [[nodiscard]] drivers::Memory device_memory();
+  void take_picture(Event event, std::string jpeg);
+  void when_durable(std::function<void(Status)> then);
+  void make_durable();
   void take_observation(cameras::Observation observation, std::string jpeg);
   void emit(const Event& event);
   void emit_gateway(std::string kind, nlohmann::json detail);
@@ -135,7 +141,12 @@ class Box {
   control::VerbTable verbs_;
   std::unique_ptr<control::Server> server_;
 
-  std::vector<Reading> batch_;  // not yet appended; at most kMaxBatch
+  std::vector<Reading> batch_;  // not yet appended
+  bool gathering_ = false;      // readings that came together are being taken: nothing is stored in between
+  bool flush_due_ = false;      // and is to be afterwards
+  std::map<std::string, std::string> memory_;  // what devices remember, by key: goes with batch_
+  std::vector<std::function<void(Status)>> durable_waiters_;  // of devices that wait for an acknowledgement
+  boost::asio::steady_timer durable_timer_;
   boost::asio::steady_timer batch_timer_;
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer clock_timer_;

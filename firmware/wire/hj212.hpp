@@ -34,7 +34,7 @@ using Item = std::vector<Pair>;  ///< pairs that belong together: one factor, it
 enum class Version : std::uint8_t { v2005 = 0, v2017 = 1, v2025 = 2, later = 3 };
 
 struct Packet {
-  std::string qn, st, cn, pw, mn;
+  std::string qn{}, st{}, cn{}, pw{}, mn{};
   std::optional<unsigned> flag{};
   std::optional<unsigned> pnum{};
   std::optional<unsigned> pno{};

@@ -1007,6 +1007,7 @@ std::vector<Observation> observations(const Body& body, const Address& header) {
   std::vector<Observation> out;
   Observation now{.station = header};
   Millis step = minutes{5};
+  bool undated = false;
   for (const auto& group : body.groups) {
     switch (group.kind) {
       case Group::Kind::station:
@@ -1015,6 +1016,7 @@ std::vector<Observation> observations(const Body& body, const Address& header) {
         break;
       case Group::Kind::observed:
         now.at = group.time.time();
+        undated = !now.at;
         break;
       case Group::Kind::step:
         step = group.step;
@@ -1030,6 +1032,7 @@ std::vector<Observation> observations(const Body& body, const Address& header) {
         const auto apart = is_block(group.id) ? Millis{minutes{5}} : step;
         for (std::size_t i = 0; i < group.samples.size(); ++i) {
           one.sample = group.samples[i];
+          if (undated) one.sample.state = Sample::State::invalid;
           if (now.at) one.at = *now.at + apart * static_cast<std::int64_t>(i);
           out.push_back(one);
         }
@@ -1095,6 +1098,12 @@ std::optional<std::uint16_t> Assembly::first_missing() const {
   const auto found = std::find(parts_.begin(), parts_.end(), std::nullopt);
   if (found == parts_.end()) return {};
   return static_cast<std::uint16_t>(found - parts_.begin() + 1);
+}
+
+std::uint16_t Assembly::serial() const {
+  if (parts_.empty() || !parts_[0]) return 0;
+  const bool hex = head_.encoding == Encoding::hex;
+  return static_cast<std::uint16_t>(number_at(head_.encoding, *parts_[0], 0, std::min<std::size_t>(hex ? 2 : 4, parts_[0]->size())));
 }
 
 Frame Assembly::whole() const {

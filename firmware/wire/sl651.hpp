@@ -178,7 +178,8 @@ struct Observation {
   std::optional<WallTime> at{};  ///< as the device says, where it says
   bool series = false;           ///< one of several of the same element
 };
-/// All values of a body with station, class and time. Groups before any address are `header`'s.
+/// All values of a body with station, class and time. Groups before any address are `header`'s; values behind a time that
+/// is no date are invalid.
 [[nodiscard]] std::vector<Observation> observations(const Body& body, const Address& header);
 
 // ---- answers -------------------------------------------------------------------------------------------------------
@@ -207,6 +208,8 @@ class Assembly {
   [[nodiscard]] bool empty() const { return parts_.empty(); }
   [[nodiscard]] bool complete() const;
   [[nodiscard]] std::optional<std::uint16_t> first_missing() const;
+  /// Of packet 1; 0 until it is here.
+  [[nodiscard]] std::uint16_t serial() const;
   /// The message as one frame without packet numbers, once it is complete.
   [[nodiscard]] Frame whole() const;
   void clear() { *this = {}; }

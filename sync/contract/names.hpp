@@ -2,18 +2,29 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace hamlet::contract {
 
 /// Short numbers for the names that readings repeat: points, and the reasons of their quality. Numbers count from 1, are
 /// never given to another name, and are stored with the journal: without its names a packed reading says nothing.
-/// One thread at a time.
+/// One thread at a time. Moved freely, copied only where one says so.
 class Names {
  public:
+  Names() = default;
+  Names(Names&&) = default;
+  Names& operator=(Names&&) = default;
+  Names(const Names&) = delete;
+  Names& operator=(const Names&) = delete;
+  [[nodiscard]] Names clone() const {
+    Names out;
+    for (Id id = 1; id <= last(); ++id) out.restore(id, names_[id - 1]);
+    return out;
+  }
+
   using Id = std::uint32_t;
   static constexpr Id kInline = 0;                ///< no number: the name itself is written
   static constexpr std::size_t kMax = 16'384;     ///< names; more are written out
@@ -40,12 +51,12 @@ class Names {
     if (id <= names_.size() || id > kMax) return;
     names_.resize(id - 1);
     names_.push_back(std::move(name));
-    ids_.emplace(names_.back(), id);
+    if (!names_.back().empty()) ids_.emplace(names_.back(), id);
   }
 
  private:
   std::deque<std::string> names_;                           // by number - 1; a deque: ids_ refers to them
-  std::map<std::string_view, Id> ids_;
+  std::unordered_map<std::string_view, Id> ids_;
 };
 
 }  // namespace hamlet::contract

@@ -45,37 +45,141 @@ double as_double(Decimal decimal) {
   return static_cast<double>(decimal.number) / kPowers.at(decimal.digits);
 }
 
-void put_name(std::string& out, std::string_view name, Names* names) {
+Names::Id put_name(std::string& out, std::string_view name, Names* names) {
   const auto id = names == nullptr ? Names::kInline : names->intern(name);
   put_varint(out, id);
   if (id == Names::kInline) put_text(out, name);
+  return id;
 }
 
-bool take_name(ByteReader& in, const Names* names, std::string& name) {
+// Its number, where it is one that is known.
+std::optional<Names::Id> take_name(ByteReader& in, const Names* names, std::string& name) {
   const auto id = in.varint();
+  if (id > Names::kMax || !in.ok()) return {};
   if (id == Names::kInline) {
     name = in.text();
-    return in.ok();
+    return in.ok() ? std::optional{Names::kInline} : std::nullopt;
   }
-  const auto known = names != nullptr && id <= Names::kMax ? names->at(static_cast<Names::Id>(id)) : std::nullopt;
-  if (known) name = *known;
-  return known.has_value();
+  const auto known = names != nullptr ? names->at(static_cast<Names::Id>(id)) : std::nullopt;
+  if (!known) return {};
+  name = *known;
+  return static_cast<Names::Id>(id);
 }
 
-// What the last value of each point was: a difference to it is small.
-using LastDecimals = std::unordered_map<std::string_view, Decimal>;
+// A point of the batch.
+struct Point {
+  Names::Id id = Names::kInline;
+  std::string_view name;
+  std::optional<Decimal> last{};      // value
+  std::optional<std::size_t> next{};  // the point that followed it
+};
 
-void put_value(std::string& out, const Reading& reading, LastDecimals& last) {
-  const auto shape = [&out](std::uint64_t which) {
-    out += '\x01';
-    put_varint(out, which);
-  };
-  const auto* number = std::get_if<double>(&reading.value);
+/// The points of a batch, in the order in which they are first seen; foretells the next one.
+class Points {
+ public:
+  explicit Points(const Names* names) : names_{names} {}
+
+  /// Nothing where nothing is foretold.
+  [[nodiscard]] std::string_view foretold() const {
+    if (!before_) return {};
+    const auto& before = all_[*before_];
+    if (before.next) return all_[*before.next].name;
+    const bool numbered = names_ != nullptr && before.id != Names::kInline && before.id < Names::kMax;
+    return numbered ? names_->at(before.id + 1).value_or(std::string_view{}) : std::string_view{};
+  }
+  /// The one that is next, as it was foretold. `name` must stay where it is.
+  std::size_t follow(std::string_view name) {
+    const auto& before = all_[*before_];
+    return before.next ? *(before_ = before.next) : see(before.id + 1, name);
+  }
+  std::size_t see(Names::Id id, std::string_view name) {
+    const auto [found, fresh] = by_name_.try_emplace(name, all_.size());
+    if (fresh) all_.push_back({.id = id, .name = name});
+    if (before_) all_[*before_].next = found->second;
+    return *(before_ = found->second);
+  }
+  [[nodiscard]] Point& operator[](std::size_t i) { return all_[i]; }
+
+ private:
+  const Names* names_;
+  std::vector<Point> all_;
+  std::unordered_map<std::string_view, std::size_t> by_name_;
+  std::optional<std::size_t> before_;
+};
+
+// Gives which of the points each reading has.
+std::vector<std::size_t> put_points(std::string& out, std::span<const Reading> readings, Points& points, Names* names) {
+  std::vector<std::size_t> which;
+  which.reserve(readings.size());
+  std::uint64_t run = 0;
+  for (const auto& reading : readings) {
+    if (!reading.point.empty() && points.foretold() == reading.point) {
+      which.push_back(points.follow(reading.point));
+      ++run;
+      continue;
+    }
+    if (!which.empty()) put_varint(out, std::exchange(run, 0));
+    const auto id = put_name(out, reading.point, names);
+    which.push_back(points.see(id, reading.point));
+  }
+  if (!which.empty()) put_varint(out, run);
+  return which;
+}
+
+bool take_points(ByteReader& in, std::vector<Reading>& readings, Points& points, const Names* names,
+                 std::vector<std::size_t>& which) {
+  which.reserve(readings.size());
+  for (auto reading = readings.begin(); reading != readings.end();) {
+    const auto id = take_name(in, names, reading->point);
+    if (!id) return false;
+    which.push_back(points.see(*id, reading->point));
+    ++reading;
+    auto run = in.varint();
+    if (!in.ok() || run > static_cast<std::uint64_t>(readings.end() - reading)) return false;
+    for (; run > 0; --run, ++reading) {
+      reading->point = points.foretold();
+      if (reading->point.empty()) return false;
+      which.push_back(points.follow(reading->point));
+    }
+  }
+  return true;
+}
+
+void put_times(std::string& out, std::span<const Reading> readings, MonoTime at) {
+  for (std::size_t i = 0; i < readings.size();) {
+    const auto difference = (readings[i].at - std::exchange(at, readings[i].at)).count();
+    auto end = i + 1;
+    while (end < readings.size() && readings[end].at == at) ++end;
+    const auto more = end - i - 1;
+    put_varint(out, zigzag(difference) << 1U | (more > 0 ? 1U : 0U));
+    if (more > 0) put_varint(out, more - 1);
+    i = end;
+  }
+}
+
+bool take_times(ByteReader& in, std::vector<Reading>& readings, MonoTime at) {
+  auto time = to_ms(at);
+  for (auto reading = readings.begin(); reading != readings.end();) {
+    const auto head = in.varint();
+    if (__builtin_add_overflow(time, unzigzag(head >> 1U), &time)) return false;
+    (reading++)->at = mono_from_ms(time);
+    if ((head & 1U) == 0) continue;
+    const auto more = in.varint();
+    if (!in.ok() || more >= static_cast<std::uint64_t>(readings.end() - reading)) return false;
+    for (const auto end = reading + static_cast<std::ptrdiff_t>(more) + 1; reading != end; ++reading)
+      reading->at = mono_from_ms(time);
+  }
+  return true;
+}
+
+void put_value(std::string& out, const Value& value, std::optional<Decimal>& last) {
+  const auto shape = [&out](std::uint64_t which) { put_varint(out, which << 1U | 1U); };
+  const auto* number = std::get_if<double>(&value);
   if (number == nullptr) {
-    if (const auto* text = std::get_if<std::string>(&reading.value)) {
+    if (const auto* text = std::get_if<std::string>(&value)) {
       shape(kText);
       put_text(out, *text);
-    } else if (const auto* flag = std::get_if<bool>(&reading.value)) {
+    } else if (const auto* flag = std::get_if<bool>(&value)) {
       shape(*flag ? kTrue : kFalse);
     } else {
       shape(kNothing);
@@ -88,51 +192,42 @@ void put_value(std::string& out, const Reading& reading, LastDecimals& last) {
     if (std::isfinite(*number)) out.append(reinterpret_cast<const char*>(number), sizeof *number);
     return;
   }
-  const auto [before, fresh] = last.try_emplace(reading.point, *decimal);
-  if (!fresh && before->second.digits >= decimal->digits) {
+  if (last && last->digits >= decimal->digits) {
     // Of a run of 2.31, 2.3, 2.29 all are hundredths.
     auto same = *decimal;
-    for (; same.digits < before->second.digits && std::abs(same.number) < 900'000'000'000'000; ++same.digits)
-      same.number *= 10;
-    if (same.digits == before->second.digits) {
-      const auto difference = same.number - before->second.number;
-      put_varint(out, ((static_cast<std::uint64_t>(difference) << 1) ^ static_cast<std::uint64_t>(difference >> 63)) << 1);
-      before->second = same;
+    for (; same.digits < last->digits && std::abs(same.number) < 900'000'000'000'000; ++same.digits) same.number *= 10;
+    if (same.digits == last->digits) {
+      put_varint(out, zigzag(same.number - last->number) << 1U);
+      last = same;
       return;
     }
   }
   shape(kDecimal + decimal->digits);
   put_signed(out, decimal->number);
-  before->second = *decimal;
+  last = *decimal;
 }
 
-bool take_value(ByteReader& in, Reading& reading, LastDecimals& last, std::string_view point) {
+bool take_value(ByteReader& in, Value& value, std::optional<Decimal>& last) {
   const auto head = in.varint();
-  if ((head & 1) == 0) {
-    const auto before = last.find(point);
-    if (before == last.end()) return false;
-    const auto zigzag = head >> 1;
-    const auto difference = static_cast<std::int64_t>(zigzag >> 1) ^ -static_cast<std::int64_t>(zigzag & 1);
-    if (__builtin_add_overflow(before->second.number, difference, &before->second.number)) return false;
-    reading.value = as_double(before->second);
+  if ((head & 1U) == 0) {
+    if (!last || __builtin_add_overflow(last->number, unzigzag(head >> 1U), &last->number)) return false;
+    value = as_double(*last);
     return in.ok();
   }
-  if (head != 1) return false;
-  const auto shape = in.varint();
+  const auto shape = head >> 1U;
   if (shape == kFalse || shape == kTrue) {
-    reading.value = shape == kTrue;
+    value = shape == kTrue;
   } else if (shape == kText) {
-    reading.value = std::string{in.text()};
+    value = std::string{in.text()};
   } else if (shape == kDouble) {
     const auto bytes = in.bytes(sizeof(double));
     double number = 0;
     if (bytes.size() == sizeof number) std::memcpy(&number, bytes.data(), sizeof number);
     if (!std::isfinite(number)) return false;
-    reading.value = number;
+    value = number;
   } else if (shape >= kDecimal && shape <= kDecimal + kMaxDigits) {
-    const Decimal decimal{in.zigzag(), static_cast<unsigned>(shape - kDecimal)};
-    reading.value = as_double(decimal);
-    last.insert_or_assign(point, decimal);
+    last = Decimal{in.zigzag(), static_cast<unsigned>(shape - kDecimal)};
+    value = as_double(*last);
   } else if (shape != kNothing) {
     return false;
   }
@@ -152,7 +247,7 @@ void put_exceptions(std::string& out, std::span<const Reading> readings, Names* 
     if (!is_exception(reading)) continue;
     put_varint(out, i - std::exchange(before, i));
     put_varint(out, static_cast<unsigned>(reading.quality) | (reading.device_time ? kHasDeviceTime : 0U));
-    put_name(out, reading.why, reading.why.empty() ? nullptr : names);
+    (void)put_name(out, reading.why, reading.why.empty() ? nullptr : names);
     if (reading.device_time) put_signed(out, to_ms(*reading.device_time));
   }
 }
@@ -176,18 +271,15 @@ bool take_exceptions(ByteReader& in, std::vector<Reading>& readings, const Names
 }  // namespace
 
 std::string pack(std::span<const Reading> readings, MonoTime at, Names* names) {
-  constexpr std::size_t kTypical = 5;
+  constexpr std::size_t kTypical = 4;
   std::string out;
-  out.reserve(8 + kTypical * readings.size());
+  out.reserve(16 + kTypical * readings.size());
   out += kPackedMark;
   put_varint(out, readings.size());
-  LastDecimals last;
-  last.reserve(readings.size());
-  for (auto time = at; const auto& reading : readings) {
-    put_name(out, reading.point, names);
-    put_signed(out, (reading.at - std::exchange(time, reading.at)).count());
-    put_value(out, reading, last);
-  }
+  Points points{names};
+  const auto which = put_points(out, readings, points, names);
+  put_times(out, readings, at);
+  for (std::size_t i = 0; i < readings.size(); ++i) put_value(out, readings[i].value, points[which[i]].last);
   put_exceptions(out, readings, names);
   return out;
 }
@@ -199,13 +291,11 @@ Result<std::vector<Reading>> unpack(std::string_view bytes, MonoTime at, const N
   const auto count = in.varint();
   if (!in.ok() || count > kMaxPacked || count > in.left()) return damaged();
   std::vector<Reading> readings(static_cast<std::size_t>(count));
-  LastDecimals last;
-  auto time = to_ms(at);
-  for (auto& reading : readings) {
-    if (!take_name(in, names, reading.point)) return damaged();
-    if (__builtin_add_overflow(time, in.zigzag(), &time)) return damaged();
-    reading.at = mono_from_ms(time);
-    if (!take_value(in, reading, last, reading.point)) return damaged();
+  Points points{names};
+  std::vector<std::size_t> which;
+  if (!take_points(in, readings, points, names, which) || !take_times(in, readings, at)) return damaged();
+  for (std::size_t i = 0; i < readings.size(); ++i) {
+    if (!take_value(in, readings[i].value, points[which[i]].last)) return damaged();
   }
   if (!take_exceptions(in, readings, names)) return damaged();
   return readings;

@@ -17,9 +17,13 @@ inline void put_varint(std::string& out, std::uint64_t number) {
   }
   out += static_cast<char>(number);
 }
-inline void put_signed(std::string& out, std::int64_t number) {
-  put_varint(out, (static_cast<std::uint64_t>(number) << 1) ^ static_cast<std::uint64_t>(number >> 63));
+[[nodiscard]] constexpr std::uint64_t zigzag(std::int64_t number) {
+  return (static_cast<std::uint64_t>(number) << 1U) ^ static_cast<std::uint64_t>(number >> 63U);
 }
+[[nodiscard]] constexpr std::int64_t unzigzag(std::uint64_t number) {
+  return static_cast<std::int64_t>(number >> 1U) ^ -static_cast<std::int64_t>(number & 1U);
+}
+inline void put_signed(std::string& out, std::int64_t number) { put_varint(out, zigzag(number)); }
 inline void put_text(std::string& out, std::string_view text) {
   put_varint(out, text.size());
   out += text;
@@ -42,10 +46,7 @@ class ByteReader {
     }
     return bad();
   }
-  std::int64_t zigzag() {
-    const auto number = varint();
-    return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1);
-  }
+  std::int64_t zigzag() { return unzigzag(varint()); }
   std::string_view text() { return bytes(varint()); }
   std::string_view bytes(std::uint64_t count) {
     if (count > left_.size()) {

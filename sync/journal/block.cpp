@@ -3,6 +3,7 @@
 #include <zstd.h>
 
 #include "sync/contract/dictionary.hpp"
+#include "sync/contract/shapes.hpp"
 #include "sync/contract/varint.hpp"
 #include "sync/journal/crc.hpp"
 
@@ -10,6 +11,7 @@ namespace hamlet::journal {
 namespace {
 
 constexpr int kLevel = 3;
+constexpr std::string_view kMagic{"\x28\xb5\x2f\xfd", 4};  // in front of each of zstd's frames: not stored
 constexpr std::size_t kWorthPacking = 48;                // bytes; below it zstd's own header eats the gain
 constexpr std::size_t kMaxUnpackedBytes = (1U << 20) + (1U << 16);  // one record of the largest size
 
@@ -54,17 +56,18 @@ struct Blocks::Contexts {
     }
     std::string out(ZSTD_compressBound(raw.size()), '\0');
     const auto size = ZSTD_compress2(compress.get(), out.data(), out.size(), raw.data(), raw.size());
-    if (ZSTD_isError(size) != 0 || size >= raw.size()) return {};
+    if (ZSTD_isError(size) != 0 || size - kMagic.size() >= raw.size()) return {};
     out.resize(size);
-    return out;
+    return out.substr(kMagic.size());
   }
 
-  bool unsqueeze(std::string_view data, std::string& raw) {
+  bool unsqueeze(std::string_view stored, std::string& raw) {
     if (!decompress) {
       const auto text = contract::dictionary_1();
       decompress.reset(ZSTD_createDCtx());
       decompress_with.reset(ZSTD_createDDict(text.data(), text.size()));
     }
+    const auto data = std::string{kMagic}.append(stored);
     const auto size = ZSTD_getFrameContentSize(data.data(), data.size());
     if (size > kMaxUnpackedBytes) return false;  // also its two error values
     raw.resize(static_cast<std::size_t>(size));
@@ -98,11 +101,11 @@ Block Blocks::pack(std::span<const Record* const> records, std::string_view epoc
   for (const auto* record : records) {
     contract::put_signed(raw, (last.at.mono - record->at.mono).count());
     contract::put_signed(raw, static_cast<std::int64_t>(record->rev - (before == nullptr ? 0 : before->rev)));
-    if (last.lane != Lane::tele) {
-      const bool same = before != nullptr && before->body.topic == record->body.topic;
-      contract::put_text(raw, same ? std::string_view{} : record->body.topic);
+    if (last.lane == Lane::tele) {
+      contract::put_text(raw, record->body.bytes);
+    } else {
+      contract::put_message(raw, record->body.topic, record->body.bytes);
     }
-    contract::put_text(raw, record->body.bytes);
     before = record;
   }
   if (raw.size() >= kWorthPacking) block.data = contexts_->squeeze(raw);
@@ -132,12 +135,10 @@ Result<std::vector<Record>> Blocks::unpack(const Block& block, Lane lane, std::s
     record.at = {block.at.boot, block.at.mono - Millis{in.zigzag()}};
     record.rev = static_cast<std::uint64_t>(in.zigzag()) + (before == nullptr ? 0 : before->rev);
     if (lane == Lane::tele) {
-      record.body.topic = "tele";
-    } else {
-      record.body.topic = in.text();
-      if (record.body.topic.empty() && before != nullptr) record.body.topic = before->body.topic;
+      record.body = {"tele", std::string{in.text()}};
+    } else if (!contract::take_message(in, record.body.topic, record.body.bytes)) {
+      return damaged(block, lane);
     }
-    record.body.bytes = in.text();
     before = &record;
   }
   if (!in.done()) return damaged(block, lane);

@@ -44,8 +44,8 @@ struct Block {
 /// Makes blocks of records and records of blocks. Pure; one thread. About 400 kB once it has packed something.
 ///
 /// Data, before it is packed: for each record in order, numbers as in contract/varint.hpp: milliseconds before the block's
-/// time (zigzag); revision, as a difference to the record before (zigzag); but in the lane tele the topic, empty where it
-/// is that of the record before; the body. All with lengths.
+/// time (zigzag); revision, as a difference to the record before (zigzag); in the lane tele the body, with its length; in
+/// the others topic and body as in contract/shapes.hpp. Packed it is one frame of zstd without the four bytes that all begin with.
 class Blocks {
  public:
   Blocks();

@@ -208,7 +208,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   std::int64_t hour_kept = 0;  // of the meter
   bool orphans_removed = false;
   bool age_due = false;
-  std::set<std::pair<Lane, Key>> damage_told;
+  std::map<std::pair<Lane, Key>, Key> damage_told;  // by lane and last key: from where
   std::uint64_t committed_bytes = 0;  // since the room was looked at
   CheckCursor checking;
   std::optional<MonoTime> hourly_at;
@@ -393,7 +393,7 @@ void Journal::Impl::written(const Outcome& outcome) {
 void Journal::Impl::go_on() {
   if (under_way) return;
   if (must_heal && failure.empty()) return heal("damage was found while it was read");
-  if (must_renumber && waiting.records.empty() && uncommitted == 0) return renumber();
+  if (must_renumber && uncommitted == waiting.records.size()) return renumber();
   if (std::exchange(flush_again, false) || must_renumber) flush();
   if (!under_way && std::exchange(salvage_asked, false)) salvage_on();
 }
@@ -511,15 +511,16 @@ void Journal::Impl::found_damage(const Error& error) {
   if (!under_way) heal(error.message);
 }
 
-// Records are damaged, the file is not: they are declared and go.
+// Records are damaged, the file is not: they are declared, once, and go.
 void Journal::Impl::found_damage(const std::vector<Damage>& found) {
-  for (const auto& damage : found) {
-    if (!damage_told.insert({damage.lane, damage.to}).second) continue;
-    log::error("records of the journal are damaged", {{"lane", contract::to_string(damage.lane)},
-                                                      {"from", seq_of(damage.from)},
-                                                      {"to", seq_of(damage.to)}});
-    waiting.meta[fmt::format("hole/{}/{}", static_cast<int>(damage.lane), damage.to)] = std::to_string(damage.from);
-    give_up(damage.lane, damage.from, damage.to, "damaged", /*all_of_it=*/true);
+  for (const auto& [lane, from, to] : found) {
+    const auto [told, fresh] = damage_told.try_emplace({lane, to}, from);
+    if (!fresh && told->second <= from) continue;
+    const auto untold = fresh ? to : std::exchange(told->second, from) - 1;
+    log::error("records of the journal are damaged",
+               {{"lane", contract::to_string(lane)}, {"from", seq_of(from)}, {"to", seq_of(untold)}});
+    waiting.meta[fmt::format("hole/{}/{}", static_cast<int>(lane), to)] = std::to_string(from);
+    give_up(lane, from, untold, "damaged", /*all_of_it=*/true);
   }
 }
 
@@ -631,9 +632,12 @@ void Journal::Impl::give_up(Lane lane, Key from, Key to, std::string_view reason
     waiting.trims.push_back({lane, from, to, false});
     return request(Urgency::now);
   }
-  waiting.trims.push_back({lane, from, to});
-  row->used.at(index(lane)) = std::max(row->used.at(index(lane)), seq_of(to));
-  if (generation == newest().generation) first.at(index(lane)) = seq_of(to) + 1;
+  // Up to what is used all was trimmed, or is declared: a hole further back is none of it.
+  const bool at_front = !all_of_it;
+  const bool at_end = generation == newest().generation && seq_of(to) >= epochs.back().last.at(index(lane));
+  waiting.trims.push_back({lane, from, to, at_front || at_end});
+  if (at_front || at_end) row->used.at(index(lane)) = std::max(row->used.at(index(lane)), seq_of(to));
+  if (at_front && generation == newest().generation) first.at(index(lane)) = seq_of(to) + 1;
   const auto stored = all_of_it && uplinks.empty() ? 0 : stored_by_all(generation, lane);
   const auto lost_from = std::max(seq_of(from), stored == UINT64_MAX ? UINT64_MAX : stored + 1);
   if (lost_from <= seq_of(to)) {
@@ -756,7 +760,9 @@ void Journal::Impl::heal(const std::string& reason) {
   log::error("the journal is damaged; it is set aside and a new one goes on", {{"why", reason}});
   must_heal = true;
   on_writer<Result<Replaced>>(
-      [reason, now = clock.wall(), known = names](Writer& broken) { return broken.heal(reason, now, known); },
+      [reason, now = clock.wall(), known = std::make_shared<contract::Names>(names.clone())](Writer& broken) {
+        return broken.heal(reason, now, *known);
+      },
       [this](Result<Replaced> healed) {
         if (!healed) {
           log::error("the journal cannot be replaced; it keeps trying", {{"why", healed.error().message}});
@@ -790,21 +796,28 @@ void Journal::Impl::heal(const std::string& reason) {
       });
 }
 
-// We are a copy of a journal that has gone on elsewhere: what this run has appended gets other numbers. Nothing of it has
-// been sent, and everything is committed.
+// We are a copy of a journal that has gone on elsewhere: what this run has appended gets other numbers, in the file and in
+// what waits. Nothing of it has been sent, and nothing is under way.
 void Journal::Impl::renumber() {
   must_renumber = false;
   const auto old = newest();
   const auto kept = opened_at;
-  Numbers moved{};
-  for (std::size_t i = 0; i < kLaneCount; ++i) moved.at(i) = next.at(i) - 1 - kept.at(i);
-  for (std::size_t i = 0; i < kLaneCount; ++i) rows.back().used.at(i) = kept.at(i);
+  rows.back().used = kept;
   rows.push_back({old.generation + 1, random_hex64(), "behind", {}});
-  enter_newest({});
-  for (std::size_t i = 0; i < kLaneCount; ++i) next.at(i) = moved.at(i) + 1;
+  auto moved = epochs.back().last;  // committed
+  for (std::size_t i = 0; i < kLaneCount; ++i) {
+    moved.at(i) -= std::min(moved.at(i), kept.at(i));
+    next.at(i) -= kept.at(i);
+  }
+  const Renumbering renumbering_of{old, newest(), kept};
+  for (auto& change : waiting.records) {
+    if (renumbering_of.moves(change.record)) renumbering_of.apply(change.record);
+  }
+  opened_at = {};
+  first = {};
   renumbering = true;
-  on_writer<Status>([kept, from = old.generation, to = newest()](
-                        Writer& into) { return into.renumber(from, kept, to); },
+  flush_again = true;
+  on_writer<Status>([kept, old, to = newest()](Writer& into) { return into.renumber(old, to, kept); },
                     [this, moved](const Status& status) {
                       renumbering = false;
                       if (!status) {
@@ -882,11 +895,13 @@ struct Start {
   Numbers numbers{};   // newest of the epoch that goes on
   Numbers oldest{};    // stored of it; 0: none
   Numbers rows_end{};  // newest that a row has; 0: none
+  std::array<bool, kLaneCount> never_stored{};  // records waited on a full disk when the power went
   Boots boots;
   Positions positions;
   contract::Names names;
   KeyValues metered;
   KeyValues holes;
+  KeyValues waited;
   bool salvaging = false;
   std::unique_ptr<Reader> reader;
 };
@@ -930,6 +945,7 @@ Result<Start> begin(Opened& opened, const Options& options, const Clock& clock) 
   start.names = std::move(*names);
   start.metered = store.metas("written/").value_or(KeyValues{});
   start.holes = store.metas("hole/").value_or(KeyValues{});
+  start.waited = store.metas("waiting/").value_or(KeyValues{});
   const auto salvage = store.meta("salvage");
   start.salvaging = salvage && salvage->has_value();
   auto reader = Reader::open(options.directory);
@@ -982,20 +998,34 @@ Result<std::unique_ptr<Journal>> Journal::open(asio::io_context& io, Clock& cloc
     Key to = 0;
     const auto [slash, error] = std::from_chars(key.data() + 5, key.data() + key.size(), lane);
     if (error != std::errc{} || slash == key.data() + key.size() || lane < 0 || lane >= static_cast<int>(kLaneCount)) continue;
+    Key from = 0;
     std::from_chars(slash + 1, key.data() + key.size(), to);
-    impl->damage_told.insert({static_cast<Lane>(lane), to});
+    std::from_chars(value.data(), value.data() + value.size(), from);
+    impl->damage_told.insert({{static_cast<Lane>(lane), to}, from});
   }
   impl->tend_meter();
   impl->save_mark();
-  // Numbers that were used on a full disk, and whose records were never durable.
+  // Numbers that were used on a full disk, and whose records were never durable: behind the last row, or from where they are
+  // said to have waited, where no row is left.
+  for (const auto& [key, value] : start->waited) {
+    Key from = 0;
+    std::from_chars(value.data(), value.data() + value.size(), from);
+    impl->waiting.meta[key] = std::nullopt;
+    for (const auto lane : contract::kLanes) {
+      auto& end = start->rows_end.at(index(lane));
+      const bool of_it = key == fmt::format("waiting/{}", index(lane)) && generation_of(from) == impl->newest().generation;
+      if (of_it && end == 0 && seq_of(from) > 0) end = seq_of(from) - 1;
+      if (of_it) start->never_stored.at(index(lane)) = true;
+    }
+  }
   for (const auto lane : contract::kLanes) {
     const auto i = index(lane);
     const auto end = start->rows_end.at(i);
     const auto used = start->numbers.at(i);
-    if (end == 0 || end >= used) continue;
+    if ((end == 0 && !start->never_stored.at(i)) || end >= used) continue;
     const auto hole = key_of(impl->newest().generation, used);
-    if (!impl->damage_told.insert({lane, hole}).second) continue;
-    impl->waiting.meta[fmt::format("hole/{}/{}", i, hole)] = std::to_string(end + 1);
+    if (!impl->damage_told.insert({{lane, hole}, key_of(impl->newest().generation, end + 1)}).second) continue;
+    impl->waiting.meta[fmt::format("hole/{}/{}", i, hole)] = std::to_string(key_of(impl->newest().generation, end + 1));
     impl->append_event("gap", {{"epoch", impl->newest().id},
                                {"lane", contract::to_string(lane)},
                                {"from", end + 1},

@@ -1,5 +1,6 @@
 #include "sync/journal/mark.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 
@@ -43,6 +44,29 @@ Sum add(Sum sum, const unsigned char* bytes, std::size_t count, bool big) {
 
 Sum sum_at(const unsigned char* at) { return {big_endian(at), big_endian(at + 4)}; }
 
+/// What the log's index (-shm) says was committed: https://www.sqlite.org/walformat.html#the_wal_index_header
+struct Committed {
+  std::uint32_t frames = 0;
+  std::array<unsigned char, 8> salt{};
+};
+
+// SQLite writes the index when a commit is synced, not before: whatever state of it has come to the disk, these frames were
+// there. Its numbers are in the machine's order, little-endian as all ours are.
+std::optional<Committed> committed_frames(const std::filesystem::path& file) {
+  constexpr std::size_t kIndexHeader = 48;
+  std::array<unsigned char, kIndexHeader> header{};
+  std::ifstream index{std::filesystem::path{file}.concat("-shm"), std::ios::binary};
+  index.read(reinterpret_cast<char*>(header.data()), kIndexHeader);
+  if (static_cast<std::size_t>(index.gcount()) != kIndexHeader) return {};
+  const auto number = [&header](std::size_t at) { return __builtin_bswap32(big_endian(header.data() + at)); };
+  const Sum written{number(40), number(44)};
+  const bool begun = header[12] != 0;
+  if (!begun || add({}, header.data(), 40, false) != written) return {};
+  Committed out{.frames = number(16)};
+  std::copy_n(header.begin() + 32, out.salt.size(), out.salt.begin());
+  return out;
+}
+
 }  // namespace
 
 std::optional<Mark> read_mark(const std::filesystem::path& folder) {
@@ -81,12 +105,14 @@ bool wal_is_damaged(const std::filesystem::path& file) {
     return static_cast<std::size_t>(wal.gcount()) == count;
   };
   if (!read(header.data(), header.size())) return true;
+  const auto committed = committed_frames(file);
   const auto magic = big_endian(header.data());
   const bool big = (magic & 1U) != 0;
   const std::size_t page = big_endian(header.data() + 8);
   auto sum = add({}, header.data(), 24, big);
   if ((magic & ~1U) != kWalMagic || page < 512 || page > 65'536 || sum != sum_at(header.data() + 24)) {
     // SQLite syncs the header before any frame: two frames of one log say that there was one.
+    if (committed && committed->frames > 0) return true;
     std::array<std::array<unsigned char, kFrameHeader>, 2> frames{};
     for (std::size_t i = 0; i < frames.size(); ++i) {
       wal.seekg(static_cast<std::streamoff>(kWalHeader + (i + 1) * (kFrameHeader + kPageBytes)));
@@ -99,6 +125,8 @@ bool wal_is_damaged(const std::filesystem::path& file) {
   // What is not synced yet is the last transaction at most: SQLite syncs the log at each commit. So a frame that fails and
   // has a later transaction behind it was once good, while one of the last may have been torn by a power cut. And a log
   // that was allocated ahead does not end with its file.
+  const bool indexed = committed && std::equal(committed->salt.begin(), committed->salt.end(), header.begin() + 16);
+  std::uint32_t frames = 0;  // that are as they were written
   std::vector<unsigned char> frame(kFrameHeader + page);
   bool intact = true;
   bool ended = false;  // the transaction of the frame that fails
@@ -107,7 +135,9 @@ bool wal_is_damaged(const std::filesystem::path& file) {
     if (intact) {
       sum = add(add(sum, frame.data(), 8, big), frame.data() + kFrameHeader, page, big);
       intact = ours && sum == sum_at(frame.data() + 16);
+      frames += intact ? 1 : 0;
       if (intact) continue;
+      if (indexed && frames < committed->frames) return true;
     }
     if (!ours) continue;
     if (ended) return true;

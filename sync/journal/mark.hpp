@@ -24,9 +24,12 @@ struct Mark {
 [[nodiscard]] Status write_mark(const std::filesystem::path& folder, const Mark& mark);
 
 /// Whether the log beside `file`, in use when the program ended, is shorter than it was, has lost its header, or has
-/// frames that cannot be read although others behind them were written: commits may be lost there. False for a log that
-/// simply ends, as after kill -9; then its last transaction may have been torn by a power cut, or damaged afterwards, and
-/// nobody can tell which. To be asked before SQLite opens the file.
+/// frames that cannot be read although they were committed: by the index beside it (-shm), or because others were written
+/// behind them. False for a log that simply ends, as after kill -9.
+///
+/// What cannot be told: after a power cut the index may be older than the log by what the kernel had not yet written (half a
+/// minute). The log's last transaction, damaged, then looks like one that was never synced: of that any mixture of old and
+/// new sectors may be there. Only a second sync of each commit would tell. To be asked before SQLite opens the file.
 [[nodiscard]] bool wal_is_damaged(const std::filesystem::path& file);
 
 }  // namespace hamlet::journal

@@ -95,7 +95,8 @@ CREATE TABLE name (            -- what packed readings say by number: points, an
 CREATE TABLE meta (            -- single facts
   key   TEXT NOT NULL PRIMARY KEY,  -- "machine_id": machine-id(5) of the machine that writes it
                                     -- "salvage": name of a damaged journal from which records are still being taken over
-                                    -- "hole/{lane}/{key}": numbers up to this key have no rows and were declared lost; value: from where
+                                    -- "hole/{lane}/{key}": numbers up to this key have no rows and were declared lost; value: from which key on
+                                    -- "waiting/{lane}": on a full disk, the first key whose number is used and whose record is not here yet
                                     -- "written/{hour}": bytes written to disk in an hour since 1970 of this journal's wall time
   value TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -312,13 +312,14 @@ Block Store::Impl::block_of(SQLite::Statement& row) {
           .crc = row.getColumn(6).getInt()};
 }
 
-// Zeros behind the log's end end it as well as nothing does. Durable when it returns.
+// Zeros behind the log's end end it as well as nothing does. Page by page: the kernel keeps what came in large pieces in large
+// pieces, and accounts for all of one where a commit touches a few bytes of it. Durable when it returns.
 void Store::Impl::allocate_wal() {
   sqlite3_file* wal = nullptr;
   sqlite3_file_control(db.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
   sqlite3_int64 size = 0;
   if (wal == nullptr || wal->pMethods == nullptr || wal->pMethods->xFileSize(wal, &size) != SQLITE_OK) return;
-  const std::string zeros(64U << 10, '\0');
+  const std::string zeros(4U << 10, '\0');
   while (size < kWalKeptBytes) {
     const auto count = std::min<sqlite3_int64>(static_cast<sqlite3_int64>(zeros.size()), kWalKeptBytes - size);
     if (wal->pMethods->xWrite(wal, zeros.data(), static_cast<int>(count), size) != SQLITE_OK) return;

@@ -172,20 +172,30 @@ Result<std::vector<Damage>> check_slice(Store& store, CheckCursor& cursor, std::
   const auto lane = contract::kLanes.at(cursor.lane % kLaneCount);
   const auto blocks = store.blocks(lane, cursor.next, 1'000, max_bytes);
   if (!blocks) return fail(blocks.error());
+  const auto begun_at = cursor.next;
   for (const auto& block : *blocks) {
-    // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
-    const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
-    if (goes_on && block.count <= Block::kMaxRecords && block.first() > cursor.next && block.first() <= block.key)
-      out.push_back({lane, cursor.next, block.first() - 1});
+    ++cursor.blocks;
     const auto row = std::find_if(epochs->begin(), epochs->end(),
                                   [&](const auto& each) { return each.generation == generation_of(block.key); });
     if (row == epochs->end() || !Blocks::intact(block, lane, row->id)) {
+      // Its key may be what is damaged: it says nothing about where to go on.
       const bool sane = block.count > 0 && block.count <= std::min<std::uint64_t>(seq_of(block.key), Block::kMaxRecords);
       out.push_back({lane, sane ? block.first() : block.key, block.key});
+      continue;
     }
+    // A row that is not where its neighbours say it is: a page of the file was damaged so that nobody else notices.
+    const bool goes_on = cursor.next != 0 && generation_of(cursor.next) == generation_of(block.key);
+    auto expected = goes_on ? cursor.next : key_of(row->generation, row->used.at(index(lane)) + 1);
+    if (goes_on && block.first() > expected) {
+      // What was trimmed meanwhile is missing at the front, up to what is used.
+      const auto oldest = store.block_from(lane, key_of(row->generation, 1));
+      if (!oldest) return fail(oldest.error());
+      if (!*oldest || (*oldest)->key >= block.key) expected = key_of(row->generation, row->used.at(index(lane)) + 1);
+    }
+    if (block.first() > expected) out.push_back({lane, expected, block.first() - 1});
     cursor.next = block.key + 1;
-    ++cursor.blocks;
   }
+  if (!blocks->empty() && cursor.next == begun_at) cursor.next = blocks->back().key + 1;
   if (blocks->empty()) cursor = {.lane = (cursor.lane + 1) % kLaneCount, .next = 0, .blocks = cursor.blocks};
   return out;
 }

@@ -1,6 +1,7 @@
 #include "sync/journal/writer.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,12 +17,40 @@ constexpr const char* kReserveFile = "journal.reserve";
 
 bool is_patient(const NewRecord& change) { return change.record.lane == Lane::tele || change.record.lane == Lane::media; }
 
-void replace_all(std::string& text, std::string_view what, std::string_view with) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
-    text.replace(at, what.size(), with);
-}
+std::string waiting_key(Lane lane) { return fmt::format("waiting/{}", static_cast<int>(lane)); }
 
 }  // namespace
+
+Renumbering::Renumbering(const EpochRow& from, const EpochRow& to, const Numbers& kept)
+    : from_{from.generation}, to_{to.generation}, kept_{kept}, names_{'"' + from.id + '-', '"' + to.id + '-'}, id_{to.id} {}
+
+bool Renumbering::moves(const Record& record) const {
+  return record.generation == from_ && record.seq > kept_.at(index(record.lane));
+}
+
+void Renumbering::apply(Record& record) const {
+  record.generation = to_;
+  record.seq -= kept_.at(index(record.lane));
+  if (record.lane == Lane::media) {
+    const auto name = contract::media_name(id_, record.seq);
+    record.body = {"media/" + name, name + ".jpg"};
+  } else if (record.lane != Lane::tele) {
+    rename_pictures(record.body.bytes);
+  }
+}
+
+// "{epoch}-{seq}" of pictures that move, too.
+void Renumbering::rename_pictures(std::string& text) const {
+  const auto& [before, after] = names_;
+  for (auto at = text.find(before); at != std::string::npos; at = text.find(before, at + after.size())) {
+    const auto digits = at + before.size();
+    std::uint64_t seq = 0;
+    const auto [end, error] = std::from_chars(text.data() + digits, text.data() + text.size(), seq);
+    if (error != std::errc{} || seq <= kept_.at(index(Lane::media))) continue;
+    const auto count = static_cast<std::size_t>(end - text.data()) - at;
+    text.replace(at, count, after + std::to_string(seq - kept_.at(index(Lane::media))));
+  }
+}
 
 Writer::Writer(std::unique_ptr<Store> store, Options options)
     : store_{std::move(store)}, options_{std::move(options)}, pictures_{options_.directory / kMediaFolder} {
@@ -43,6 +72,7 @@ Outcome Writer::write(Changes changes) {
   };
   if (!full_ || take_reserve()) {
     full_ = false;
+    for (const auto lane : noted_) unwritten_.meta[waiting_key(lane)] = std::nullopt;
     const auto bytes = [&] {
       std::uint64_t sum = 0;
       for (const auto& change : unwritten_.records) sum += change.jpeg.size();
@@ -54,11 +84,13 @@ Outcome Writer::write(Changes changes) {
       outcome.bytes += static_cast<std::size_t>(bytes);
       committed(unwritten_);
       unwritten_ = {};
+      noted_.clear();
       // What an attempt that failed left in the log must not look like lost commits: the log begins anew.
       if (failed_before) (void)store_->checkpoint();
-    } else if (outcome.status.error().code == Errc::full) {
-      full_ = true;
-      give_reserve();
+    } else {
+      for (const auto lane : noted_) unwritten_.meta.erase(waiting_key(lane));
+      full_ = outcome.status.error().code == Errc::full;
+      if (full_) give_reserve();
     }
   } else {
     outcome.status = fail(Errc::full, "the disk is full");
@@ -85,6 +117,12 @@ Outcome Writer::write(Changes changes) {
 }
 
 void Writer::note_used(const std::vector<NewRecord>& patient) {
+  std::set<Lane> waiting;
+  for (const auto& [record, jpeg] : patient) {
+    noted_.insert(record.lane);
+    if (waiting.insert(record.lane).second)
+      unwritten_.meta[waiting_key(record.lane)] = std::to_string(key_of(record.generation, record.seq));
+  }
   for (auto& row : store_->epochs().value_or(std::vector<EpochRow>{})) {
     const auto before = row.used;
     for (const auto& [record, jpeg] : patient) {
@@ -144,45 +182,34 @@ Result<Replaced> Writer::heal(const std::string& reason, WallTime now, const con
   return replaced;
 }
 
-Status Writer::renumber(std::uint32_t generation, const Numbers& kept, const EpochRow& to) {
+Status Writer::renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept) {
+  const Renumbering renumbering{from, to, kept};
   Changes changes;
   changes.epochs.push_back(to);
-  const auto rows = store_->epochs();
-  if (!rows) return fail(rows.error());
-  const auto old = std::find_if(rows->begin(), rows->end(), [&](const auto& row) { return row.generation == generation; });
-  if (old == rows->end()) return fail(Errc::failed, "the epoch to be left is not known");
-  std::vector<std::pair<std::string, std::string>> pictures;  // names, old and new
-  std::vector<Trim> moved;
-  for (const auto lane : {Lane::media, Lane::alarm, Lane::event, Lane::tele}) {
-    auto next = key_of(generation, kept.at(index(lane)) + 1);
-    const auto end = key_of(generation, kMaxSeq);
-    std::uint64_t seq = 0;
-    for (;;) {
+  std::vector<std::pair<std::string, std::string>> pictures;  // files, old and new
+  for (const auto lane : contract::kLanes) {
+    const auto begin = key_of(from.generation, kept.at(index(lane)) + 1);
+    const auto end = key_of(from.generation, kMaxSeq);
+    for (auto next = begin;;) {
       auto found = store_->records(lane, next, end, Block::kMaxRecords, 1U << 20);
       if (!found) return fail(std::move(found).error());
+      if (found->damaged) return fail(Errc::corrupt, "records that are to be numbered anew are damaged");
       if (found->records.empty()) break;
-      next = key_of(generation, found->records.back().seq + 1);
+      next = key_of(from.generation, found->records.back().seq + 1);
       for (auto& record : found->records) {
-        record.generation = to.generation;
-        const auto before = contract::media_name(old->id, record.seq);
-        record.seq = ++seq;
-        if (lane == Lane::media) {
-          const auto after = contract::media_name(to.id, record.seq);
-          pictures.emplace_back(before, after);
-          record.body = {"media/" + after, after + ".jpg"};
-        } else if (lane != Lane::tele) {
-          for (const auto& [from, into] : pictures) replace_all(record.body.bytes, '"' + from + '"', '"' + into + '"');
-        }
+        const auto before = record.body.bytes;
+        renumbering.apply(record);
+        if (lane == Lane::media) pictures.emplace_back(before, record.body.bytes);
         changes.records.push_back({std::move(record)});
       }
     }
-    if (seq > 0) changes.trims.push_back({lane, key_of(generation, kept.at(index(lane)) + 1), end, false});
+    changes.trims.push_back({lane, begin, end, false});
   }
   // First the pictures' new names, then the records that say them: a cut between leaves two names for one file.
-  for (const auto& [from, into] : pictures) {
+  for (const auto& [before, after] : pictures) {
     std::error_code error;
-    std::filesystem::create_hard_link(pictures_ / (from + ".jpg"), pictures_ / (into + ".jpg"), error);
-    changes.pictures.push_back(from + ".jpg");
+    std::filesystem::create_hard_link(pictures_ / before, pictures_ / after, error);
+    changes.pictures.push_back(before);
   }
   auto status = store_->commit(changes);
   if (status) {

@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "firmware/core/result.hpp"
@@ -25,6 +27,24 @@ struct Outcome {
   int wal_pages = 0;
 };
 
+/// What becomes of records that were appended to a copy of a journal that has gone on elsewhere: those of one epoch behind
+/// `kept` get the numbers from 1 on in another, and so do the pictures that they name. Pure.
+class Renumbering {
+ public:
+  Renumbering(const EpochRow& from, const EpochRow& to, const Numbers& kept);
+  [[nodiscard]] bool moves(const Record& record) const;
+  /// To one that moves.
+  void apply(Record& record) const;
+
+ private:
+  void rename_pictures(std::string& text) const;
+  const std::uint32_t from_;
+  const std::uint32_t to_;
+  const Numbers kept_;
+  const std::pair<std::string, std::string> names_;  // how those of pictures begin, before and after
+  const std::string id_;
+};
+
 /// Brings batches to disk, in order: lives on the `journal-write` Worker. What fails stays first in line. On a full disk
 /// readings and pictures stay behind while the rest is committed, at need from the reserve: a file whose room is given
 /// back first.
@@ -39,8 +59,8 @@ class Writer {
   [[nodiscard]] Store& store() { return *store_; }
   /// Sets the damaged file aside and goes on with a new one; what is unwritten goes there.
   [[nodiscard]] Result<Replaced> heal(const std::string& reason, WallTime now, const contract::Names& names);
-  /// Moves the committed records of `generation` behind `kept` into a new epoch, numbered from 1, in one transaction.
-  [[nodiscard]] Status renumber(std::uint32_t generation, const Numbers& kept, const EpochRow& to);
+  /// All of what is committed behind `kept`, in one transaction.
+  [[nodiscard]] Status renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept);
   /// One slice; see Salvage. `summary` when it is through; nothing of it where there was nothing to do.
   struct Salvaged {
     bool more = false;
@@ -60,6 +80,7 @@ class Writer {
   const std::filesystem::path pictures_;
   Changes unwritten_;
   bool full_ = false;
+  std::set<Lane> noted_;  // whose numbers are noted as used while their records wait
   std::unique_ptr<Salvage> salvage_;
   bool salvage_looked_ = false;
 };

@@ -32,6 +32,7 @@ void register_control_figures();
 void register_detect_figures();
 void register_drivers_figures();
 void register_journal_figures();
+void register_stations_figures();
 void register_uplink_figures();
 
 }  // namespace hamlet::bench

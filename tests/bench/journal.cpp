@@ -378,6 +378,7 @@ class Village {
     for (std::size_t i = 0; i < kPoints; ++i) {
       // Devices are not asked all at once.
       const bool now = i < kFast ? second % 5 == static_cast<std::int64_t>(i / 5) : cycle == static_cast<std::int64_t>(i / 5 * 5 + 3);
+      if (i % 5 == 0) polled_ = clock_.mono() - Millis{static_cast<int>(random_() % 400)};  // one answer has one time
       if (now) read(points_[i]);
     }
     for (auto [each, end] = due_.equal_range(second); each != end; ++each) see(each->second);
@@ -396,7 +397,7 @@ class Village {
   void read(Point& point) {
     point.value += std::round(walk_(random_));
     if (batch_.empty()) batch_since_ = clock_.mono();
-    batch_.push_back({.point = point.name, .at = clock_.mono() - Millis{static_cast<int>(random_() % 400)}, .value = point.value / point.scale});
+    batch_.push_back({.point = point.name, .at = polled_, .value = point.value / point.scale});
     ++readings_;
     if (batch_.size() >= kMaxBatch) flush();
   }
@@ -479,6 +480,7 @@ class Village {
   std::multimap<std::int64_t, int> alarms_;
   std::vector<Reading> batch_;
   MonoTime batch_since_{};
+  MonoTime polled_{};
   std::optional<MonoTime> waiting_since_;
   bool urgent_ = false;
   std::uint64_t readings_ = 0;

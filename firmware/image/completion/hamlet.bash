@@ -55,8 +55,10 @@ _hamlet() {
       words+=' check'
       ;;
     probe)
-      if [ -z "$inner" ]; then words+=' decode'
-      elif [ "$inner" = decode ]; then words+=' sl651 hj212'; fi
+      if [ -z "$inner" ]; then words+=' decode hj212 modbus-rtu modbus-tcp sl651'
+      elif [ "$inner" = decode ]; then words+=' sl651 hj212'
+      elif [ "$inner" = sl651 ] || [ "$inner" = hj212 ]; then words+=' --listen --count'
+      else words+=' --scan --profile --address --timeout --profiles --baud --format --port'; fi
       ;;
   esac
   # Options only where one has been begun.

@@ -1,8 +1,8 @@
 // A thousand damaged files: the journal opens, hands out nothing that is not what was given, salvages, says what it lost,
-// gives no number twice, and goes on.
+// gives no number twice, and goes on. More, or one again:
 //
-// One exception: damage to the very last transaction of the log cannot be told from one that a power cut tore, which had
-// never been reported. It is dropped in silence, and its numbers are given again: the word "torn-end", counted and bounded.
+//   HAMLET_DAMAGE_CASES=N     so many cases
+//   HAMLET_DAMAGE_CASE=N      the Nth alone, with its story
 
 #include <algorithm>
 #include <array>
@@ -35,9 +35,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kCases = 1'000;
-/// A bit of a row's key can move a row so that neither its neighbours nor a checksum tell of it. Not mended yet; counted.
-constexpr int kMaxSilent = 5;
-constexpr int kMaxTornEnds = 40;  // of a log of some 400 transactions, half of the cases' aim
 constexpr std::array<std::uint64_t, kLaneCount> kAtRest{40, 150, 400, 20};  // checkpointed
 constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};   // and on in the WAL, this lane last
 constexpr std::uint64_t kInTurn = 10;
@@ -73,7 +70,6 @@ std::string make_journal(const fs::path& folder) {
   REQUIRE(made.signal == 0);
   REQUIRE(made.says.size() == 16);
   REQUIRE(fs::file_size(folder / "journal.db-wal") > 100'000);
-  fs::remove(folder / "journal.db-shm");
   return made.says;
 }
 
@@ -237,15 +233,12 @@ class Examination {
           find("declared");
         } else if (told_) {
           find("told");
-        } else if (lane == Lane::media && seq > kInLog.at(i) - kInTurn) {
-          torn_end_ = true;
         } else {
           ++silent;
         }
       }
     }
     if (silent > 0) find("silent");
-    if (torn_end_) find("torn-end");
     if (!states_) return;
     for (const auto& [key, value] : *states_)
       if ("detect/" + value.substr(std::min<std::size_t>(6, value.size())) != key) find("WRONG-STATE");
@@ -261,8 +254,7 @@ class Examination {
         continue;
       }
       const auto i = index(lane);
-      const bool torn = torn_end_ && lane == Lane::media && given->seq > kInLog.at(i) - kInTurn;
-      if (given->epoch == epoch_ && given->seq <= kInLog.at(i) && !torn) find("NUMBER-AGAIN");
+      if (given->epoch == epoch_ && given->seq <= kInLog.at(i)) find("NUMBER-AGAIN");
       appended_.emplace_back(*given, bytes);
     }
     desk->put_state("detect/after", "value after", Urgency::now);
@@ -275,7 +267,6 @@ class Examination {
   const fs::path folder_;
   const std::string epoch_;
   bool told_ = false;
-  bool torn_end_ = false;
   std::array<std::set<std::uint64_t>, kLaneCount> there_{};
   std::array<std::set<std::uint64_t>, kLaneCount> declared_{};
   std::optional<std::vector<std::pair<std::string, std::string>>> states_;
@@ -290,8 +281,9 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
   TempDir base{TempDir::On::memory};
   const auto epoch = make_journal(base.path());
   const auto* one = std::getenv("HAMLET_DAMAGE_CASE");
+  const auto* many = std::getenv("HAMLET_DAMAGE_CASES");
   const int first = one == nullptr ? 1 : std::atoi(one);
-  const int last = one == nullptr ? kCases : first;
+  const int last = one != nullptr ? first : many != nullptr ? std::atoi(many) : kCases;
 
   std::map<std::string, std::pair<int, std::string>> found;
   for (int number = first; number <= last; ++number) {
@@ -304,10 +296,7 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
     if (one != nullptr) MESSAGE(story);
     auto words = ending.signal != 0 ? fmt::format("signal-{}", ending.signal) : ending.says;
     CHECK_MESSAGE(ending.signal == 0, story);
-    // A damaged end of the log passes for a torn one, with all that follows from it.
-    const bool torn = words.find("torn-end") != std::string::npos;
-    for (const auto* never : {"WRONG", "NUMBER-AGAIN"}) CHECK_MESSAGE((torn || words.find(never) == std::string::npos), story);
-    for (const auto* never : {"closed", "refuses", "stuck", "forgot"})
+    for (const auto* never : {"WRONG", "NUMBER-AGAIN", "silent", "failed-read", "closed", "refuses", "stuck", "forgot"})
       CHECK_MESSAGE(words.find(never) == std::string::npos, story);
     if (words.empty()) words = "unharmed";
     while (!words.empty()) {
@@ -317,8 +306,5 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
       words.erase(0, end + 1);
     }
   }
-  CHECK(found["torn-end"].first <= kMaxTornEnds);
-  CHECK(found["silent"].first <= kMaxSilent);
-  CHECK(found["failed-read"].first <= kMaxSilent);
   for (const auto& [word, cases] : found) MESSAGE(word << ": " << cases.first << ", first " << cases.second);
 }

@@ -153,6 +153,50 @@ TEST_CASE("on a full disk nothing that was committed is lost, and what waits is 
   }
 }
 
+TEST_CASE("readings that waited on a full disk when the power went are declared, also where none was ever stored") {
+  log::set_level(log::Level{0});
+  constexpr std::uint64_t kWaiting = 400;  // more than the log has room for
+  for (const bool some_stored : {false, true}) {
+    CAPTURE(some_stored);
+    TempDir own{TempDir::On::memory};
+    expect_well(in_child([&]() -> std::string {
+      if (!mount_small_disk(own.path(), "size=32m")) return kMayNot;
+      std::string epoch;
+      const std::uint64_t stored = some_stored ? 1 : 0;
+      const auto ended = in_child([&]() -> std::string {
+        static Desk desk{own.path(), kReserve};  // never closed
+        if (!desk.ok()) return desk.error().message;
+        if (some_stored && !desk.append(Lane::tele, body_of(Lane::tele, 1))) return "the first reading is refused";
+        if (!desk.append(Lane::alarm, body_of(Lane::alarm, 1)) || !desk.sync()) return "the first commit failed";
+        fill_up(own.path(), 0);
+        for (std::uint64_t seq = stored + 1; seq <= stored + kWaiting; ++seq)
+          if (!desk.append(Lane::tele, body_of(Lane::tele, seq))) return "a reading is refused";
+        (void)desk.sync();
+        if (!desk.append(Lane::alarm, body_of(Lane::alarm, 2))) return "an alarm is refused";
+        if (!desk.run_until([&] { return desk->committed(Lane::alarm) == 2; })) return "alarms do not commit from the reserve";
+        if (desk->committed(Lane::tele) != stored) return "the disk was not full";
+        return {};
+      });
+      if (!ended.says.empty()) return ended.says;
+      fs::remove(own.path() / "others");
+      Desk desk{own.path(), kReserve};
+      if (!desk.ok()) return desk.error().message;
+      if (!desk.append(Lane::event, "{}") || !desk.sync()) return "it does not go on";
+      const auto next = desk.append(Lane::tele, "{}");
+      if (!next || next->seq != stored + kWaiting + 1) return "a number is given again";
+      const auto events = desk.read(Lane::event, 1);
+      if (!events) return events.error().message;
+      for (const auto& event : *events) {
+        if (event.body.topic != "event/gateway/gap") continue;
+        const auto detail = nlohmann::json::parse(event.body.bytes)["detail"];
+        const bool all = detail["lane"] == "tele" && detail["from"] == stored + 1 && detail["to"] == stored + kWaiting;
+        return all ? "" : "it declares " + detail.dump();
+      }
+      return "nothing is declared";
+    }));
+  }
+}
+
 TEST_CASE("a disk that becomes read-only stops commits and nothing else") {
   log::set_level(log::Level{0});
   TempDir folder{TempDir::On::memory};

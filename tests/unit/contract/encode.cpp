@@ -7,6 +7,8 @@
 
 #include "firmware/core/text.hpp"
 #include "sync/contract/contract.hpp"
+#include "sync/contract/packed.hpp"
+#include "sync/contract/shapes.hpp"
 
 using namespace hamlet;
 using contract::Body;
@@ -154,4 +156,78 @@ TEST_CASE("a body that is damaged is told, not sent") {
       fails("{\"t\":\x01"
             "99999999999999999999\x02}"));
   CHECK(render({"tele", "{}"}, Lane::tele, 0).ends_with("\"rev\":7}"));
+}
+
+TEST_CASE("a batch comes back as it was, in few bytes where a poll repeats itself") {
+  contract::Names names;
+  std::mt19937_64 random{3};
+  std::vector<Reading> batch;
+  for (int poll = 0; poll < 8; ++poll) {
+    const auto at = mono_from_ms(100'000 + poll * 5'000);
+    for (const auto* point : {"plc.level", "plc.flow", "plc.rain", "plc.on"})
+      batch.push_back({.point = point, .at = at, .value = 20 + static_cast<double>(random() % 10) / 10});
+  }
+  const auto at = mono_from_ms(140'000);
+  const auto comes_back = [&](contract::Names* known) {
+    const auto again = contract::unpack(contract::pack(batch, at, known), at, known);
+    REQUIRE(again);
+    REQUIRE(again->size() == batch.size());
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      CHECK((*again)[i].point == batch[i].point);
+      CHECK((*again)[i].at == batch[i].at);
+      CHECK((*again)[i].value == batch[i].value);
+    }
+  };
+  comes_back(&names);
+  comes_back(nullptr);
+  CHECK(contract::pack(batch, at, &names).size() < 3 * batch.size());
+  // Whatever order, times, and kinds of value.
+  std::shuffle(batch.begin(), batch.end(), random);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (i % 5 == 0) batch[i].value = std::string{"open"};
+    if (i % 7 == 0) batch[i].at = mono_from_ms(static_cast<std::int64_t>(random() % 1'000'000));
+    if (i % 9 == 0) batch[i].point = std::string(200, 'p');  // too long for a number
+  }
+  comes_back(&names);
+  comes_back(nullptr);
+  CHECK(contract::unpack(contract::pack({}, at, &names), at, &names)->empty());
+}
+
+TEST_CASE("a message of any shape comes back to the last byte") {
+  const auto size = [](const std::string& topic, const std::string& body) {
+    std::string bytes;
+    contract::put_message(bytes, topic, body);
+    contract::ByteReader in{bytes};
+    std::string topic_again;
+    std::string body_again;
+    REQUIRE(contract::take_message(in, topic_again, body_again));
+    CHECK(in.done());
+    CHECK(topic_again == topic);
+    CHECK(body_again == body);
+    return bytes.size();
+  };
+  const std::string seen =
+      "{\"source\":\"cam-1\",\"kind\":\"motion\",\"phase\":\"end\",\"event\":\"5b1f0c9a77e24d10\",\"t\":\x01-140\x02,"
+      "\"detail\":{\"area\":0.0534,\"box\":[130,210,40,80],\"duration_ms\":2000,\"frame\":1010,\"frames\":20,"
+      "\"media_ms\":102000,\"zone\":\"ford\"},\"media\":[\"9f2c41d07be1a655-9\"]}";
+  CHECK(size("event/cam-1/motion", seen) < 70);
+  CHECK(size("event/cam-2/motion", seen) > seen.size());  // another topic than the body says
+  CHECK(size("alarmlog/high", R"({"alarm":"high","occurrence":1})") < 40);
+  for (const auto* topic : {"", "event", "event/a/b", "event//", "alarmlog/"})
+    for (const auto* body : {"", "{}", R"({"source":"a","kind":"b"})", R"({"source":"a)", R"({"source":"","kind":""})", R"({"alarm":"")"})
+      (void)size(topic, body);
+  // As nobody writes a number: leading zeros, exponents, minus nothing; and any byte another one.
+  for (const auto* number : {"00", "-0", "-0.0", "0.", ".5", "1e3", "+1", "", "-", "123456789012345678901", "0.05340", "-0.5", "5"}) {
+    for (const auto* hole : {"0.0534", "130", "-140", "102000"}) {
+      auto other = seen;
+      (void)size("event/cam-1/motion", other.replace(other.find(hole), std::strlen(hole), number));
+    }
+  }
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    for (const char byte : {'"', '0', '}', '\x07', '\xff'}) {
+      auto other = seen;
+      other[i] = byte;
+      (void)size("event/cam-1/motion", other);
+    }
+  }
 }

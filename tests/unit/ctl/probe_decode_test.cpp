@@ -25,7 +25,8 @@ Decoded decode(const std::string& protocol, const std::string& input, bool as_js
   Invocation asked;
   asked.json = as_json;
   asked.lang = lang;
-  asked.probe = {.kind = "decode", .protocol = protocol};
+  asked.probe.kind = "decode";
+  asked.probe.protocol = protocol;
   std::istringstream in{input};
   std::ostringstream out;
   std::ostringstream err;

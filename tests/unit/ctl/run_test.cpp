@@ -62,10 +62,11 @@ struct Bench {
                             return journal;
                           },
                       .check_config = [this](const auto&) { return diagnostics; },
-                      .probe = [this](const auto& asked) {
-                        probed = asked.probe;
-                        return probe_code;
-                      }};
+                      .probe =
+                          [this](const auto& asked) {
+                            probed = asked.probe;
+                            return probe_code;
+                          }};
     const int code = hamlet::ctl::run(words, world);
     out = out_stream.str();
     err = err_stream.str();

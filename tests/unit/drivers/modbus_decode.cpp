@@ -116,3 +116,46 @@ TEST_CASE("flags and bits are booleans") {
   CHECK(std::get<bool>(*decode(Words{0x8000}, {.type = Type::bit, .bit = 15})));
   CHECK(std::get<bool>(*decode(Words{0x0080}, {.type = Type::bit, .order = Order::badc, .bit = 15})));
 }
+
+TEST_CASE("several bits of a register are a number") {
+  CHECK(number({0x1234}, {.type = Type::bits, .bit = 4, .bits = 8}) == 0x23);
+  CHECK(number({0xFFFF}, {.type = Type::bits, .bit = 0, .bits = 16}) == 65535);
+}
+
+TEST_CASE("64-bit integers") {
+  CHECK(number({0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE}, {.type = Type::int64}) == -2);
+  CHECK(number({0, 1, 0, 0}, {.type = Type::uint64}) == 4294967296.0);
+}
+
+TEST_CASE("negative values that a maker writes from some number on") {
+  const Decoding how{.type = Type::uint16, .scale = 0.1, .negative_from = 10000};
+  CHECK(number({10250}, how) == -25.0);
+  CHECK(number({250}, how) == 25.0);
+}
+
+TEST_CASE("text is cut at its end and must be text") {
+  const Decoding how{.type = Type::text, .length = 3};
+  CHECK(std::get<std::string>(*decode(Words{0x4142, 0x4320, 0x2000}, how)) == "ABC");
+  CHECK(std::get<std::string>(*decode(Words{0, 0, 0}, how)).empty());
+  CHECK(std::get<std::string>(*decode(Words{0x4241, 0x0043, 0}, {.type = Type::text, .order = Order::badc, .length = 3})) ==
+        "ABC");
+  CHECK(why({0x41C3, 0x2000, 0x0000}, how) == "not-text");
+  CHECK(why({0x410A, 0x4200, 0x0000}, how) == "not-text");
+}
+
+TEST_CASE("what is written is what would be read") {
+  for (const auto order : {Order::abcd, Order::cdab, Order::badc, Order::dcba}) {
+    for (const auto type : {Type::int16, Type::uint16, Type::int32, Type::uint32, Type::int64, Type::uint64,
+                            Type::float32, Type::float64}) {
+      if (order == Order::cdab && (type == Type::int16 || type == Type::uint16)) continue;
+      const Decoding how{.type = type, .order = order, .scale = 0.5, .offset = 1};
+      const auto words = encode_value(Value{101.0}, how);
+      REQUIRE(words);
+      CHECK(number(*words, how) == 101.0);
+    }
+  }
+  CHECK(encode_value(Value{true}, {.type = Type::flag}) == Words{1});
+  CHECK_FALSE(encode_value(Value{70000.0}, {.type = Type::uint16}));
+  CHECK_FALSE(encode_value(Value{-1.0}, {.type = Type::uint16}));
+  CHECK_FALSE(encode_value(Value{std::string{"on"}}, {.type = Type::uint16}));
+}

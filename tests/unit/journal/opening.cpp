@@ -283,6 +283,51 @@ TEST_CASE("a copy that learns from the county that it is one gives its new recor
   CHECK_FALSE(std::filesystem::exists(folder.path() / "media" / (contract::media_name(epoch, 1) + ".jpg")));
 }
 
+TEST_CASE("a copy gives new numbers at once, however much is being appended") {
+  const TempFolder folder;
+  const auto epoch = fill(folder);
+  Desk desk{folder};
+  std::uint64_t given = 0;
+  const auto load = [&] {
+    const auto picture = desk.journal->append_media(desk.clock.mono(), "JPEG");
+    REQUIRE(picture);
+    desk.append(Lane::event, fmt::format(R"({{"n":{},"media":["{}"]}})", ++given, contract::media_name(picture->epoch, picture->seq)));
+  };
+  load();
+  REQUIRE(desk.sync());
+  // Something is appended each time that something is committed, and more while that is under way.
+  int rounds = 0;
+  desk.journal->on_committed([&] {
+    if (++rounds < 50) load();
+  });
+  load();
+  desk.io.restart();
+  desk.io.poll();
+  desk.journal->seen_elsewhere(epoch, {0, 100, 0, 0});
+  load();
+  while (desk.journal->epoch() == epoch) {
+    desk.io.restart();
+    REQUIRE(desk.io.run_one() == 1);
+  }
+  CHECK(rounds < 50);
+  desk.run();
+  REQUIRE(desk.sync());
+  const auto records = desk.read(Lane::event);
+  REQUIRE(records);
+  std::uint64_t found = 0;
+  std::uint64_t seq = 0;
+  for (const auto& record : *records) {
+    CHECK(record.seq == ++seq);
+    const auto json = nlohmann::json::parse(record.body.bytes);
+    if (!json.contains("n")) continue;  // what the journal says of it
+    CHECK(json["n"] == ++found);
+    CHECK(json["media"][0] == contract::media_name(desk.journal->epoch(), found));
+    CHECK(std::filesystem::exists(folder.path() / "media" / (json["media"][0].get<std::string>() + ".jpg")));
+  }
+  CHECK(found == given);
+  CHECK(desk.read(Lane::media).value().size() == given);
+}
+
 TEST_CASE("what a damaged file still holds moves into the new one with the identity it had") {
   const TempFolder folder;
   std::string epoch;
@@ -313,7 +358,7 @@ TEST_CASE("what a damaged file still holds moves into the new one with the ident
   CHECK(desk.read(Lane::event).value().back().body.bytes.find("salvaged") != std::string::npos);
 }
 
-TEST_CASE("a log whose middle cannot be read may have lost commits: numbers are not used again") {
+TEST_CASE("a log that has lost commits, in its middle or at its end: numbers are not used again") {
   const TempFolder folder;
   std::string epoch;
   {
@@ -323,43 +368,64 @@ TEST_CASE("a log whose middle cannot be read may have lost commits: numbers are 
       desk.append(Lane::event, R"({"n":)" + std::to_string(i) + "}");
       REQUIRE(desk.sync());
     }
-    // As a power cut leaves it, with a bit turned.
-    std::filesystem::copy_file(folder.path() / "journal.db", folder.path() / "db");
-    std::filesystem::copy_file(folder.path() / "journal.db-wal", folder.path() / "wal");
-    std::filesystem::copy_file(folder.path() / "journal.mark", folder.path() / "mark");
+    // As kill -9 leaves it.
+    for (const auto* name : {"journal.db", "journal.db-wal", "journal.db-shm", "journal.mark"})
+      std::filesystem::copy_file(folder.path() / name, folder.path() / (std::string{"kept-"} + name));
   }
-  std::filesystem::rename(folder.path() / "db", folder.path() / "journal.db");
-  std::filesystem::rename(folder.path() / "wal", folder.path() / "journal.db-wal");
-  std::filesystem::remove(folder.path() / "journal.db-shm");
-  std::filesystem::rename(folder.path() / "mark", folder.path() / "journal.mark");
+  for (const auto* name : {"journal.db", "journal.db-wal", "journal.db-shm", "journal.mark"})
+    std::filesystem::rename(folder.path() / (std::string{"kept-"} + name), folder.path() / name);
+  const auto log = folder.path() / "journal.db-wal";
+  const auto turn_over = [&log](std::streamoff place) {
+    std::fstream wal{log, std::ios::in | std::ios::out | std::ios::binary};
+    wal.seekp(place);
+    wal.put('!');
+  };
+  const auto end = [&log] {
+    std::ifstream wal{log, std::ios::binary};
+    const std::string bytes{std::istreambuf_iterator<char>{wal}, {}};
+    return static_cast<std::streamoff>(bytes.find_last_not_of('\0'));
+  };
+  const auto is_told = [&] {
+    Desk desk{folder};
+    CHECK(desk.journal->epoch() != epoch);
+    CHECK(desk.journal->set_aside().find("log is damaged") != std::string::npos);
+    CHECK(desk.append(Lane::event, "{}").seq == 1);
+  };
   SUBCASE("as it is nothing is amiss") {
     const Desk desk{folder};
     CHECK(desk.journal->epoch() == epoch);
     CHECK(desk.journal->committed(Lane::event) == 20);
   }
-  SUBCASE("damaged") {
-    std::streamoff place = 0;
-    SUBCASE("in a frame") { place = 32 + 30 * (kPageBytes + 24) + 100; }
-    SUBCASE("in its header") { place = 17; }
-    SUBCASE("cut off") { std::filesystem::resize_file(folder.path() / "journal.db-wal", 20); }
-    std::fstream wal{folder.path() / "journal.db-wal", std::ios::in | std::ios::out | std::ios::binary};
-    wal.seekp(place);
-    wal.put('!');
-    wal.close();
-    Desk desk{folder};
-    CHECK(desk.journal->epoch() != epoch);
-    CHECK(desk.journal->set_aside().find("log is damaged") != std::string::npos);
-    CHECK(desk.append(Lane::event, "{}").seq == 1);
+  SUBCASE("its last transaction is damaged: the index beside it knows") {
+    turn_over(end());
+    is_told();
+  }
+  SUBCASE("the same after a power cut that took the index: it may never have been synced") {
+    turn_over(end());
+    std::filesystem::remove(folder.path() / "journal.db-shm");
+    const Desk desk{folder};
+    CHECK(desk.journal->epoch() == epoch);
+    CHECK(desk.journal->committed(Lane::event) == 19);
+  }
+  SUBCASE("its middle is damaged, and there is no index") {
+    std::filesystem::remove(folder.path() / "journal.db-shm");
+    SUBCASE("in a frame") { turn_over(32 + 30 * (kPageBytes + 24) + 100); }
+    SUBCASE("in its header") { turn_over(17); }
+    SUBCASE("cut off") { std::filesystem::resize_file(log, 20); }
+    is_told();
   }
 }
 
 TEST_CASE("a file of version 1 becomes one of this version, records and all, also when it is cut short") {
   const TempFolder folder;
   const auto sql = [] {
-    std::ifstream file{std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "tests/unit/journal/tables_v1.sql"};
+    std::ifstream file{std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "tests/unit/journal/schema_v1.sql"};
     return std::string{std::istreambuf_iterator<char>{file}, {}};
   }();
-  tamper(folder, sql + "PRAGMA user_version = 1; INSERT INTO meta VALUES ('epoch', '0123456789abcdef')");
+  std::string empty;
+  for (const auto* table : {"alarm", "event", "tele", "media", "position", "state", "boots", "meta"})
+    empty += fmt::format("DELETE FROM {};", table);
+  tamper(folder, sql + empty + "INSERT INTO meta VALUES ('epoch', '0123456789abcdef')");
   sqlite3* db = nullptr;
   REQUIRE(sqlite3_open((folder.path() / "journal.db").c_str(), &db) == SQLITE_OK);
   const auto put = [&](Lane lane, std::uint64_t seq, const char* topic, const std::string& body) {

@@ -108,6 +108,64 @@ TEST_CASE("near the quota pictures go first, then readings, events and at last a
   CHECK(declared.at(index(Lane::tele)) == first(desk, Lane::tele) - 1);
 }
 
+TEST_CASE("when nothing of less worth is left events go, and alarms at last; each step is declared") {
+  const TempFolder folder;
+  auto options = options_in(folder);
+  options.reserve_bytes = 0;
+  options.quota_bytes = 8 * kMb;  // the log takes 4
+  Desk desk{options};
+  desk.journal->set_uplinks({"county"});
+  std::array<std::uint64_t, kLaneCount> declared{};  // each lane from its first number on, without a hole and none twice
+  std::uint64_t read = 0;
+  const auto take_declared = [&] {
+    for (;;) {
+      const auto records = desk.read(Lane::event, read + 1);
+      REQUIRE(records);
+      if (records->empty()) return;
+      CHECK(records->front().seq == read + 1);  // a declaration is there to be read before it may go, too
+      for (const auto& record : *records) {
+        if (record.body.topic != "event/gateway/gap") continue;
+        const auto gap = nlohmann::json::parse(record.body.bytes)["detail"];
+        const auto lane = *contract::parse_lane(gap["lane"].get<std::string>());
+        CHECK(gap["from"] == declared.at(index(lane)) + 1);
+        CHECK(gap["count"] == gap["to"].get<std::uint64_t>() - declared.at(index(lane)));
+        declared.at(index(lane)) = gap["to"];
+      }
+      read = records->back().seq;
+    }
+  };
+  const auto stored = [&](Lane lane) {
+    const auto given = lane == Lane::event ? read : desk.journal->committed(lane);
+    return given - declared.at(index(lane));
+  };
+  const auto flood = [&](Lane lane, int records) {
+    for (int i = 0; i < records; ++i) {
+      desk.append(lane, noise(10'000));
+      if (i % 8 != 0) continue;
+      tend(desk);
+      take_declared();
+      const auto stat = desk.journal->stat();
+      CHECK(stat.file_bytes + stat.media_bytes <= options.quota_bytes);
+      // Nothing of more worth goes while something of less is there; what the journal itself says counts as nothing.
+      if (declared.at(index(Lane::tele)) > 0) CHECK(stored(Lane::media) == 0);
+      if (declared.at(index(Lane::event)) > 0) CHECK(stored(Lane::tele) == 0);
+      if (declared.at(index(Lane::alarm)) > 0) CHECK(stored(Lane::event) < 20);
+    }
+  };
+  for (int i = 0; i < 10; ++i) picture(desk, 100'000);
+  flood(Lane::tele, 100);
+  flood(Lane::event, 500);
+  CHECK(stored(Lane::tele) == 0);
+  CHECK(declared.at(index(Lane::event)) > 0);
+  CHECK(declared.at(index(Lane::alarm)) == 0);
+  flood(Lane::alarm, 700);
+  CHECK(declared.at(index(Lane::media)) == 10);
+  CHECK(declared.at(index(Lane::tele)) == 100);
+  CHECK(declared.at(index(Lane::event)) >= 500);
+  CHECK(declared.at(index(Lane::alarm)) > 100);
+  for (const auto lane : {Lane::event, Lane::alarm}) CHECK(first(desk, lane) == declared.at(index(lane)) + 1);
+}
+
 TEST_CASE("records go and are declared in one transaction") {
   const TempFolder folder;
   auto options = options_in(folder);
@@ -276,6 +334,41 @@ TEST_CASE("an acknowledgement of what was never committed, or of a foreign epoch
   Desk desk{folder};
   CHECK(desk.journal->epoch() == epoch);
   CHECK(desk.append(Lane::tele, "{}").seq == 3);
+}
+
+TEST_CASE("a row that has gone without a trace shows as a hole, also the first one; what was trimmed does not") {
+  const TempFolder folder;
+  {
+    Desk desk{folder};
+    for (int i = 0; i < 30; ++i) {
+      desk.append(Lane::tele, noise(200));
+      REQUIRE(desk.sync());
+    }
+  }
+  tamper(folder, "DELETE FROM tele WHERE key IN (1, 2, 10, 11)");
+  Desk desk{folder};
+  desk.journal->set_uplinks({"county"});
+  for (int i = 0; i < 20; ++i) tend(desk);
+  std::vector<std::pair<int, int>> told;
+  for (const auto& gap : gaps(desk)) told.emplace_back(gap["from"], gap["to"]);
+  CHECK(told == std::vector<std::pair<int, int>>{{1, 2}, {10, 11}});
+  // Trimmed while the check is on its way.
+  auto store = Store::open_writing(folder.path() / "other.db").value();
+  Changes changes;
+  changes.epochs.push_back({0, "0123456789abcdef", "new", {}});
+  REQUIRE(store->commit(changes));
+  for (std::uint64_t seq = 1; seq <= 20; ++seq) {
+    Changes one;
+    one.records.push_back({{Lane::tele, 0, seq, {1, mono_from_ms(1'000)}, 1, {"tele", noise(200)}}});
+    REQUIRE(store->commit(one));
+  }
+  CheckCursor cursor{.lane = index(Lane::tele), .next = 0, .blocks = 0};
+  CHECK(check_slice(*store, cursor, 1'000).value().empty());
+  CHECK(cursor.next < 10);
+  Changes trim;
+  trim.trims.push_back({Lane::tele, 0, key_of(0, 12)});
+  REQUIRE(store->commit(trim));
+  for (int i = 0; i < 10; ++i) CHECK(check_slice(*store, cursor, 1'000).value().empty());
 }
 
 TEST_CASE("pictures that no record names go, others stay") {

@@ -406,4 +406,26 @@ TEST_CASE("what is encoded is decoded as it was, whatever it is") {
   }
 }
 
+TEST_CASE("a value behind a time that is no date is invalid") {
+  Frame frame{.function = kTimed};
+  frame.body = bytes("0034170718110016F1F1001122334448F0F01713181100392300010490");  // month 13
+  const auto body = parse_body(frame);
+  REQUIRE(body.has_value());
+  const auto seen = observations(*body, {});
+  REQUIRE(seen.size() == 1);
+  CHECK(seen[0].sample.state == Sample::State::invalid);
+  CHECK(!seen[0].at);
+}
+
+TEST_CASE("what is missing of a message is asked for under its own serial number") {
+  Frame whole{.function = kPicture, .body = bytes("003B260101073000F3F3FFD8FFD9")};
+  const auto packets = split(whole, 10);
+  REQUIRE(packets.size() == 2);
+  Assembly assembly;
+  CHECK(assembly.serial() == 0);
+  REQUIRE(assembly.add(packets[0]));
+  CHECK(assembly.serial() == 0x3B);
+  CHECK(assembly.first_missing() == 2);
+}
+
 }  // namespace hamlet::wire::sl651
