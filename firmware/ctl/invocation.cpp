@@ -214,7 +214,8 @@ class CommandLine {
   void add_config_verbs() {
     verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
     add_journal_verbs();
-    verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
+    auto* uplink = verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
+    verb(*uplink, "test", Say::verb_uplink_test, Verb::uplink_test);
     auto* config = verb(app_, "config", Say::verb_config, Verb::config_check);
     config->require_subcommand(1);
     auto* inner = verb(*config, "check", Say::verb_config_check, Verb::config_check);

@@ -15,7 +15,7 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, config_check,
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, config_check,
   backtest, probe };
 
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.

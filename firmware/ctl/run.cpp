@@ -38,6 +38,8 @@ std::string_view wire_name(Verb verb) {
       return "journal";
     case Verb::uplink:
       return "uplink";
+    case Verb::uplink_test:
+      return "uplink.test";
     case Verb::journal_stat:
     case Verb::journal_check:
     case Verb::journal_export:
@@ -129,6 +131,11 @@ class Run {
       world_.err << shown.words;
     }
     if (asked_.verb == Verb::status && text_at(result, "health") == "degraded") return kDegraded;
+    if (asked_.verb == Verb::uplink_test) {
+      for (const auto& step : result.value("steps", json::array())) {
+        if (step.contains("fault")) return kFailed;
+      }
+    }
     return kOk;
   }
 

@@ -63,6 +63,7 @@ enum class Say {
   verb_journal_check,
   verb_journal_export,
   verb_uplink,
+  verb_uplink_test,
   verb_config,
   verb_config_check,
   verb_probe,
@@ -210,6 +211,13 @@ enum class Say {
   up_down,
   alarm_counts,
   uplink_at,
+  step,
+  result,
+  took,
+  warning,
+  step_ok,
+  step_failed,
+  step_skipped,
   journal_counts,
   restarts,
   nothing_lost,
@@ -310,6 +318,7 @@ template <class... Args>
 
 /// Which enumeration a code belongs to.
 enum class Kind {
+  link_step,
   severity,
   alarm_state,
   event,

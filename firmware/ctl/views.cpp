@@ -98,6 +98,9 @@ class View {
       case Verb::uplink:
         uplink();
         break;
+      case Verb::uplink_test:
+        uplink_test();
+        break;
       case Verb::config_check:
         config_check();
         break;
@@ -159,6 +162,7 @@ class View {
   void journal_check();
   void journal_export();
   void uplink();
+  void uplink_test();
   void config_check();
 
   const Invocation& asked_;
@@ -474,11 +478,15 @@ void View::uplink() {
   table.add({text(Say::since), fmt::format("{} ({})", time_of(result_, "since_ts"), age_of(result_, "since_ts"))});
   table.add({text(Say::broker), text_at(result_, "broker")});
   table.add({text(Say::protocol), text_at(result_, "protocol")});
-  const auto last_error = text_at(result_, "last_error");
+  auto last_error = both_at(lang_, result_, "trouble");
+  if (last_error.empty()) last_error = text_at(result_, "last_error");
   if (!last_error.empty()) table.add({text(Say::last_error), Cell{last_error, Style::attention}});
   table.add({text(Say::inflight), figure(result_, "inflight")});
   table.add({text(Say::reconnects), figure(result_, "reconnects")});
   if (result_.contains("no_subscriber")) table.add({text(Say::no_subscriber), figure(result_, "no_subscriber")});
+  for (const auto& each : list_at(result_, "warnings")) {
+    table.add({text(Say::warning), Cell{both_at(lang_, each, "text"), Style::attention}});
+  }
   put(table);
 
   Table lanes{{left(Say::lane), right(Say::last), right(Say::sent), right(Say::pending)}};
@@ -488,6 +496,23 @@ void View::uplink() {
   }
   shown_.data += '\n';
   put(lanes);
+}
+
+void View::uplink_test() {
+  auto where = Table::labels();
+  where.add({text(Say::broker), text_at(result_, "broker")});
+  put(where);
+  shown_.data += '\n';
+  Table steps{{left(Say::step), left(Say::result), right(Say::took), left(Say::detail)}};
+  for (const auto& step : list_at(result_, "steps")) {
+    const auto words = both_at(lang_, step, "text");
+    const bool failed = step.contains("fault");
+    const bool passed = step.contains("ms");
+    steps.add({called(Kind::link_step, text_at(step, "step")),
+               Cell{text(failed ? Say::step_failed : passed ? Say::step_ok : Say::step_skipped), failed ? Style::bad : passed ? Style::good : Style::plain},
+               passed ? figure(step, "ms") + " ms" : "", words.empty() ? text_at(step, "detail") : words});
+  }
+  put(steps);
 }
 
 void View::config_check() {

@@ -24,9 +24,9 @@ Text journal_fails(std::string_view why) {
           fmt::format("data cannot be written to disk ({}): check free space and the card", why)};
 }
 
-Text uplink_away(std::string_view broker, std::string_view why) {
-  return {fmt::format("与县平台 {} 没有连接（{}）：数据已保存，连接恢复后自动补传", broker, why),
-          fmt::format("no link to the county at {} ({}): data is kept and sent when the link is back", broker, why)};
+Text uplink_away(std::string_view broker, const Text& why) {
+  return {fmt::format("与县平台 {} 没有连接（{}）：数据已保存，连接恢复后自动补传", broker, why.zh),
+          fmt::format("no link to the county at {} ({}): data is kept and sent when the link is back", broker, why.en)};
 }
 
 Text clock_unset() {

@@ -11,7 +11,7 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text camera_down(std::string_view camera, std::string_view why);
 [[nodiscard]] Text eyes_lost();
 [[nodiscard]] Text journal_fails(std::string_view why);
-[[nodiscard]] Text uplink_away(std::string_view broker, std::string_view why);
+[[nodiscard]] Text uplink_away(std::string_view broker, const Text& why);
 [[nodiscard]] Text clock_unset();
 
 [[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);

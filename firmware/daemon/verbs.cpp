@@ -73,6 +73,14 @@ void Box::add_verbs() {
            [this](const json& args, const auto&, Reply reply) { list_events(args, std::move(reply)); });
   add_verb("alarm.ack", Access::change, "alarm, occurrence?",
            [this](const json& args, const auto& caller, Reply reply) { acknowledge(args, caller, std::move(reply)); });
+  add_verb("uplink.test", Access::read, "", [this](const json& args, const auto&, const Reply& reply) {
+    Args in{args};
+    if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+    uplink_->test([reply](auto steps) {
+      if (!steps) return reply(refuse(steps.error().code, steps.error().text));
+      reply(std::move(*steps));
+    });
+  });
   add_verb("replay", Access::read, "lane, from, to, epoch?", [this](const json& args, const auto&, const Reply& reply) {
     auto asked = uplink_->replay(args);
     if (!asked) return reply(refuse(asked.error().code, asked.error().text));
@@ -167,8 +175,10 @@ json Box::problems_json() const {
   const auto uplink = uplink_->status();
   const auto state = uplink.value("state", "");
   if (state == "offline" || state == "connecting") {
-    out.push_back(problem("uplink", texts::uplink_away(uplink.value("broker", ""), uplink.value("last_error", "…"))));
+    const auto trouble = uplink.value("trouble", json{{"zh", "…"}, {"en", "…"}});
+    out.push_back(problem("uplink", texts::uplink_away(uplink.value("broker", ""), {trouble["zh"], trouble["en"]})));
   }
+  for (const auto& warning : uplink.value("warnings", json::array())) out.push_back(warning);
   if (journal_->date({journal_->boot(), clock_.mono()}).quality == TimeQuality::unsynced) {
     out.push_back(problem("clock", texts::clock_unset()));
   }

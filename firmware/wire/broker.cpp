@@ -7,10 +7,13 @@
 namespace hamlet::wire {
 
 std::optional<BrokerAddress> parse_broker(std::string_view uri) {
-  constexpr std::string_view kScheme = "mqtt://";
-  if (!uri.starts_with(kScheme)) return {};
-  std::string_view rest = uri.substr(kScheme.size());
   BrokerAddress address;
+  constexpr std::string_view kPlain = "mqtt://";
+  constexpr std::string_view kTls = "mqtts://";
+  address.tls = uri.starts_with(kTls);
+  if (address.tls) address.port = 8883;
+  if (!address.tls && !uri.starts_with(kPlain)) return {};
+  std::string_view rest = uri.substr(address.tls ? kTls.size() : kPlain.size());
   if (rest.starts_with('[')) {  // an IPv6 address
     const auto end = rest.find(']');
     if (end == std::string_view::npos) return {};

@@ -19,7 +19,9 @@
 
 #include "firmware/core/log.hpp"
 #include "firmware/core/worker.hpp"
+#include "firmware/wire/pinned_name.hpp"
 #include "firmware/wire/resolver.hpp"
+#include "firmware/wire/texts.hpp"
 
 // What is known to bite in Debian's Paho C++ 1.2.0 and C 1.3.12, and what is done about it here:
 //
@@ -29,7 +31,8 @@
 //   3. More handed over than its own limit of messages in flight stalls it for a second: our window is the smaller one.
 //   4. Its own reconnect deadlocks, loses and aborts (paho.mqtt.cpp #356, #384, #465), and tokens of a lost connection
 //      stay pending for ever (#525): each session is a new async_client, destroyed when it is over.
-//   5. It looks names up holding the lock that all its calls need: it gets numeric addresses only.
+//   5. It looks names up holding the lock that all its calls need: it gets numeric addresses only; by TLS, where it must have the name, the
+//      name is pinned to the address that our resolver has found (pinned_name.cpp).
 //   6. Its callbacks run under that same lock (#389): ours move what came into an inbox, and post.
 //   7. Its threads write to sockets that are gone (#419): they inherit a mask in which SIGPIPE is blocked.
 //   8. It calls a link dead after 2.5 keepalives: it is told three quarters of ours, which makes that less than two.
@@ -51,6 +54,7 @@ constexpr std::chrono::milliseconds kGoodbye{300};
 
 constexpr int kMalformed = 0x81, kProtocolError = 0x82, kUnsupportedVersion = 0x84;  // reasons of MQTT 5
 constexpr int kBadLogin = 0x86, kNotAuthorized = 0x87;
+constexpr int kServerBusy = 0x89, kRateExceeded = 0x96, kQuotaExceeded = 0x97;
 constexpr int kConnackVersion = 1, kConnackBadLogin = 4, kConnackNotAuthorized = 5;  // return codes of 3.1.1
 
 // ---- what Paho's threads tell the io thread ----
@@ -60,12 +64,12 @@ struct Opened {
 };
 /// The session did not come to be.
 struct Failed {
-  Error error;
+  LinkError error;
   enum class Version { fine, perhaps_refused, refused } version = Version::fine;
 };
 /// The session is no more.
 struct Lost {
-  Error error;
+  LinkError error;
 };
 /// One slot of the window is free again.
 struct Done {
@@ -124,26 +128,26 @@ mqtt::exception failure_of(const mqtt::token& token) {
 }
 
 Failed connect_failure(const mqtt::exception& error, const std::string& address) {
-  const std::string where = "connect to " + address + ": ";
   const std::string what = error.get_message();
   if (what == "CONNACK return code") {  // MQTT 5's reason, too, is where 3.1.1's return code was
     const int reason = error.get_return_code();
     if (reason == kBadLogin || reason == kConnackBadLogin || reason == kNotAuthorized ||
         reason == kConnackNotAuthorized) {
-      return {Error{Errc::denied, where + "the broker refuses this login: check user and password in [uplink]"}};
+      return {LinkError{Errc::denied, "bad-login", texts::bad_login(address)}};
     }
     const bool version =
         reason == kMalformed || reason == kProtocolError || reason == kUnsupportedVersion || reason == kConnackVersion;
-    return {Error{Errc::unavailable, where + "the broker refuses: " + reason_text(reason)},
+    const bool quota = reason == kQuotaExceeded || reason == kRateExceeded || reason == kServerBusy;
+    return {LinkError{quota ? Errc::full : Errc::unavailable, "refused", texts::refused(address, reason_text(reason))},
             version ? Failed::Version::refused : Failed::Version::fine};
   }
   // A broker that knows no MQTT 5 may answer in a form that Paho takes for a broken one, or just close; so does a link
   // that breaks.
   if (what == "TCP connect completion failure" || what == "socket error") {
-    return {Error{Errc::unavailable, where + "the broker closed the connection without an answer"},
+    return {LinkError{Errc::unavailable, "closed", texts::closed(address)},
             Failed::Version::perhaps_refused};
   }
-  return {Error{Errc::unavailable, where + (what.empty() ? "no connection" : what)}};
+  return {LinkError{Errc::unavailable, "not-reached", texts::not_reached(address, what.empty() ? "no connection" : what)}};
 }
 
 // ---- one session ----
@@ -158,8 +162,14 @@ class Session {
   void open() {
     try {
       const auto ip = boost::asio::ip::make_address(address_);
-      const std::string uri =
-          fmt::format("tcp://{}:{}", ip.is_v6() ? "[" + address_ + "]" : address_, options_.broker.port);
+      // By TLS the name is needed, for SNI and the certificate; else the address is enough.
+      const auto& broker = options_.broker;
+      boost::system::error_code is_name;
+      (void)boost::asio::ip::make_address(broker.host, is_name);
+      const bool named = broker.tls && is_name;
+      if (named) pin_name(broker.host, address_);
+      const std::string host = named ? broker.host : ip.is_v6() ? "[" + address_ + "]" : address_;
+      const std::string uri = fmt::format("{}://{}:{}", broker.tls ? "ssl" : "tcp", host, broker.port);
       mqtt::create_options create{version_, static_cast<int>(kMaxWindow)};
       create.set_send_while_disconnected(false);
       client_ = std::make_unique<mqtt::async_client>(uri, options_.client_id, create,
@@ -170,7 +180,7 @@ class Session {
       client_->set_message_callback([this](const mqtt::const_message_ptr& message) { arrived(*message); });
       client_->connect(connect_options(), nullptr, connect_listener_);
     } catch (const std::exception& error) {
-      inbox_->push(Failed{Error{Errc::failed, "connect to " + address_ + ": " + error.what()}});
+      inbox_->push(Failed{LinkError{Errc::failed, "failed", texts::not_reached(address_, error.what())}});
     }
   }
 
@@ -180,7 +190,7 @@ class Session {
       as_published.set_retain_as_published(version_ == MQTTVERSION_5);
       for (const auto& filter : filters) client_->subscribe(filter, 1, nullptr, subscribe_listener_, as_published);
     } catch (const std::exception& error) {
-      inbox_->push(Lost{Error{Errc::unavailable, std::string{"subscribe: "} + error.what()}});
+      inbox_->push(Lost{LinkError{Errc::unavailable, "lost", texts::lost(address_, error.what())}});
     }
   }
 
@@ -194,7 +204,7 @@ class Session {
         client_->unsubscribe(topic);
       }
     } catch (const std::exception& error) {
-      inbox_->push(Lost{Error{Errc::unavailable, std::string{"subscribe: "} + error.what()}});
+      inbox_->push(Lost{LinkError{Errc::unavailable, "lost", texts::lost(address_, error.what())}});
     }
   }
 
@@ -214,7 +224,7 @@ class Session {
     try {
       for (auto& [message, slot] : batch) send(std::move(message), &slots_[slot], publish_listener_);
     } catch (const std::exception& error) {
-      inbox_->push(Lost{Error{Errc::unavailable, std::string{"publish: "} + error.what()}});
+      inbox_->push(Lost{LinkError{Errc::unavailable, "lost", texts::lost(address_, error.what())}});
     }
   }
 
@@ -279,8 +289,7 @@ class Session {
     void on_failure(const mqtt::token& token) override {
       const auto topics = token.get_topics();
       const std::string topic = topics && !topics->empty() ? (*topics)[0] : std::string{"?"};
-      self.inbox_->push(Lost{Error{
-          Errc::denied, "the broker refuses the subscription to " + topic + ": check its access rules for this box"}});
+      self.inbox_->push(Lost{LinkError{Errc::denied, "no-access", texts::no_subscription(topic)}});
     }
     Session& self;
   };
@@ -308,6 +317,15 @@ class Session {
     } else {
       options.set_clean_session(options_.session_expiry == Millis{0});
     }
+    if (options_.broker.tls) {
+      mqtt::ssl_options tls;  // TLS 1.2 at least: the system's floor
+      if (!options_.tls.ca.empty()) tls.set_trust_store(options_.tls.ca.string());
+      if (!options_.tls.cert.empty()) tls.set_key_store(options_.tls.cert.string());
+      if (!options_.tls.key.empty()) tls.set_private_key(options_.tls.key.string());
+      tls.set_enable_server_cert_auth(true);
+      tls.set_verify(true);
+      options.set_ssl(tls);
+    }
     if (!options_.user.empty()) options.set_user_name(options_.user);
     if (!options_.password.empty()) options.set_password(options_.password.reveal());
     if (const auto& will = options_.will) {
@@ -328,9 +346,10 @@ class Session {
   }
 
   void lost() {
-    std::string what = "the connection to " + address_ + " is lost";
-    if (broker_said_ != 0) what += ": the broker says " + reason_text(broker_said_);
-    inbox_->push(Lost{Error{Errc::unavailable, std::move(what)}});
+    const int said = broker_said_;
+    const bool quota = said == kQuotaExceeded || said == kRateExceeded || said == kServerBusy;
+    inbox_->push(Lost{LinkError{quota ? Errc::full : Errc::unavailable, "lost",
+                                said != 0 ? texts::lost(address_, reason_text(said)) : texts::lost(address_)}});
   }
 
   void arrived(const mqtt::message& message) {
@@ -411,13 +430,15 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
     });
     if (asked) return;
     boost::asio::post(io, [weak = weak_from_this(), error = std::move(asked).error()] {
-      if (const auto self = weak.lock()) self->resolved(fail(error));
+      if (const auto self = weak.lock(); self && self->state == State::resolving) {
+        self->over({error.code, "name-hangs", texts::name_fails(self->options.broker.host, error.message)});
+      }
     });
   }
 
   void resolved(Result<std::vector<std::string>> found) {
     if (state != State::resolving) return;
-    if (!found) return over(found.error());
+    if (!found) return over({found.error().code, "name-unknown", texts::name_fails(options.broker.host, found.error().message)});
     addresses.assign(found->begin(), found->end());
     state = State::connecting;
     arm(give_up_at);
@@ -515,16 +536,15 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
   void deadline_passed() {
     if (deadline.expiry() > std::chrono::steady_clock::now()) return;  // armed anew meanwhile
     if (state == State::resolving) {
-      return over(Error{Errc::timeout, "look up \"" + options.broker.host + "\": no answer within " +
-                                           hamlet::to_string(options.resolve_deadline) + ": check the name server"});
+      return over({Errc::timeout, "name-hangs", texts::name_hangs(options.broker.host, hamlet::to_string(options.resolve_deadline))});
     }
     if (state != State::connecting) return;
-    over(Error{Errc::timeout, fmt::format("connect to {}:{}: no answer within {}", addresses.front(),
-                                          options.broker.port, hamlet::to_string(options.connect_deadline))});
+    over({Errc::timeout, "no-answer", texts::no_answer(fmt::format("{}:{}", addresses.front(), options.broker.port),
+                                                       hamlet::to_string(options.connect_deadline))});
   }
 
   /// The session, or the attempt, has ended by itself.
-  void over(Error why) {
+  void over(LinkError why) {
     abandon();
     if (handlers.disconnected) handlers.disconnected(why);
   }
@@ -594,6 +614,9 @@ MqttClient::~MqttClient() {
 
 void MqttClient::connect() {
   impl_->connect();
+}
+void MqttClient::set_broker(BrokerAddress broker) {
+  impl_->options.broker = std::move(broker);
 }
 void MqttClient::set_will(MqttPublish will) {
   impl_->options.will = std::move(will);

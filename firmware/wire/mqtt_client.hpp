@@ -15,6 +15,7 @@
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
 #include "firmware/wire/broker.hpp"
+#include "firmware/wire/link.hpp"
 
 namespace hamlet::wire {
 
@@ -58,6 +59,7 @@ struct MqttAck {
 
 struct MqttOptions {
   BrokerAddress broker;
+  TlsFiles tls;
   MqttProtocol protocol = MqttProtocol::any;
   std::string client_id;
   std::string user;
@@ -82,7 +84,7 @@ struct MqttHandlers {
   std::function<void(const MqttSession&)> connected;
   /// Once for each connect(): it failed, or what had been connected is no more. `reason` in the text where the broker
   /// gave one.
-  std::function<void(const Error& why)> disconnected;
+  std::function<void(const LinkError& why)> disconnected;
   std::function<void(std::span<const MqttAck>)> acked;
   std::function<void(MqttMessage)> message;
 };
@@ -90,7 +92,7 @@ struct MqttHandlers {
 /// The one MQTT client: Eclipse Paho, with what is known to bite worked round in this one place (see the .cpp).
 ///
 /// Every member is called from the io thread and does not block, except stop(). Paho is called only from the Worker
-/// `mqtt`, and only with a numeric address. Nothing is kept over a lost connection: what was not acknowledged is the
+/// `mqtt`, and only with a numeric address, or a name that is pinned to one. Nothing is kept over a lost connection: what was not acknowledged is the
 /// caller's to send again. It never connects again by itself.
 class MqttClient {
  public:
@@ -108,6 +110,8 @@ class MqttClient {
   /// Will may be another one each time.
   void connect();
   void set_will(MqttPublish will);
+  /// Of the next connect().
+  void set_broker(BrokerAddress broker);
 
   /// Error full: the window is; unavailable: not connected. Where it succeeds acked() follows, unless the session ends
   /// before.

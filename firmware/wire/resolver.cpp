@@ -1,5 +1,7 @@
 #include "firmware/wire/resolver.hpp"
 
+#include "firmware/wire/pinned_name.hpp"
+
 #include <algorithm>
 #include <mutex>
 #include <system_error>
@@ -91,7 +93,7 @@ Result<Resolver::Addresses> look_up_by_libc(const std::string& host) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
-  if (const int rc = getaddrinfo(host.c_str(), nullptr, &hints, &list); rc != 0) {
+  if (const int rc = getaddrinfo_of_libc(host.c_str(), nullptr, &hints, &list); rc != 0) {
     return fail(Errc::unavailable, "look up \"" + host + "\": " + gai_strerror(rc));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned{list, &freeaddrinfo};

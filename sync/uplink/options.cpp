@@ -16,6 +16,13 @@ Options read_options(const config::Table& table) {
   if (!options.broker.empty() && !wire::parse_broker(options.broker)) {
     table.error("broker", texts::want_broker(options.broker));
   }
+  options.fallback_brokers = table.texts_or("fallback_brokers");
+  for (const auto& each : options.fallback_brokers) {
+    if (!wire::parse_broker(each)) table.error("fallback_brokers", texts::want_broker(each));
+  }
+  options.return_after = table.duration_or("return_after", options.return_after, {seconds{1}, days{1}});
+  options.tls = {table.text_or("ca", ""), table.text_or("cert", ""), table.text_or("key", "")};
+  if (options.tls.cert.empty() != options.tls.key.empty()) table.error("cert", texts::cert_and_key());
   options.protocol = kMeant.at(table.choice_or("protocol", 0, kProtocols));
   options.client_id = table.text_or("client_id", "");
   options.user = table.text_or("user", "");
@@ -24,6 +31,8 @@ Options read_options(const config::Table& table) {
   options.connect_deadline = table.duration_or("connect_deadline", options.connect_deadline, {seconds{1}, minutes{5}});
   options.backoff_base = table.duration_or("backoff", options.backoff_base, {Millis{10}, minutes{10}});
   options.backoff_max = table.duration_or("backoff_max", options.backoff_max, {options.backoff_base, days{1}});
+  options.backoff_refused = table.duration_or("backoff_refused", options.backoff_refused, {seconds{1}, days{1}});
+  options.backoff_quota = table.duration_or("backoff_quota", options.backoff_quota, {seconds{1}, std::chrono::hours{1}});
   options.health_every = table.duration_or("health_every", options.health_every, {seconds{1}, days{1}});
   options.county_ack = table.flag_or("county_ack", false);
   return options;

@@ -7,12 +7,15 @@
 #include <set>
 #include <utility>
 
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "firmware/core/log.hpp"
 #include "sync/uplink/backlog.hpp"
 #include "sync/uplink/backoff.hpp"
+#include "firmware/wire/resolver.hpp"
+#include "sync/uplink/link_test.hpp"
 #include "sync/uplink/texts.hpp"
 
 // How it works, on one page:
@@ -35,6 +38,10 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxOutbox = 1'000;
 constexpr Millis kTick{250};
+constexpr Millis kCheckDeadline{5'000};
+constexpr Millis kCertificatesEvery{86'400'000};
+constexpr std::chrono::days kExpiresSoon{30};
+constexpr int kRateExceeded = 0x96, kQuotaExceeded = 0x97;  // reasons of MQTT 5
 constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
 constexpr Millis kAckPatience{86'400'000};  // what was sent and is not stored by then is sent again
 
@@ -71,8 +78,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         hooks{std::move(the_hooks)},
         commit_window{journal.stat().window},
         backoff{options.backoff_base, options.backoff_max, options.seed},
+        quota_backoff{options.backoff_quota, 100 * options.backoff_quota, options.seed},
         retry_timer{io},
-        tick_timer{io} {
+        tick_timer{io},
+        resolver{io, &wire::look_up_by_libc} {
     take_up_epochs();
   }
 
@@ -115,26 +124,39 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void start() {
     if (!options.enabled || client) return;
-    wire::MqttOptions wire;
-    wire.broker = wire::parse_broker(options.broker).value();  // read_options() has checked it
-    wire.protocol = options.protocol;
-    wire.client_id = options.client_id.empty() ? "hamlet-" + topics.gw() : options.client_id;
-    wire.user = options.user;
-    wire.password = options.password;
-    wire.keepalive = options.keepalive;
-    wire.connect_deadline = options.connect_deadline;
+    brokers = {options.broker};
+    brokers.insert(brokers.end(), options.fallback_brokers.begin(), options.fallback_brokers.end());
+    checker = std::make_unique<wire::LinkChecker>(io);
     client = std::make_unique<wire::MqttClient>(
-        io, std::move(wire),
+        io, wire_options(),
         wire::MqttHandlers{.connected = [this](const wire::MqttSession& session) { connected(session); },
-                           .disconnected = [this](const Error& why) { went_offline(why); },
+                           .disconnected = [this](const wire::LinkError& why) { went_offline(why); },
                            .acked = [this](std::span<const wire::MqttAck> acks) { acked(acks); },
                            .message = [this](wire::MqttMessage message) { arrived(std::move(message)); }});
     connect();
     tick();
   }
 
+  [[nodiscard]] wire::BrokerAddress broker() const {
+    return wire::parse_broker(brokers.at(at_broker)).value();  // read_options() has checked it
+  }
+
+  [[nodiscard]] wire::MqttOptions wire_options() const {
+    wire::MqttOptions wire;
+    wire.broker = broker();
+    wire.tls = options.tls;
+    wire.protocol = options.protocol;
+    wire.client_id = options.client_id.empty() ? "hamlet-" + topics.gw() : options.client_id;
+    wire.user = options.user;
+    wire.password = options.password;
+    wire.keepalive = options.keepalive;
+    wire.connect_deadline = options.connect_deadline;
+    return wire;
+  }
+
   void connect() {
     enter(State::connecting);
+    client->set_broker(broker());
     client->set_will(
         {.topic = topics.at("state"), .payload = contract::render_offline(presence(), {}), .retained = true});
     client->connect();
@@ -144,7 +166,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     enter(State::birth);
     ++sessions;
     protocol = session.protocol;
-    log::info("connected to the county", {{"broker", options.broker}, {"mqtt", wire::to_string(session.protocol)}});
+    log::info("connected to the county", {{"broker", brokers.at(at_broker)}, {"mqtt", wire::to_string(session.protocol)}});
     for (const auto& lane : lanes) lane->rewind();
     for (const auto& replay : replays) replay.records->rewind();
     client->subscribe(options.county_ack ? std::vector{topics.at("cmd/#"), topics.at("ack")}
@@ -192,28 +214,129 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     enter(State::online);
     backoff.reset();
     last_error.reset();
+    reported.clear();
+    online_at = clock.mono();
+    if (broker().tls) certificates_due = online_at;
     if (hooks.cleared) hooks.cleared();
   }
 
   /// Gives the session up: the link is no good, or the broker refuses what we must not lose.
-  void lose(const Error& why) {
+  void lose(const wire::LinkError& why) {
     client->drop();
     went_offline(why);
   }
 
-  void went_offline(const Error& why) {
-    if (!last_error || last_error->message != why.message) {
-      log::warning("no link to the county", {{"broker", options.broker}, {"why", why.message}});
+  void went_offline(const wire::LinkError& why) {
+    const bool was_online = state == State::online;
+    // The same once more tells no more than what has been found out about it; that is looked at again now and then.
+    if (reported != why.message) {
+      log::warning("no link to the county", {{"broker", brokers.at(at_broker)}, {"why", why.message}});
+      reported = why.message;
+      last_error = why;
+      diagnosis_due = clock.mono();
     }
-    last_error = why;
+    if (clock.mono() >= diagnosis_due) diagnose(why);
     outbox.clear();
     birth_left = 0;
     born = false;
     enter(State::offline);
-    retry_timer.expires_after(backoff.next());
+    at_broker = was_online ? 0 : (at_broker + 1) % brokers.size();
+    retry_in(!was_online && at_broker != 0 ? Millis{0} : wait_after(why));
+  }
+
+  /// After the last of the list. Who is refused does not hammer, who is too many comes back later.
+  Millis wait_after(const wire::LinkError& why) {
+    if (why.code == Errc::denied) {
+      Backoff half{options.backoff_refused / 2, options.backoff_refused / 2, options.seed};
+      return options.backoff_refused / 2 + half.next();
+    }
+    if (why.code == Errc::full) return options.backoff_quota / 2 + quota_backoff.next();
+    return backoff.next();
+  }
+
+  void retry_in(Millis wait) {
+    retry_timer.expires_after(wait);
     retry_timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
       if (error) return;
       if (const auto self = weak.lock(); self && self->state == State::offline) self->connect();
+    });
+  }
+
+  // ---- what is wrong with the way there ----
+
+  /// Runs check_link() on a broker; `then` only where there is something to tell.
+  void check(const wire::BrokerAddress& target, std::function<void(const wire::LinkReport&)> then) {
+    const auto run = [weak = weak_from_this(), target, then = std::move(then)](const std::string& address) {
+      const auto self = weak.lock();
+      if (self && self->checker) self->checker->check(address, target, self->options.tls, kCheckDeadline, then);
+    };
+    boost::system::error_code is_name;
+    (void)boost::asio::ip::make_address(target.host, is_name);
+    if (!is_name) return run(target.host);
+    (void)resolver.resolve(target.host, [run](Result<std::vector<std::string>> found) {
+      if (found) run(found->front());
+    });
+  }
+
+  void diagnose(const wire::LinkError& why) {
+    if (why.code != Errc::unavailable || !client) return;
+    diagnosis_due = clock.mono() + options.backoff_max;
+    check(broker(), [this](const wire::LinkReport& report) {
+      if (!report.trouble || state == State::online || (last_error && last_error->message == report.trouble->message)) return;
+      log::warning("why there is no link", {{"fault", report.trouble->fault}, {"why", report.trouble->message}});
+      last_error = report.trouble;
+    });
+  }
+
+  void look_at_certificates() {
+    certificates_due = clock.mono() + kCertificatesEvery;
+    check(broker(), [this](const wire::LinkReport& report) {
+      expires = report.expires;
+      own_expires = report.own_expires;
+    });
+  }
+
+  /// From another broker back to the first, once that can be reached.
+  void look_for_first() {
+    online_at = clock.mono();
+    const auto first = wire::parse_broker(brokers.front()).value();
+    check(first, [this](const wire::LinkReport& report) {
+      if (report.trouble || state != State::online || at_broker == 0) return;
+      log::info("the first broker is back", {{"broker", brokers.front()}});
+      client->drop();
+      at_broker = 0;
+      outbox.clear();
+      birth_left = 0;
+      born = false;
+      enter(State::offline);
+      retry_in(Millis{0});
+    });
+  }
+
+  json warnings() const {
+    auto out = json::array();
+    const auto soon = clock.wall() + kExpiresSoon;
+    const auto add = [&](const char* id, const Text& text) { out.push_back({{"id", id}, {"text", {{"zh", text.zh}, {"en", text.en}}}}); };
+    const auto day = [](WallTime at) { return to_iso_utc(at).substr(0, 10); };
+    if (expires && *expires < soon) add("cert-expires", texts::cert_expires(broker().host, day(*expires)));
+    if (own_expires && *own_expires < soon) add("own-cert-expires", texts::own_cert_expires(day(*own_expires)));
+    return out;
+  }
+
+  void test_link(std::function<void(tl::expected<json, Refusal>)> then) {
+    if (!client) return then(tl::unexpected(Refusal{Errc::unavailable, texts::not_enabled()}));
+    if (link_test) return then(tl::unexpected(Refusal{Errc::unavailable, texts::test_is_running()}));
+    auto wire = wire_options();
+    wire.client_id += "-test";
+    link_test = std::make_unique<LinkTest>(
+        io, std::move(wire),
+        wire::MqttPublish{.topic = topics.at("reply/test"), .payload = dump(signed_by_us({{"id", "uplink-test"}, {"ok", true}, {"result", json::object()}}))});
+    link_test->run([this, then = std::move(then), where = brokers.at(at_broker)](json steps) {
+      steps["broker"] = where;
+      boost::asio::post(io, [weak = weak_from_this()] {  // not from within
+        if (const auto self = weak.lock()) self->link_test.reset();
+      });
+      then(std::move(steps));
     });
   }
 
@@ -221,6 +344,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     if (!client) return;
     retry_timer.cancel();
     tick_timer.cancel();
+    resolver.cancel();
+    checker.reset();
+    link_test.reset();
     client->stop(wire::MqttPublish{
         .topic = topics.at("state"), .payload = contract::render_offline(presence(), now()), .retained = true});
     client.reset();
@@ -302,25 +428,30 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   /// False: the session is over.
   bool hand_over(wire::MqttPublish message) {
     const auto taken = client->publish(std::move(message));
-    if (!taken) lose(taken.error());
+    if (!taken) lose({taken.error().code, "lost", texts::plain(taken.error().message)});
     return taken.has_value();
   }
 
   void acked(std::span<const wire::MqttAck> acks) {
     last_progress = clock.mono();
-    std::optional<Error> refusal;
+    std::optional<wire::LinkError> refusal;
     for (const auto& ack : acks) {
       const auto which = ack.cookie >> kLaneShift;
       if (ack.cookie == kLeftBehind) {  // a refusal stops nothing: the box may have no access there any more
         if (ack.refused()) log::warning("the broker keeps what is retained under an old base", {{"why", wire::reason_text(ack.reason)}});
         if (--left_behind == 0 && hooks.left) hooks.left();
       } else if (ack.refused()) {
-        refusal = Error{Errc::denied, fmt::format("the broker refuses {}: {}: check its access rules for this box",
-                                                  which == 0 ? "what is outside the lanes"
-                                                  : which == kReplay ? "what is sent again"
-                                                             : contract::to_string(contract::kLanes.at(which - 1)),
-                                                  wire::reason_text(ack.reason))};
+        const std::string what{which == 0         ? "what is outside the lanes"
+                               : which == kReplay ? "what is sent again"
+                                                  : contract::to_string(contract::kLanes.at(which - 1))};
+        const auto reason = wire::reason_text(ack.reason);
+        if (ack.reason == kQuotaExceeded || ack.reason == kRateExceeded) {
+          refusal = wire::LinkError{Errc::full, "quota", texts::over_quota(what, reason)};
+        } else {
+          refusal = wire::LinkError{Errc::denied, "no-access", texts::refused(what, reason)};
+        }
       } else if (which > 0) {
+        quota_backoff.reset();
         if (auto* lane = lane_of(ack.cookie)) lane->done(ack.cookie & ((1ULL << kGenerationShift) - 1));
       } else if (ack.cookie == kBirth) {
         --birth_left;
@@ -523,8 +654,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     }
     // Keepalive finds a dead link that is idle; one that is not shows by what is never acknowledged.
     if (client->inflight() > 0 && time - last_progress > 2 * options.keepalive) {
-      return lose(Error{Errc::timeout, "nothing was acknowledged within " + to_string(2 * options.keepalive)});
+      return lose({Errc::timeout, "half-open", texts::half_open(to_string(2 * options.keepalive))});
     }
+    if (state == State::online && time >= certificates_due && broker().tls) look_at_certificates();
+    if (state == State::online && at_broker != 0 && time - online_at >= options.return_after) look_for_first();
     if (state == State::online && time >= health_due) {
       health_due = time + options.health_every;
       publish_health();
@@ -544,13 +677,20 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   json status() const {
     static constexpr std::array kNames{"off", "offline", "connecting", "connecting", "online"};
     json out{{"state", kNames.at(static_cast<std::size_t>(state))},
-             {"broker", options.broker},
+             {"broker", brokers.empty() ? options.broker : brokers.at(at_broker)},
              {"protocol", wire::to_string(protocol)},
              {"since_ts", to_ms(since)},
              {"inflight", client ? client->inflight() : 0},
              {"reconnects", sessions > 0 ? sessions - 1 : 0},
              {"lanes", json::object()}};
-    if (last_error) out["last_error"] = last_error->message;
+    if (last_error) {
+      out["last_error"] = last_error->message;
+      out["fault"] = last_error->fault;
+      out["trouble"] = {{"zh", last_error->text.zh}, {"en", last_error->text.en}};
+    }
+    if (auto found = warnings(); !found.empty()) out["warnings"] = std::move(found);
+    if (expires) out["certificates"]["broker"] = to_ms(*expires);
+    if (own_expires) out["certificates"]["own"] = to_ms(*own_expires);
     const auto newest = journal.epochs().back().generation;
     std::uint64_t older = 0;
     for (const auto& lane : lanes) {
@@ -582,11 +722,20 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   State state = State::off;
   WallTime since{};
   wire::MqttProtocol protocol = options.protocol;
-  std::optional<Error> last_error;
+  std::vector<std::string> brokers;  // once started
+  std::size_t at_broker = 0;
+  std::optional<wire::LinkError> last_error;
+  std::string reported;  // the message of the last failure as it came, before it was looked into
+  MonoTime diagnosis_due{};
+  MonoTime online_at{};
+  MonoTime certificates_due{};
+  std::optional<WallTime> expires, own_expires;
   std::uint64_t sessions = 0;
   Backoff backoff;
+  Backoff quota_backoff;
   boost::asio::steady_timer retry_timer;
   boost::asio::steady_timer tick_timer;
+  wire::Resolver resolver;  // of check()
 
   bool born = false;           // this session may publish
   std::uint64_t revision = 0;  // of the last `meta`
@@ -607,6 +756,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   MonoTime last_progress{};
   MonoTime health_due{};
   std::string stated;  // what the last `state` said, without its time
+  std::unique_ptr<wire::LinkChecker> checker;
+  std::unique_ptr<LinkTest> link_test;
   std::unique_ptr<wire::MqttClient> client;  // last: its handlers use the rest
 };
 
@@ -651,6 +802,10 @@ void Uplink::meta_changed() {
 
 tl::expected<nlohmann::json, Uplink::Refusal> Uplink::replay(const nlohmann::json& args) {
   return impl_->replay(args);
+}
+
+void Uplink::test(std::function<void(tl::expected<nlohmann::json, Refusal>)> then) {
+  impl_->test_link(std::move(then));
 }
 
 nlohmann::json Uplink::status() const {

@@ -22,7 +22,10 @@ namespace hamlet::uplink {
 /// The table [uplink]. Absent, or with `enabled = false`: the box keeps everything and sends nothing.
 struct Options {
   bool enabled = false;
-  std::string broker;                                     ///< "mqtt://host[:port]"
+  std::string broker;                                     ///< "mqtt://host[:port]", or by TLS "mqtts://host[:port]"
+  std::vector<std::string> fallback_brokers;              ///< tried in this order where the first is not reached
+  Millis return_after{600'000};                           ///< how often the first is looked for from another; 1 s to 1 d
+  wire::TlsFiles tls;                                     ///< `ca`, `cert`, `key`
   wire::MqttProtocol protocol = wire::MqttProtocol::any;  ///< "5", "3.1.1" or "auto": 5, then 3.1.1
   std::string client_id;                                  ///< default: "hamlet-{gw}"
   std::string user;                                       ///< default: none
@@ -31,6 +34,8 @@ struct Options {
   Millis connect_deadline{20'000};                        ///< look-up, TCP and login together; 1 s to 5 min
   Millis backoff_base{1'000};                             ///< `backoff`: the first retry comes within this
   Millis backoff_max{60'000};                             ///< and later ones within up to this, drawn at random
+  Millis backoff_refused{600'000};                        ///< login or access refused: half of this to all of it; 1 s to 1 d
+  Millis backoff_quota{10'000};                           ///< 0x97 and the like: the first wait, doubled up to a hundred times that
   Millis health_every{60'000};                            ///< 1 s to 1 d
   bool county_ack = false;                                ///< the county acknowledges by the topic `ack`
   std::uint64_t seed = 0;                                 ///< of the jitter, for tests; 0: the kernel's random source
@@ -100,9 +105,12 @@ class Uplink {
   };
   [[nodiscard]] tl::expected<nlohmann::json, Refusal> replay(const nlohmann::json& args);
 
+  /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal.
+  void test(std::function<void(tl::expected<nlohmann::json, Refusal>)> then);
+
   /// For the verb `uplink`:
-  /// {"state","broker","protocol","since_ts","last_error"?,"inflight","reconnects","no_subscriber",
-  /// "county"?,"lanes":{"alarm":{"last","sent","pending"},…}}.
+  /// {"state","broker","protocol","since_ts","last_error"?,"fault"?,"trouble"?:{"zh","en"},"warnings"?:[{"id","text"}],"certificates"?,
+  /// "inflight","reconnects","replays"?,"county"?,"lanes":{"alarm":{"last","sent","pending"},…}}.
   [[nodiscard]] nlohmann::json status() const;
 
  private:

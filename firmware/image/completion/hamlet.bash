@@ -49,6 +49,7 @@ _hamlet() {
         export) words+=' --to --unsent --since --until' ;;
       esac
       ;;
+    uplink) [ -n "$inner" ] || words+=' test' ;;
     config)
       if [ "$inner" = check ]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
       words+=' check'

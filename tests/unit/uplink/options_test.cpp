@@ -29,7 +29,14 @@ TEST_CASE("a broker is enough") {
 TEST_CASE("everything may be said") {
   auto document = Document::parse(R"([uplink]
 enabled = false
-broker = "mqtt://10.0.0.1:1884"
+broker = "mqtts://10.0.0.1:1884"
+fallback_brokers = ["mqtts://b.example", "mqtt://c.example"]
+return_after = "5min"
+ca = "/c/ca.pem"
+cert = "/c/box.pem"
+key = "/c/box.key"
+backoff_refused = "1h"
+backoff_quota = "30s"
 protocol = "3.1.1"
 client_id = "box-1"
 user = "box"
@@ -47,6 +54,11 @@ county_ack = true
   CHECK_FALSE(options.enabled);
   CHECK(options.protocol == MqttProtocol::v311);
   CHECK(options.client_id == "box-1");
+  CHECK(options.fallback_brokers.size() == 2);
+  CHECK(options.return_after == 5min);
+  CHECK(options.tls.key == "/c/box.key");
+  CHECK(options.backoff_refused == 1h);
+  CHECK(options.backoff_quota == 30s);
   CHECK(options.keepalive == 60s);
   CHECK(options.backoff_max == 10min);
   CHECK(options.county_ack);
@@ -62,6 +74,8 @@ TEST_CASE("what is wrong is found, with its place") {
   CHECK(first_finding("enabled = true").find("broker") != std::string::npos);
   CHECK(first_finding("broker = \"county.example:1883\"").find("t.toml:2:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nprotocol = \"4\"").find("t.toml:3:") == 0);
+  CHECK(first_finding("broker = \"mqtts://c\"\nfallback_brokers = [\"b:1\"]").find("t.toml:3:") == 0);
+  CHECK(first_finding("broker = \"mqtts://c\"\ncert = \"/c\"").find("t.toml:3:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nkeepalive = \"1s\"").find("t.toml:3:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nbackoff = \"1min\"\nbackoff_max = \"1s\"").find("t.toml:4:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nkeepalife = \"30s\"").find("keepalive") != std::string::npos);

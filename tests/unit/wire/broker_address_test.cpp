@@ -12,6 +12,9 @@ TEST_CASE("a broker is a host and a port") {
   CHECK(parse_broker("mqtt://10.0.0.1")->port == 1883);
   CHECK(parse_broker("mqtt://[2001:db8::1]:1884")->host == "2001:db8::1");
   CHECK(parse_broker("mqtt://[2001:db8::1]")->port == 1883);
+  CHECK_FALSE(named->tls);
+  CHECK(parse_broker("mqtts://broker")->tls);
+  CHECK(parse_broker("mqtts://broker")->port == 8883);
 }
 
 TEST_CASE("what is no broker is refused") {

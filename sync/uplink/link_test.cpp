@@ -1,0 +1,158 @@
+#include "sync/uplink/link_test.hpp"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <nlohmann/json.hpp>
+
+#include "firmware/wire/resolver.hpp"
+#include "sync/uplink/texts.hpp"
+
+namespace hamlet::uplink {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+constexpr Millis kRoundTrip{3'000};
+
+}  // namespace
+
+struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
+  Impl(boost::asio::io_context& the_io, wire::MqttOptions the_options, wire::MqttPublish the_probe)
+      : io{the_io}, options{std::move(the_options)}, probe{std::move(the_probe)}, timer{io}, resolver{io, &wire::look_up_by_libc}, checker{io} {}
+
+  void run(std::function<void(json)> then) {
+    done = std::move(then);
+    arm(kDeadline);
+    begin("resolve");
+    boost::system::error_code is_name;
+    (void)boost::asio::ip::make_address(options.broker.host, is_name);
+    if (!is_name) return resolved(std::vector{options.broker.host});
+    const auto asked = resolver.resolve(options.broker.host, [weak = weak_from_this()](auto found) {
+      if (const auto self = weak.lock()) self->resolved(std::move(found));
+    });
+    if (!asked) fails("name-hangs", texts::plain(asked.error().message));
+  }
+
+  void resolved(Result<std::vector<std::string>> found) {
+    if (!found) return fails("name-unknown", texts::plain(found.error().message));
+    passes(found->front());
+    begin("connect");
+    checker.check(found->front(), options.broker, options.tls, kDeadline / 2, [weak = weak_from_this()](wire::LinkReport report) {
+      if (const auto self = weak.lock()) self->checked(report);
+    });
+  }
+
+  void checked(const wire::LinkReport& report) {
+    if (!report.connect_took) return fails(report.trouble->fault, report.trouble->text);
+    passes("", report.connect_took);
+    if (options.broker.tls) {
+      begin("tls");
+      if (report.trouble) return fails(report.trouble->fault, report.trouble->text);
+      passes(report.expires ? to_iso_utc(*report.expires).substr(0, 10) : "", report.tls_took);
+    } else if (report.trouble) {
+      begin("login");
+      return fails(report.trouble->fault, report.trouble->text);
+    }
+    begin("login");
+    client.emplace(io, options,
+                   wire::MqttHandlers{.connected = [this](const wire::MqttSession& session) { logged_in(session); },
+                                      .disconnected = [this](const wire::LinkError& why) { fails(why.fault, why.text); },
+                                      .acked = [this](std::span<const wire::MqttAck> acks) { acked(acks.front()); },
+                                      .message = [this](const wire::MqttMessage& message) { arrived(message); }});
+    client->connect();
+  }
+
+  void logged_in(const wire::MqttSession& session) {
+    passes("MQTT " + std::string{wire::to_string(session.protocol)});
+    client->peek(probe.topic);
+    begin("publish");
+    if (const auto taken = client->publish(probe); !taken) fails("lost", texts::plain(taken.error().message));
+  }
+
+  void acked(const wire::MqttAck& ack) {
+    if (ack.refused()) return fails("no-access", texts::refused("reply/test", wire::reason_text(ack.reason)));
+    passes("");
+    begin("round-trip");
+    if (came_back) return back();
+    arm(kRoundTrip);
+  }
+
+  void arrived(const wire::MqttMessage& message) {
+    if (message.topic != probe.topic || message.payload != probe.payload || finished) return;
+    came_back = true;
+    if (step == "round-trip") back();
+  }
+
+  void back() {
+    passes("");
+    finish();
+  }
+
+  void arm(Millis within) {
+    timer.expires_after(within);
+    timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock()) self->too_late();
+    });
+  }
+  void too_late() {
+    if (step != "round-trip") return fails(step == "resolve" ? "name-hangs" : "no-answer", texts::no_answer());
+    steps.push_back({{"step", step}, {"ok", nullptr}, {"text", both(texts::not_read_back())}});
+    finish();
+  }
+
+  // ---- what is told ----
+
+  static json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
+  void begin(std::string_view what) {
+    step = what;
+    since = Clock::now();
+  }
+  void passes(const std::string& detail, std::optional<Millis> took = {}) {
+    json one{{"step", step}, {"ok", true}, {"ms", took.value_or(std::chrono::duration_cast<Millis>(Clock::now() - since)).count()}};
+    if (!detail.empty()) one["detail"] = detail;
+    steps.push_back(std::move(one));
+  }
+  void fails(std::string_view fault, const Text& why) {
+    if (finished) return;
+    steps.push_back({{"step", step}, {"ok", false}, {"fault", fault}, {"text", both(why)}});
+    finish();
+  }
+  void finish() {
+    if (std::exchange(finished, true)) return;
+    timer.cancel();
+    resolver.cancel();
+    if (done) done({{"steps", steps}});
+  }
+
+  boost::asio::io_context& io;
+  const wire::MqttOptions options;
+  const wire::MqttPublish probe;
+  std::function<void(json)> done;
+  boost::asio::steady_timer timer;
+  wire::Resolver resolver;
+  wire::LinkChecker checker;
+  json steps = json::array();
+  std::string step;
+  Clock::time_point since;
+  bool came_back = false;
+  bool finished = false;
+  std::optional<wire::MqttClient> client;  // last: its handlers use the rest
+};
+
+LinkTest::LinkTest(boost::asio::io_context& io, wire::MqttOptions options, wire::MqttPublish probe)
+    : impl_{std::make_shared<Impl>(io, std::move(options), std::move(probe))} {}
+
+LinkTest::~LinkTest() {
+  impl_->finished = true;
+  impl_->done = nullptr;
+  if (impl_->client) impl_->client->stop();
+}
+
+void LinkTest::run(std::function<void(nlohmann::json)> then) { impl_->run(std::move(then)); }
+
+}  // namespace hamlet::uplink
