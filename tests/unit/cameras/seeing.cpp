@@ -87,13 +87,19 @@ TEST_CASE("who stands still for a minute stays one event") {
   CHECK(stage.seen.back().detail.at("class") == "person");
 }
 
-// Not yet so: one of the changes below is still told as motion. It passes when that is mended, and then may_fail goes.
-TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody" * doctest::may_fail()) {
+TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody") {
   auto camera = with_zone(ZoneRule::motion);
   camera.zones[0].min_area = 0.1;
   Stage stage{camera};
+  // The light changes what is seen; the noise of the camera's sensor stays as it is.
   const auto lit = [](double gain, double offset) {
-    return [gain, offset](cv::Mat& bgr, int) { bgr.convertTo(bgr, -1, gain, offset); };
+    return [gain, offset](cv::Mat& bgr, int) {
+      const cv::Mat scene = support::scene(kPicture, 0);
+      cv::Mat noise;
+      cv::subtract(bgr, scene, noise, cv::noArray(), CV_16S);
+      scene.convertTo(bgr, -1, gain, offset);
+      cv::add(bgr, noise, bgr, cv::noArray(), CV_8U);
+    };
   };
   const auto grey = [](cv::Mat& bgr, int) {
     cv::Mat one;
@@ -102,10 +108,13 @@ TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody" * 
   };
   stage.empty(kLearned);
   stage.play(60, lit(1.4, 10));
+  CHECK(stage.told() == std::string{});
   stage.play(60, lit(0.7, 0));
+  CHECK(stage.told() == std::string{});
   stage.play(60, grey);
+  CHECK(stage.told() == std::string{});
   stage.empty(60);
-  CHECK(stage.told().empty());
+  CHECK(stage.told() == std::string{});
 
   // The lamp goes on while somebody stands there.
   Stage yard{with_zone(ZoneRule::motion)};
