@@ -528,7 +528,7 @@ constexpr auto kVocabulary = std::to_array<Word>({
 
     {Kind::link_step, "resolve", "查域名", "resolve"},
     {Kind::link_step, "connect", "连接", "connect"},
-    {Kind::link_step, "tls", "TLS", "TLS"},
+    {Kind::link_step, "tls", "TLS 握手", "TLS handshake"},
     {Kind::link_step, "login", "登录", "log in"},
     {Kind::link_step, "publish", "发布", "publish"},
     {Kind::link_step, "round-trip", "往返", "round trip"},

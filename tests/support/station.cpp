@@ -85,16 +85,6 @@ Spoilt spoil(StationFault fault, const std::string& frame) {
 
 }  // namespace
 
-std::uint16_t free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  auto address = local(0);
-  check(bind(fd, as_sockaddr(address), sizeof address) == 0, "bind");
-  socklen_t size = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);  // NOLINT: how the call wants it
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
 StationWire StationWire::tcp(std::uint16_t port, const std::string& from) {
   return StationWire{connected(SOCK_STREAM, port, from)};
 }

@@ -8,11 +8,9 @@
 
 #include "firmware/wire/hj212.hpp"
 #include "firmware/wire/sl651.hpp"
+#include "tests/support/broker.hpp"  // free_port()
 
 namespace hamlet::support {
-
-/// A free TCP and UDP port of 127.0.0.1.
-[[nodiscard]] std::uint16_t free_port();
 
 /// The station's end of a wire to the gateway. Nothing blocks but connecting, which the kernel answers.
 class StationWire {
