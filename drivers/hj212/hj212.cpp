@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "drivers/stations/port.hpp"
+#include "drivers/stations/framed_session.hpp"
 #include "drivers/stations/seen.hpp"
 #include "drivers/texts.hpp"
 #include "firmware/core/log.hpp"
@@ -224,44 +224,18 @@ class Monitor final : public Device, public stations::Member, public std::enable
 };
 
 /// Packets out of a line's bytes, each to its monitor.
-class Session final : public stations::Session {
+class Session final : public stations::FramedSession<wire::Decoder> {
  public:
-  Session(stations::Port& port, Line& line, const wire::Options& options) : port_{port}, line_{line}, decoder_{options} {}
-
-  void received(std::string_view bytes) override {
-    decoder_.feed(bytes);
-    drain();
-  }
+  Session(stations::Port& port, Line& line, const wire::Options& options) : FramedSession{port, line, wire::Decoder{options}} {}
   [[nodiscard]] bool waiting() const override { return decoder_.pending() > 1; }
-  void gave_up() override {
-    decoder_.give_up();
-    drain();
-  }
 
  private:
-  void drain() {
-    while (!line_.closed()) {
-      const auto next = decoder_.next();
-      if (!next) return;
-      if (*next) dispatch((*next)->packet);
-    }
-  }
-
-  void dispatch(const wire::Packet& packet) {
+  [[nodiscard]] bool take(const Frame& frame) override {
+    const auto& packet = frame.packet;
     auto* const member = port_.find(packet.mn);
-    bool trusted = member != nullptr;
-    if (member == nullptr) {
-      port_.stranger(packet.mn.substr(0, 32), line_.peer(), "unknown-station");
-    } else {
-      trusted = static_cast<Monitor*>(member)->take(packet, line_);
-    }
-    if (!trusted && ++strange_ >= (line_.identified() ? stations::kMostStrangeOfOurs : stations::kMostStrange)) port_.ban(line_);
+    if (member == nullptr) port_.stranger(packet.mn.substr(0, 32), line_.peer(), "unknown-station");
+    return member != nullptr && static_cast<Monitor*>(member)->take(packet, line_);
   }
-
-  stations::Port& port_;
-  Line& line_;
-  wire::Decoder decoder_;
-  unsigned strange_ = 0;
 };
 
 std::shared_ptr<stations::Port> Monitor::open_port(boost::asio::io_context& io, const Settings& settings) {

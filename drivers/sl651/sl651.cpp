@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "drivers/stations/port.hpp"
+#include "drivers/stations/framed_session.hpp"
 #include "drivers/stations/seen.hpp"
 #include "drivers/texts.hpp"
 #include "firmware/core/log.hpp"
@@ -168,43 +168,19 @@ class Station final : public Device, public stations::Member, public std::enable
 };
 
 /// Frames out of a line's bytes, each to its station.
-class Session final : public stations::Session {
+class Session final : public stations::FramedSession<wire::Decoder> {
  public:
-  Session(stations::Port& port, Line& line) : port_{port}, line_{line} {}
-
-  void received(std::string_view bytes) override {
-    decoder_.feed(bytes);
-    drain();
-  }
+  Session(stations::Port& port, Line& line) : FramedSession{port, line} {}
   [[nodiscard]] bool waiting() const override { return decoder_.pending() > 0; }
-  void gave_up() override {
-    decoder_.give_up();
-    drain();
-  }
 
  private:
-  void drain() {
-    while (!line_.closed()) {
-      const auto next = decoder_.next();
-      if (!next) return;
-      if (*next) dispatch(**next);
-      // A frame that is wrong is met with silence: the station repeats it.
-    }
-  }
-
-  void dispatch(const wire::Frame& frame) {
-    if (frame.down) return;  // an echo
+  [[nodiscard]] bool take(const wire::Frame& frame) override {
+    if (frame.down) return true;  // an echo
     const auto name = frame.station.text();
     auto* const member = port_.find(name);
     if (member == nullptr) port_.stranger(name, line_.peer(), "unknown-station");
-    if (member != nullptr && static_cast<Station*>(member)->take(frame, line_)) return;
-    if (++strange_ >= (line_.identified() ? stations::kMostStrangeOfOurs : stations::kMostStrange)) port_.ban(line_);
+    return member != nullptr && static_cast<Station*>(member)->take(frame, line_);
   }
-
-  stations::Port& port_;
-  Line& line_;
-  wire::Decoder decoder_;
-  unsigned strange_ = 0;
 };
 
 std::shared_ptr<stations::Port> Station::open_port(boost::asio::io_context& io, const stations::PortSettings& settings) {
