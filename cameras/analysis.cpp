@@ -198,7 +198,7 @@ void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::
       cv::Mat moved = inside.clone();
       inside(widened(around, picture.size())).setTo(255);
       moved(around).setTo(255);
-      message.binary = jpeg_of(picture, inside, moved, zone.config.id);
+      add_picture(message, picture, inside, moved);
     }
     messages.push_back(std::move(message));
   }
@@ -302,7 +302,7 @@ Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {
   }
   if (!why.empty()) seen.detail["why"] = why;
   Message message{std::move(seen)};
-  if (phase == Phase::end || (phase == Phase::update && !zone.updated)) message.binary = evidence(zone);
+  if (phase == Phase::end || (phase == Phase::update && !zone.updated)) add_evidence(message, zone);
   if (phase == Phase::update) zone.updated = true;
   return message;
 }
@@ -323,23 +323,50 @@ std::vector<Message> Analysis::finish(std::string_view why) {
 
 // ---- evidence ------------------------------------------------------------------------------------------------------
 
-std::string Analysis::evidence(Zone& zone) const {
-  if (zone.best_picture.yuv.empty()) return {};
+void Analysis::add_evidence(Message& message, Zone& zone) const {
+  if (zone.best_picture.yuv.empty()) return;
   const Picture picture = std::exchange(zone.best_picture, {});  // the next picture is the best from here on
   cv::Mat inside;
   cv::Mat moved;
   cv::resize(zone.mask, inside, picture.size(), 0, 0, cv::INTER_NEAREST);
   cv::resize(zone.best_moved, moved, picture.size(), 0, 0, cv::INTER_NEAREST);
-  return jpeg_of(picture, inside, moved, zone.config.id);
+  add_picture(message, picture, inside, moved);
 }
 
-std::string Analysis::jpeg_of(const Picture& picture, const cv::Mat& inside, const cv::Mat& moved, const std::string& zone) const {
+void Analysis::add_picture(Message& message, const Picture& picture, const cv::Mat& inside, const cv::Mat& moved) const {
   cv::Mat shown = picture.bgr();
   if (camera_.evidence == Evidence::masked) shown = masked(shown, inside, moved);
   auto jpeg = encode_jpeg(shown, kMaxJpegBytes);
-  if (jpeg) return *std::move(jpeg);
-  log::warning("no picture of an event", {{"camera", camera_.id}, {"zone", zone}, {"why", jpeg.error().message}});
-  return {};
+  auto thumbnail = encode_thumbnail(shown, kMaxThumbnailBytes);
+  if (!jpeg || !thumbnail) {
+    const auto& error = jpeg ? thumbnail.error() : jpeg.error();
+    log::warning("no picture", {{"camera", camera_.id}, {"why", error.message}});
+    return;
+  }
+  message.binary = *std::move(jpeg);
+  message.thumbnail = *std::move(thumbnail);
+}
+
+Message Analysis::snapshot(Picture picture, std::uint64_t request, MonoTime at) const {
+  Message message{Snapshot{.camera = camera_.id, .request = request, .at = at}};
+  auto& shot = std::get<Snapshot>(message.body);
+  if (camera_.evidence == Evidence::none) {
+    shot.why = "no-pictures";
+    return message;
+  }
+  blank(picture);
+  const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
+  const cv::Mat inside{picture.size(), CV_8UC1, cv::Scalar{known ? 255.0 : 0.0}};
+  cv::Mat moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
+  for (const auto& blob : tracker_.blobs()) cv::rectangle(moved, widened(blob, moved.size()), {255}, cv::FILLED);
+  for (const auto& track : tracker_.tracks()) {
+    cv::rectangle(moved, widened(scaled(track.box, moved.size(), moved.size()), moved.size()), {255}, cv::FILLED);
+  }
+  moved.setTo(255, foreground_.mask());  // specks, and where the camera shakes
+  cv::resize(moved, moved, picture.size(), 0, 0, cv::INTER_NEAREST);
+  add_picture(message, picture, inside, moved);
+  if (message.binary.empty()) shot.why = "failed";
+  return message;
 }
 
 }  // namespace hamlet::cameras
