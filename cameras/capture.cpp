@@ -27,6 +27,8 @@ constexpr std::int64_t kMaxPixels = 8192 * 4320;
 // A step of the time stamps that is longer than this is a fault in them, not a pause.
 constexpr Millis kMaxStep{10'000};
 constexpr Millis kUsualStep{40};
+// A live source that was silent for this long, and for more than is usual with it, has stalled: what follows may be old.
+constexpr Millis kStall{1'000};
 
 struct FormatCloser {
   void operator()(AVFormatContext* format) const { avformat_close_input(&format); }
@@ -157,6 +159,11 @@ struct Capture::State {
   Millis media{};
   Millis next_due{};
 
+  Steady::time_point arrived{};  // the last packet
+  std::optional<Steady::time_point> arrived_before;
+  Millis usual_wait{};
+  Millis behind{};  // how much of what a stall kept back is still to come
+
   static int interrupted(void* self) {
     const auto* state = static_cast<const State*>(self);
     return state->cancel || Steady::now() > state->deadline ? 1 : 0;
@@ -224,6 +231,7 @@ struct Capture::State {
       return {};
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
+    arrived = Steady::now();
     if (packet->stream_index == stream && wanted() && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
     av_packet_unref(packet.get());
     return {};
@@ -251,12 +259,12 @@ struct Capture::State {
     }
   }
 
-  // Counts the frame and moves the source's time on to it.
-  void advance() {
+  // Counts the frame and moves the source's time on to it: by so much.
+  Millis advance() {
     ++frames;
     if (frames == 1) {
       last_stamp = frame->best_effort_timestamp;
-      return;
+      return {};
     }
     Millis step = kUsualStep;
     if (frame->best_effort_timestamp != AV_NOPTS_VALUE) {
@@ -267,6 +275,22 @@ struct Capture::State {
       last_stamp = frame->best_effort_timestamp;
     }
     media += step;
+    return step;
+  }
+
+  // Whether a frame that goes on from the last by `step` was kept back by a stall: it comes at once where the source's own
+  // pace would have taken longer. By the time stamps alone a camera whose clock is off would be stale for ever.
+  [[nodiscard]] bool stale(Millis step) {
+    const auto before = std::exchange(arrived_before, arrived);
+    if (is_file || !before) return false;
+    const auto waited = std::chrono::duration_cast<Millis>(arrived - *before);
+    if (waited - step > kStall + 4 * usual_wait) {
+      behind = waited - step;
+      return true;
+    }
+    usual_wait += (waited - usual_wait) / 8;
+    if (behind > Millis{0}) behind = 2 * waited > step ? Millis{0} : behind - (step - waited);
+    return behind > Millis{0};
   }
 
   [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
@@ -321,9 +345,9 @@ tl::expected<std::optional<Picture>, CaptureError> Capture::read() {
       if (auto fed = state.feed(); !fed) return tl::unexpected(std::move(fed).error());
       continue;
     }
-    state.advance();
+    const bool stale = state.stale(state.advance());
     state.deadline = Steady::now() + state.read_timeout;
-    if (state.media < state.next_due) continue;
+    if (stale || state.media < state.next_due) continue;
     state.next_due = std::max(state.next_due + state.interval, state.media);
     return state.scale();
   }

@@ -19,7 +19,8 @@ struct CaptureError {
   std::string message;
 };
 
-/// An open source: a file, or a camera by RTSP or HTTP. Decodes with one thread, in the caller's; no call outlasts its deadline
+/// An open source: a file, or a camera by RTSP or HTTP. What a live one sends all at once after a stall is old, and passed over.
+/// Decodes with one thread, in the caller's; no call outlasts its deadline
 /// (open_timeout, read_timeout), except for a host name that has to be resolved. Bytes that do not decode are passed
 /// over. Error messages never name the user or the password.
 class Capture {
