@@ -172,8 +172,7 @@ void Analysis::watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::
 
 void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
   for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media)) {
-    const auto* track = &*std::find_if(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const auto& one) { return one.id == crossing.track; });
-    if (upset_ || !counts(zone, *track)) continue;
+    if (upset_ || !counts(zone, crossing.box.height, crossing.kind)) continue;
     const bool left = crossing.way == LineCounter::Way::to_left;
     if (zone.config.crossed == (left ? Crossed::right : Crossed::left)) continue;
     ++zone.crossed.at(left ? 0 : 1);
@@ -195,7 +194,7 @@ void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::
     if (camera_.evidence != Evidence::none) {
       const cv::Rect around = widened(scaled(crossing.box, foreground_.size(), picture.size()), picture.size());
       cv::Mat inside = cv::Mat::zeros(picture.size(), CV_8UC1);
-      cv::Mat moved = inside.clone();
+      cv::Mat moved = things_now(picture.size());
       inside(widened(around, picture.size())).setTo(255);
       moved(around).setTo(255);
       add_picture(message, picture, inside, moved);
@@ -213,15 +212,15 @@ bool Analysis::is_in(const Zone& zone, const Track& track) const {
   return zone.mask.at<std::uint8_t>(foot) != 0;
 }
 
-bool Analysis::counts(const Zone& zone, const Track& track) const {
-  if (static_cast<double>(track.box.height) < zone.config.min_size * foreground_.size().height) return false;
+bool Analysis::counts(const Zone& zone, float height, ThingClass kind) const {
+  if (static_cast<double>(height) < zone.config.min_size * foreground_.size().height) return false;
   const auto& classes = zone.config.classes;
-  return classes.empty() || std::find(classes.begin(), classes.end(), track.kind()) != classes.end();
+  return classes.empty() || std::find(classes.begin(), classes.end(), kind) != classes.end();
 }
 
 // Whether this thing is what the zone is watched for.
 bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
-  if (!is_in(zone, track) || !counts(zone, track)) return false;
+  if (!is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
   switch (zone.config.rule) {
     case ZoneRule::motion:
     case ZoneRule::crossing:
@@ -347,6 +346,17 @@ void Analysis::add_picture(Message& message, const Picture& picture, const cv::M
   message.thumbnail = *std::move(thumbnail);
 }
 
+cv::Mat Analysis::things_now(cv::Size size) const {
+  cv::Mat things = cv::Mat::zeros(foreground_.size(), CV_8UC1);
+  for (const auto& blob : tracker_.blobs()) cv::rectangle(things, widened(blob, things.size()), {255}, cv::FILLED);
+  for (const auto& track : tracker_.tracks()) {
+    cv::rectangle(things, widened(scaled(track.box, things.size(), things.size()), things.size()), {255}, cv::FILLED);
+  }
+  things.setTo(255, foreground_.mask());  // specks, and where the camera shakes
+  cv::resize(things, things, size, 0, 0, cv::INTER_NEAREST);
+  return things;
+}
+
 Message Analysis::snapshot(Picture picture, std::uint64_t request, MonoTime at) const {
   Message message{Snapshot{.camera = camera_.id, .request = request, .at = at}};
   auto& shot = std::get<Snapshot>(message.body);
@@ -357,14 +367,7 @@ Message Analysis::snapshot(Picture picture, std::uint64_t request, MonoTime at) 
   blank(picture);
   const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
   const cv::Mat inside{picture.size(), CV_8UC1, cv::Scalar{known ? 255.0 : 0.0}};
-  cv::Mat moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
-  for (const auto& blob : tracker_.blobs()) cv::rectangle(moved, widened(blob, moved.size()), {255}, cv::FILLED);
-  for (const auto& track : tracker_.tracks()) {
-    cv::rectangle(moved, widened(scaled(track.box, moved.size(), moved.size()), moved.size()), {255}, cv::FILLED);
-  }
-  moved.setTo(255, foreground_.mask());  // specks, and where the camera shakes
-  cv::resize(moved, moved, picture.size(), 0, 0, cv::INTER_NEAREST);
-  add_picture(message, picture, inside, moved);
+  add_picture(message, picture, inside, things_now(picture.size()));
   if (message.binary.empty()) shot.why = "failed";
   return message;
 }

@@ -97,12 +97,13 @@ class Analysis {
   void watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages);
   [[nodiscard]] Sight look_at(Zone& zone, const Picture& picture, MonoTime at) const;
   [[nodiscard]] bool is_in(const Zone& zone, const Track& track) const;
-  [[nodiscard]] bool counts(const Zone& zone, const Track& track) const;
+  [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
   [[nodiscard]] bool judge(Zone& zone, const Track& track, Millis media) const;
   [[nodiscard]] static bool watched(const ZoneConfig& config, std::optional<int> minute);
   void note(Zone& zone, const Sight& sight, const Picture& picture);
   [[nodiscard]] Message tell(Zone& zone, Phase phase, std::string_view why);
   void add_evidence(Message& message, Zone& zone) const;
+  [[nodiscard]] cv::Mat things_now(cv::Size size) const;  // 255 where something moves, or stands that has come
   void add_picture(Message& message, const Picture& picture, const cv::Mat& inside, const cv::Mat& moved) const;
 
   const CameraConfig camera_;

@@ -18,6 +18,8 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include "cameras/video_device.hpp"
+
 namespace hamlet::cameras {
 namespace {
 
@@ -86,6 +88,14 @@ std::string_view why_of(int error) {
   }
 }
 
+std::string_view why_of(Errc code) {
+  return code == Errc::not_found     ? "not-found"
+         : code == Errc::denied      ? "refused"
+         : code == Errc::invalid     ? "no-video"
+         : code == Errc::unavailable ? "unreachable"
+                                     : "failed";
+}
+
 std::string words_of(int error) {
   std::array<char, AV_ERROR_MAX_STRING_SIZE> text{};
   av_strerror(error, text.data(), text.size());
@@ -144,6 +154,8 @@ struct Capture::State {
 
   Steady::time_point deadline{};
   std::unique_ptr<AVFormatContext, FormatCloser> format;
+  std::optional<VideoDevice> device;  // in place of `format`
+  Steady::time_point device_opened{};
   std::unique_ptr<AVCodecContext, CodecCloser> codec;
   std::unique_ptr<AVPacket, PacketCloser> packet{av_packet_alloc()};
   std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
@@ -212,8 +224,45 @@ struct Capture::State {
     return avcodec_open2(codec.get(), decoder, nullptr);
   }
 
+  [[nodiscard]] tl::expected<void, CaptureError> open_device(const std::string& path, DeviceCalls& calls) {
+    auto opened = VideoDevice::open(path, calls);
+    if (!opened) return tl::unexpected(CaptureError{std::string{why_of(opened.error().code)}, opened.error().message});
+    device = *std::move(opened);
+    device_opened = Steady::now();
+    const bool jpeg = device->format() == VideoDevice::Format::jpeg;
+    const auto* decoder = avcodec_find_decoder(jpeg ? AV_CODEC_ID_MJPEG : AV_CODEC_ID_RAWVIDEO);
+    codec.reset(decoder == nullptr ? nullptr : avcodec_alloc_context3(decoder));
+    if (!codec) return tl::unexpected(error(AVERROR_DECODER_NOT_FOUND, "open decoder"));
+    codec->width = device->columns();
+    codec->height = device->rows();
+    codec->pix_fmt = jpeg ? AV_PIX_FMT_NONE : AV_PIX_FMT_YUYV422;
+    codec->thread_count = 1;
+    codec->max_pixels = kMaxPixels;
+    codec->pkt_timebase = {1, 1000};
+    const int done = avcodec_open2(codec.get(), decoder, nullptr);
+    if (done < 0) return tl::unexpected(error(done, "open decoder"));
+    return {};
+  }
+
+  // The device's next picture into the decoder.
+  [[nodiscard]] tl::expected<void, CaptureError> feed_from_device() {
+    constexpr Millis kLook{200};  // then whether to give up
+    const auto read = device->read(kLook, [this](std::span<const std::uint8_t> bytes) {
+      if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) return;
+      std::copy(bytes.begin(), bytes.end(), packet->data);
+      packet->pts = packet->dts = std::chrono::duration_cast<Millis>(Steady::now() - device_opened).count();
+      packet->flags |= AV_PKT_FLAG_KEY;
+      arrived = Steady::now();
+      if (avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
+      av_packet_unref(packet.get());
+    });
+    if (!read) return tl::unexpected(CaptureError{std::string{why_of(read.error().code)}, read.error().message});
+    return {};
+  }
+
   // Puts one packet into the decoder. At the end of the source the decoder is drained.
   [[nodiscard]] tl::expected<void, CaptureError> feed() {
+    if (device) return feed_from_device();
     const int got = av_read_frame(format.get(), packet.get());
     if (got == AVERROR_EOF && is_file) {
       drained = true;
@@ -326,10 +375,16 @@ std::uint64_t Capture::corrupt() const {
   return state_->corrupt;
 }
 
-tl::expected<Capture, CaptureError> Capture::open(const CameraConfig& camera, const std::atomic<bool>& cancel) {
+tl::expected<Capture, CaptureError> Capture::open(const CameraConfig& camera, const std::atomic<bool>& cancel, DeviceCalls* calls) {
+  static DeviceCalls kernel;  // has no state
   av_log_set_level(AV_LOG_QUIET);  // its lines would carry the address, password included
   auto state = std::make_unique<State>(camera, cancel);
   state->deadline = Steady::now() + camera.open_timeout;
+  if (camera.is_device()) {
+    const auto path = camera.source.substr(std::string_view{"device:"}.size());
+    if (auto opened = state->open_device(path, calls != nullptr ? *calls : kernel); !opened) return tl::unexpected(std::move(opened).error());
+    return Capture{std::move(state)};
+  }
   if (const int opened = state->open_format(camera); opened < 0) return tl::unexpected(state->error(opened, "open"));
   if (const int opened = state->open_codec(); opened < 0) return tl::unexpected(state->error(opened, "open decoder"));
   return Capture{std::move(state)};

@@ -2,8 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace hamlet::cameras {
+namespace {
+
+constexpr Millis kSameMoment{500};
+
+// A part of a thing lies in the thing; two who walk beside each other cover each other by less.
+bool parts_of_one(const cv::Rect2f& a, const cv::Rect2f& b) {
+  return (a & b).area() > 0.5F * std::min(a.area(), b.area());
+}
+
+}  // namespace
 
 // Left of the line is positive, as seen on the screen, where y grows downwards.
 double LineCounter::distance(cv::Point2f point) const {
@@ -35,13 +46,31 @@ std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tr
     if (std::abs(off) < margin) continue;
     const int side = off > 0 ? 1 : -1;
     if (known.side == -side && track.confirmed() && through(known.last, foot)) {
-      out.push_back({track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()});
+      if (known.crossed) {
+        known.crossed.reset();  // back again
+      } else {
+        known.crossed = Crossing{track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()};
+      }
     }
     known.side = side;
     known.last = foot;
   }
+  for (auto& [id, known] : sides_) {
+    if (known.crossed && (time - known.crossed->at >= kSure || known.seen != time)) tell(*std::exchange(known.crossed, {}), out);
+  }
   std::erase_if(sides_, [time](const auto& entry) { return entry.second.seen != time; });
+  std::erase_if(recent_, [time](const Crossing& crossing) { return time - crossing.at > 2 * kSameMoment; });
   return out;
+}
+
+void LineCounter::tell(const Crossing& crossing, std::vector<Crossing>& certain) {
+  const auto again = std::any_of(recent_.begin(), recent_.end(), [&](const Crossing& other) {
+    return other.way == crossing.way && other.track != crossing.track && std::chrono::abs(other.at - crossing.at) <= kSameMoment &&
+           parts_of_one(other.box, crossing.box);
+  });
+  if (again) return;
+  recent_.push_back(crossing);
+  certain.push_back(crossing);
 }
 
 }  // namespace hamlet::cameras

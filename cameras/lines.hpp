@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include <opencv2/core/types.hpp>
@@ -9,9 +10,11 @@
 
 namespace hamlet::cameras {
 
-/// Counts things whose foot crosses a line, each way. Standing on the line counts once at most.
+/// Counts things whose foot crosses a line, each way. Who sways on it and is back within kSure has not crossed, and the parts of
+/// one thing count once.
 class LineCounter {
  public:
+  static constexpr Millis kSure{300};
   /// Who looks from `from` to `to` has the left on their left hand.
   enum class Way : std::uint8_t { to_left, to_right };
   struct Crossing {
@@ -24,7 +27,7 @@ class LineCounter {
 
   LineCounter(cv::Point2f from, cv::Point2f to) : from_{from}, to_{to} {}
 
-  /// Those that have become certain with these tracks.
+  /// Those that have become certain with these tracks, whose things may be gone by now.
   [[nodiscard]] std::vector<Crossing> see(const std::vector<Track>& tracks, Millis time);
 
  private:
@@ -33,13 +36,16 @@ class LineCounter {
     cv::Point2f last{};      // the last place clearly on that side
     Millis left_at{};        // when it was last on that side, clearly or not
     Millis seen{};
+    std::optional<Crossing> crossed{};  // not certain yet
   };
+  void tell(const Crossing& crossing, std::vector<Crossing>& certain);
   [[nodiscard]] double distance(cv::Point2f point) const;
   [[nodiscard]] bool through(cv::Point2f a, cv::Point2f b) const;
 
   cv::Point2f from_;
   cv::Point2f to_;
-  std::map<int, Side> sides_;  // by track
+  std::map<int, Side> sides_;     // by track
+  std::vector<Crossing> recent_;  // that were told
 };
 
 }  // namespace hamlet::cameras

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <optional>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,7 @@ struct Shelf {
   T answer(const Ask& ask) {
     std::optional<T> out;
     ask([&](T got) { out = std::move(got); });
+    const auto until = boost::asio::make_work_guard(io);
     io.restart();
     while (!out && io.run_one_for(std::chrono::seconds{20}) > 0) {
     }
