@@ -15,6 +15,8 @@ namespace {
 
 // More than this of the picture at once is no thing.
 constexpr double kSceneChange = 0.5;
+// More than this is worth a look at the picture as a whole.
+constexpr double kMuchChanged = 0.05;
 
 cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
@@ -122,7 +124,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   blank(picture);
   const cv::Mat& mask = foreground_.look(picture);
   watch_scene(picture, at, messages);
-  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() ||
+  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media);
   for (auto& zone : zones_) {
@@ -146,7 +148,9 @@ bool Analysis::quiet() const {
 }
 
 void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
-  for (const auto& change : scene_.see(foreground_.luma(), picture.media)) {
+  const bool at_once = foreground_.unlike() > kMuchChanged;
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once)) {
+    if (change.fault != SceneFault::frozen) foreground_.learn_anew();  // it is another picture now
     auto& id = faults_.at(static_cast<std::size_t>(change.fault));
     if (change.phase == Phase::start) id = random_hex64();
     Observation seen{.camera = camera_.id,

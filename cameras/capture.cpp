@@ -172,6 +172,7 @@ struct Capture::State {
   Millis next_due{};
 
   Steady::time_point arrived{};  // the last packet
+  Millis waited{};               // for it
   std::optional<Steady::time_point> arrived_before;
   Millis usual_wait{};
   Millis behind{};  // how much of what a stall kept back is still to come
@@ -247,12 +248,14 @@ struct Capture::State {
   // The device's next picture into the decoder.
   [[nodiscard]] tl::expected<void, CaptureError> feed_from_device() {
     constexpr Millis kLook{200};  // then whether to give up
-    const auto read = device->read(kLook, [this](std::span<const std::uint8_t> bytes) {
+    const auto began = Steady::now();
+    const auto read = device->read(kLook, [this, began](std::span<const std::uint8_t> bytes) {
       if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) return;
       std::copy(bytes.begin(), bytes.end(), packet->data);
       packet->pts = packet->dts = std::chrono::duration_cast<Millis>(Steady::now() - device_opened).count();
       packet->flags |= AV_PKT_FLAG_KEY;
       arrived = Steady::now();
+      waited = std::chrono::duration_cast<Millis>(arrived - began);
       if (avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
       av_packet_unref(packet.get());
     });
@@ -263,6 +266,7 @@ struct Capture::State {
   // Puts one packet into the decoder. At the end of the source the decoder is drained.
   [[nodiscard]] tl::expected<void, CaptureError> feed() {
     if (device) return feed_from_device();
+    const auto began = Steady::now();
     const int got = av_read_frame(format.get(), packet.get());
     if (got == AVERROR_EOF && is_file) {
       drained = true;
@@ -281,6 +285,7 @@ struct Capture::State {
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
     arrived = Steady::now();
+    waited = std::chrono::duration_cast<Millis>(arrived - began);
     if (packet->stream_index == stream && wanted() && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
     av_packet_unref(packet.get());
     return {};
@@ -327,18 +332,18 @@ struct Capture::State {
     return step;
   }
 
-  // Whether a frame that goes on from the last by `step` was kept back by a stall: it comes at once where the source's own
-  // pace would have taken longer. By the time stamps alone a camera whose clock is off would be stale for ever.
+  // Whether a frame that goes on from the last by `step` was kept back by a stall: then as much as the stall was long comes without
+  // our having to wait for it. By the time stamps alone a camera whose clock is off would be stale for ever.
   [[nodiscard]] bool stale(Millis step) {
     const auto before = std::exchange(arrived_before, arrived);
     if (is_file || !before) return false;
-    const auto waited = std::chrono::duration_cast<Millis>(arrived - *before);
-    if (waited - step > kStall + 4 * usual_wait) {
-      behind = waited - step;
+    const auto since = std::chrono::duration_cast<Millis>(arrived - *before);
+    if (since - step > kStall + 4 * usual_wait) {
+      behind = since - step;
       return true;
     }
-    usual_wait += (waited - usual_wait) / 8;
-    if (behind > Millis{0}) behind = 2 * waited > step ? Millis{0} : behind - (step - waited);
+    usual_wait += (since - usual_wait) / 8;
+    behind = waited > step / 2 ? Millis{0} : behind - step;
     return behind > Millis{0};
   }
 

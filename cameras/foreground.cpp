@@ -479,9 +479,9 @@ void Foreground::Model::weigh_noise() {
     noise_gain = kNoiseOne;  // nothing to compare with
     return;
   }
-  const double weight = std::max(1.0 / 64, 1.0 / (frames - 1));
+  const double weight = std::max(1.0 / 128, 1.0 / (frames - 1));
   if (frames == 2) usual_noise = noise;
-  noise_gain = noise < 1.15 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
+  noise_gain = noise < 1.2 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
   usual_noise += (noise - usual_noise) * weight;
 }
 
@@ -510,7 +510,7 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
     const auto gain = all16(noise_gain);
     near_enough = cv::v_pack(cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_low(near_enough), gain)),
                              cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), gain)));
-    texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 4);
+    texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 3);
   }
   const auto one = all(1);
   auto matches = all(0);

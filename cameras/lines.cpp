@@ -9,9 +9,13 @@ namespace {
 
 constexpr Millis kSameMoment{500};
 
-// A part of a thing lies in the thing; two who walk beside each other cover each other by less.
+// A part of a thing lies in the thing, or above or below it and is much smaller; two who walk beside each other do neither.
 bool parts_of_one(const cv::Rect2f& a, const cv::Rect2f& b) {
-  return (a & b).area() > 0.5F * std::min(a.area(), b.area());
+  if ((a & b).area() > 0.5F * std::min(a.area(), b.area())) return true;
+  const float beside = std::min(a.br().x, b.br().x) - std::max(a.x, b.x);
+  const float apart = std::max(a.y, b.y) - std::min(a.br().y, b.br().y);
+  const auto [less, more] = std::minmax(a.height, b.height);
+  return beside > 0.6F * std::min(a.width, b.width) && apart < 0.25F * more && less < 0.6F * more;
 }
 
 }  // namespace

@@ -101,7 +101,9 @@ void Box::audit_picture(std::string_view act, std::string_view picture, std::str
                     .id = random_hex64(),
                     .at = clock_.mono(),
                     .detail = std::move(more)};
-  store(contract::Lane::event, contract::encode_event(event, clock_.mono()), journal::Urgency::window);
+  // At the end what waits is still to be sent.
+  const auto urgency = sensing_ ? journal::Urgency::window : journal::Urgency::now;
+  store(contract::Lane::event, contract::encode_event(event, clock_.mono()), urgency);
 }
 
 void Box::take_snapshot(const json& args, const control::Caller& caller, Reply reply) {

@@ -87,6 +87,7 @@ class VideoFile {
     while (avcodec_receive_packet(codec_, packet_) >= 0) {
       av_packet_rescale_ts(packet_, codec_->time_base, stream_->time_base);
       packet_->stream_index = stream_->index;
+      packet_->duration = av_rescale_q(1, codec_->time_base, stream_->time_base);  // else mp4 gives the last picture no time at all
       must(av_interleaved_write_frame(format_, packet_), "write");
     }
   }

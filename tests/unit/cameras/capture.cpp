@@ -159,7 +159,8 @@ TEST_CASE("H.264 and H.265 are decoded, and of both key frames alone where nothi
 }
 
 TEST_CASE("what a stall of the link kept back is passed over, and the next picture is of now") {
-  support::RtspServer server{{.picture = [](int i) { return support::scene({320, 240}, i); }}};
+  const cv::Mat small = support::scene({160, 128}, 0);  // soon made
+  support::RtspServer server{{.picture = [&small](int) { return small; }}};
   CameraConfig camera = file_camera({});
   camera.source = server.url();
   camera.max_fps = 60;

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <optional>
 
-#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -42,9 +42,10 @@ struct Shelf {
   T answer(const Ask& ask) {
     std::optional<T> out;
     ask([&](T got) { out = std::move(got); });
-    const auto until = boost::asio::make_work_guard(io);
+    boost::asio::steady_timer patience{io, std::chrono::seconds{20}};
+    patience.async_wait([](const boost::system::error_code&) {});
     io.restart();
-    while (!out && io.run_one_for(std::chrono::seconds{20}) > 0) {
+    while (!out && io.run_one() > 0 && patience.expiry() > std::chrono::steady_clock::now()) {
     }
     REQUIRE(out);
     return *std::move(out);
