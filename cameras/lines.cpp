@@ -2,21 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace hamlet::cameras {
 namespace {
 
 constexpr Millis kSameMoment{500};
-
-// A part of a thing lies in the thing, or above or below it and is much smaller; two who walk beside each other do neither.
-bool parts_of_one(const cv::Rect2f& a, const cv::Rect2f& b) {
-  if ((a & b).area() > 0.5F * std::min(a.area(), b.area())) return true;
-  const float beside = std::min(a.br().x, b.br().x) - std::max(a.x, b.x);
-  const float apart = std::max(a.y, b.y) - std::min(a.br().y, b.br().y);
-  const auto [less, more] = std::minmax(a.height, b.height);
-  return beside > 0.6F * std::min(a.width, b.width) && apart < 0.25F * more && less < 0.6F * more;
-}
 
 }  // namespace
 
@@ -50,31 +40,25 @@ std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tr
     if (std::abs(off) < margin) continue;
     const int side = off > 0 ? 1 : -1;
     if (known.side == -side && track.confirmed() && through(known.last, foot)) {
-      if (known.crossed) {
-        known.crossed.reset();  // back again
-      } else {
-        known.crossed = Crossing{track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()};
-      }
+      const Crossing crossing{track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()};
+      if (!told_already(crossing)) out.push_back(crossing);
     }
     known.side = side;
     known.last = foot;
   }
-  for (auto& [id, known] : sides_) {
-    if (known.crossed && (time - known.crossed->at >= kSure || known.seen != time)) tell(*std::exchange(known.crossed, {}), out);
-  }
   std::erase_if(sides_, [time](const auto& entry) { return entry.second.seen != time; });
   std::erase_if(recent_, [time](const Crossing& crossing) { return time - crossing.at > 2 * kSameMoment; });
+  recent_.insert(recent_.end(), out.begin(), out.end());
   return out;
 }
 
-void LineCounter::tell(const Crossing& crossing, std::vector<Crossing>& certain) {
-  const auto again = std::any_of(recent_.begin(), recent_.end(), [&](const Crossing& other) {
+// By another part of the same thing: it lies in it for the most. Two who walk beside each other cover each other by less.
+bool LineCounter::told_already(const Crossing& crossing) const {
+  return std::any_of(recent_.begin(), recent_.end(), [&](const Crossing& other) {
+    const float common = (other.box & crossing.box).area();
     return other.way == crossing.way && other.track != crossing.track && std::chrono::abs(other.at - crossing.at) <= kSameMoment &&
-           parts_of_one(other.box, crossing.box);
+           common > 0.5F * std::min(other.box.area(), crossing.box.area());
   });
-  if (again) return;
-  recent_.push_back(crossing);
-  certain.push_back(crossing);
 }
 
 }  // namespace hamlet::cameras

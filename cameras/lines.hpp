@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <vector>
 
 #include <opencv2/core/types.hpp>
@@ -10,11 +9,9 @@
 
 namespace hamlet::cameras {
 
-/// Counts things whose foot crosses a line, each way. Who sways on it and is back within kSure has not crossed, and the parts of
-/// one thing count once.
+/// Counts things whose foot crosses a line, each way. Standing on the line counts once at most, and so do the parts of one thing.
 class LineCounter {
  public:
-  static constexpr Millis kSure{300};
   /// Who looks from `from` to `to` has the left on their left hand.
   enum class Way : std::uint8_t { to_left, to_right };
   struct Crossing {
@@ -27,7 +24,7 @@ class LineCounter {
 
   LineCounter(cv::Point2f from, cv::Point2f to) : from_{from}, to_{to} {}
 
-  /// Those that have become certain with these tracks, whose things may be gone by now.
+  /// Those that have become certain with these tracks.
   [[nodiscard]] std::vector<Crossing> see(const std::vector<Track>& tracks, Millis time);
 
  private:
@@ -36,9 +33,8 @@ class LineCounter {
     cv::Point2f last{};      // the last place clearly on that side
     Millis left_at{};        // when it was last on that side, clearly or not
     Millis seen{};
-    std::optional<Crossing> crossed{};  // not certain yet
   };
-  void tell(const Crossing& crossing, std::vector<Crossing>& certain);
+  [[nodiscard]] bool told_already(const Crossing& crossing) const;
   [[nodiscard]] double distance(cv::Point2f point) const;
   [[nodiscard]] bool through(cv::Point2f a, cv::Point2f b) const;
 

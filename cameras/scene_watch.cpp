@@ -14,7 +14,6 @@ constexpr double kDark = 32;
 constexpr double kBright = 225;
 constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
 constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
-constexpr double kLittleSharpness = 0.55;  // detail for its contrast, which a lamp or dusk leave as it is
 constexpr Millis kLooksAtOnce{100};
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
@@ -30,10 +29,6 @@ double correlation(const cv::Mat& a, const cv::Mat& b) {
 
 double SceneWatch::View::all_detail() const {
   return cv::mean(detail)[0];
-}
-
-double SceneWatch::View::sharpness() const {
-  return all_detail() / std::max(1.0, spread);
 }
 
 SceneWatch::View SceneWatch::view_of(const cv::Mat& luma) {
@@ -63,8 +58,6 @@ std::optional<SceneFault> SceneWatch::judge(const View& now) const {
     return now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail() ? SceneFault::covered
                                                                                                  : SceneFault::blurred;
   }
-  const bool softer = now.sharpness() < kLittleSharpness * usual_->sharpness();
-  if (softer && now.all_detail() < 0.75 * usual_->all_detail()) return SceneFault::blurred;  // not headlights, which only add contrast
   cv::Mat then;
   cv::Mat here;
   cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
@@ -121,8 +114,11 @@ void SceneWatch::note(SceneFault fault, bool there, Millis time, std::vector<Cha
   changes.push_back({fault, *phase, *phase == Phase::start ? began : occupancy.last()});
 }
 
+// Not where it seems turned: a camera that shakes, or a lorry, makes it seem so for a moment.
 bool SceneWatch::in_doubt() const {
-  return std::any_of(faults_.begin(), faults_.end(), [this](const auto& one) {
+  constexpr std::array kSure{SceneFault::dark, SceneFault::bright, SceneFault::covered, SceneFault::blurred};
+  return std::any_of(kSure.begin(), kSure.end(), [this](SceneFault fault) {
+    const auto& one = faults_[static_cast<std::size_t>(fault)];
     return one.pending() || (one.occupied() && one.last() < last_);
   });
 }

@@ -49,7 +49,6 @@ class SceneWatch {
     double mean = 0;
     double spread = 0;
     [[nodiscard]] double all_detail() const;
-    [[nodiscard]] double sharpness() const;
   };
   [[nodiscard]] static View view_of(const cv::Mat& luma);
   [[nodiscard]] std::optional<SceneFault> judge(const View& now) const;

@@ -58,7 +58,8 @@ polygon = [[0, 0], [1, 0], [1, 1], [0, 1]]
   // The acts on a picture that were written down.
   json acts(const std::string& picture) {
     auto out = json::array();
-    for (const auto& event : ask("events", {{"source", "gateway"}})["events"]) {
+    const auto answer = ask("events", {{"source", "gateway"}});
+    for (const auto& event : answer["events"]) {
       if (event["kind"] == "picture" && event["detail"]["picture"] == picture) out.push_back(event["detail"]["act"]);
     }
     std::sort(out.begin(), out.end());
