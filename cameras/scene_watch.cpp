@@ -114,13 +114,16 @@ void SceneWatch::note(SceneFault fault, bool there, Millis time, std::vector<Cha
   changes.push_back({fault, *phase, *phase == Phase::start ? began : occupancy.last()});
 }
 
-// Not where it seems turned: a camera that shakes, or a lorry, makes it seem so for a moment.
+// For a moment a camera that shakes, or a lorry, makes it seem turned.
 bool SceneWatch::in_doubt() const {
-  constexpr std::array kSure{SceneFault::dark, SceneFault::bright, SceneFault::covered, SceneFault::blurred};
-  return std::any_of(kSure.begin(), kSure.end(), [this](SceneFault fault) {
-    const auto& one = faults_[static_cast<std::size_t>(fault)];
-    return one.pending() || (one.occupied() && one.last() < last_);
-  });
+  for (std::size_t i = 0; i < faults_.size(); ++i) {
+    const auto fault = static_cast<SceneFault>(i);
+    const auto& one = faults_[i];
+    if (fault == SceneFault::frozen) continue;
+    if (one.pending() && fault != SceneFault::turned) return true;
+    if (one.occupied() && one.last() < last_) return true;
+  }
+  return false;
 }
 
 bool SceneWatch::faulty() const {
