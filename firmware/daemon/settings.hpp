@@ -8,6 +8,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/config/gateway.hpp"
 #include "firmware/core/result.hpp"
+#include "firmware/daemon/picture_store.hpp"
 #include "firmware/detect/rules.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -24,6 +25,7 @@ struct Settings {
   drivers::Drivers::Config devices;
   detect::Rules rules;
   std::vector<cameras::CameraConfig> cameras;
+  PictureStore::Options pictures;
 };
 
 /// Reads and checks a whole config; touches no device and no journal. Failure: everything that is wrong with it.
