@@ -339,6 +339,9 @@ class Session {
     if (version_ == MQTTVERSION_5 && !message.correlation.empty()) {
       properties.add({mqtt::property::CORRELATION_DATA, message.correlation});
     }
+    if (version_ == MQTTVERSION_5 && !message.encoding.empty()) {
+      properties.add({mqtt::property::USER_PROPERTY, "content-encoding", message.encoding});
+    }
     return client_->publish(
         mqtt::message::create(std::move(message.topic), mqtt::binary_ref{std::move(message.payload)}, message.qos,
                               message.retained, properties),

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 #include <mqtt/async_client.h>
 #include <pthread.h>
+#include <zlib.h>
 
 #include "firmware/core/id.hpp"
 #include "tests/support/schemas.hpp"
@@ -80,6 +81,31 @@ std::optional<std::pair<std::string, std::uint64_t>> parse_media_name(std::strin
 std::string paho_uri(const std::string& broker) {
   constexpr std::string_view kScheme = "mqtt://";
   return "tcp://" + (broker.starts_with(kScheme) ? broker.substr(kScheme.size()) : broker);
+}
+
+/// Whether a message says that it is compressed.
+bool says_gzip(const mqtt::message& message) {
+  const auto& properties = message.get_properties();
+  for (std::size_t i = 0; i < properties.count(mqtt::property::USER_PROPERTY); ++i) {
+    const auto pair = mqtt::get<mqtt::string_pair>(properties, mqtt::property::USER_PROPERTY, i);
+    if (std::get<0>(pair) == "content-encoding" && std::get<1>(pair) == "gzip") return true;
+  }
+  return false;
+}
+
+/// Nothing where it is damaged, or larger than any message.
+std::string gunzip(std::string payload) {
+  std::string out(1U << 20, '\0');
+  z_stream z{};
+  if (inflateInit2(&z, 15 + 16) != Z_OK) return {};
+  z.next_in = reinterpret_cast<Bytef*>(payload.data());
+  z.avail_in = static_cast<uInt>(payload.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  const bool whole = inflate(&z, Z_FINISH) == Z_STREAM_END;
+  out.erase(whole ? z.total_out : 0);
+  inflateEnd(&z);
+  return out;
 }
 
 /// Where HAMLET_RECORD names a file all that validating counties of this program see goes there, for another validator to read.
@@ -185,8 +211,11 @@ struct County::Impl {
     const std::string& topic = message.get_topic();
     if (!topic.starts_with(options.base + "/")) return;
     const std::string below = topic.substr(options.base.size() + 1);
-    const std::string payload = message.to_string();
+    const bool zipped = says_gzip(message);
+    const std::string payload = zipped ? gunzip(message.to_string()) : message.to_string();
     const std::lock_guard lock{mutex};
+    if (zipped) ++books.compressed;
+    if (zipped != message.to_string().starts_with("\x1f\x8b")) complain(below, "its property and its first bytes tell two things");
     if (recorded) *recorded << nlohmann::json{{"topic", topic}, {"payload", below.starts_with("media/") ? "" : payload}}.dump() << "\n" << std::flush;
     if (schemas) {
       if (const auto wrong = schemas->wrong_on(below, payload); !wrong.empty()) complain(below, wrong);
