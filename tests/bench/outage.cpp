@@ -14,12 +14,12 @@
 #include <thread>
 #include <unordered_set>
 
-#include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <fmt/format.h>
 #include <mqtt/async_client.h>
 
 #include "firmware/core/clock.hpp"
+#include "firmware/core/command_line.hpp"
 #include "sync/uplink/uplink.hpp"
 #include "tests/support/broker.hpp"
 #include "tests/support/process.hpp"
@@ -202,14 +202,15 @@ void mosquitto_outage(std::uint64_t count, const std::string& persistence, const
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"The same outage for Hamlet and for mosquitto's bridge"};
+  CommandLine line{"The same outage for Hamlet and for mosquitto's bridge"};
   std::string storing, sending, broker;
-  std::uint64_t count = 200'000;
-  app.add_option("--count", count, "messages while the link is down")->capture_default_str();
-  app.add_option("--store", storing)->group("");
-  app.add_option("--send", sending)->group("");
-  app.add_option("--broker", broker)->group("");
-  CLI11_PARSE(app, argc, argv);
+  int messages = 200'000;
+  line.number("--count", messages, "messages while the link is down", 1'000, 10'000'000);
+  line.text("--store", storing, "of its own use");
+  line.text("--send", sending, "of its own use");
+  line.text("--broker", broker, "of its own use");
+  if (const auto ends = line.parse(argc, argv)) return *ends;
+  const auto count = static_cast<std::uint64_t>(messages);
   if (!storing.empty()) return store(storing, count);
   if (!sending.empty()) return send(sending, broker);
   fmt::print("| {} messages, killed once | lost | s to drain | peak MB |\n|---|---|---|---|\n", count);
