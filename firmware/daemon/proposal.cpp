@@ -75,7 +75,7 @@ void Box::add_proposal_verbs() {
 
 void Box::propose_config(const json& args, const Reply& reply) {
   Args in{args};
-  const auto toml = in.text_or("toml", "");  // empty: back to the box's own
+  const auto toml = in.text_or("toml", "");  // none: back to the box's own
   const auto within = in.integer_or("confirm_within_s", kConfirmWithin, kMinWithin, kMaxWithin);
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
   if (trial_ != Trial::none) return reply(refuse(Errc::unavailable, texts::trial_is_running()));

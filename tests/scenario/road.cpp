@@ -198,7 +198,7 @@ TEST_CASE("a config of the county's is tried, and goes back by itself unless it 
   // Confirmed: it stays, also across kill -9.
   REQUIRE(command("config.propose", {{"toml", alarm("first")}})["ok"] == true);
   REQUIRE(config_is("trial"));
-  CHECK(command("config.propose", {{"toml", ""}})["code"] == "unavailable");
+  CHECK(command("config.propose", json::object())["code"] == "unavailable");
   CHECK(alarm_is("first"));
   REQUIRE(command("config.confirm", json::object())["ok"] == true);
   CHECK(config_is("county"));
@@ -224,7 +224,7 @@ TEST_CASE("a config of the county's is tried, and goes back by itself unless it 
   CHECK(outcome("rolled-back", "restart"));
 
   // And back to the box's own.
-  REQUIRE(command("config.propose", {{"toml", ""}})["ok"] == true);
+  REQUIRE(command("config.propose", json::object())["ok"] == true);
   REQUIRE(config_is("trial"));
   REQUIRE(command("config.confirm", json::object())["ok"] == true);
   CHECK(config_is("own"));

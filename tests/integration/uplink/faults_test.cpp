@@ -132,7 +132,7 @@ TEST_CASE("a link that flaps, one that stalls, one that is cut at random bytes: 
   SUBCASE("flapping") {
     REQUIRE(road.proxy.run("every 700ms for 250ms cut"));
     road.proxy.rate(2'000'000);
-    for (; breaks < 12; ++breaks) {
+    for (; breaks < 10; ++breaks) {
       produce();
       (void)box.run_until([] { return false; }, 500ms);
     }
@@ -140,15 +140,16 @@ TEST_CASE("a link that flaps, one that stalls, one that is cut at random bytes: 
   SUBCASE("stalls") {
     REQUIRE(road.proxy.run("every 1s for 600ms stall"));
     road.proxy.rate(2'000'000);
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 8; ++i) {
       produce();
       (void)box.run_until([] { return false; }, 500ms);
     }
   }
+  // A link that broke between login and subscription used to count as refused, and the box stayed away for minutes.
   SUBCASE("cuts") {
     std::mt19937_64 random{20'261'124};
     road.proxy.rate(4'000'000);
-    for (; breaks < 40; ++breaks) {
+    for (; breaks < 12; ++breaks) {
       produce();
       const auto cut_at = road.proxy.counts().bytes_up + random() % 20'000;
       REQUIRE(box.run_until([&] { return road.proxy.counts().bytes_up >= cut_at || road.settled(); }));
@@ -200,7 +201,7 @@ TEST_CASE("a broker that forgets what it has confirmed: the county's ack brings 
   box.read(10);
   REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).last == 610; }, 20s));
   CHECK(county.snapshot().total(Lane::tele).received == 10);
-  CHECK(box.pending() == 0);
+  REQUIRE(box.drained());
   CHECK(box.uplink->status()["county"]["tele"] == 100);
 
   box.clock.advance(25h);

@@ -177,6 +177,7 @@ address = "10.0.0.1"
 id = "level"
 function = "holding"
 address = 0
+type = "float32"
 [[alarm]]
 id = "high"
 point = "river.level"
