@@ -32,6 +32,18 @@ std::string_view wire_name(Verb verb) {
       return "alarms";
     case Verb::alarm_ack:
       return "alarm.ack";
+    case Verb::alarm_shelve:
+      return "alarm.shelve";
+    case Verb::alarm_unshelve:
+      return "alarm.unshelve";
+    case Verb::alarm_out:
+      return "alarm.out-of-service";
+    case Verb::alarm_in:
+      return "alarm.in-service";
+    case Verb::alarm_maintenance:
+      return "alarm.maintenance";
+    case Verb::alarm_explain:
+      return "alarm.explain";
     case Verb::cameras:
       return "cameras";
     case Verb::journal:
@@ -71,6 +83,12 @@ json wire_args(const Invocation& asked) {
   if (asked.verb == Verb::alarm_ack) {
     args["alarm"] = asked.alarm;
     if (asked.occurrence) args["occurrence"] = *asked.occurrence;
+  }
+  if (asked.verb >= Verb::alarm_shelve && asked.verb <= Verb::alarm_explain) {
+    if (!asked.alarm.empty()) args["alarm"] = asked.alarm;
+    if (!asked.device.empty()) args["device"] = asked.device;
+    if (!asked.reason.empty()) args["reason"] = asked.reason;
+    if (asked.verb == Verb::alarm_shelve || asked.verb == Verb::alarm_maintenance) args["for_ms"] = asked.length.count();
   }
   return args;
 }

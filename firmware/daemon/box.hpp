@@ -71,6 +71,7 @@ class Box {
   void arm_batch();
   void flush_full_batch();
   void take_transitions(const std::vector<Alarm>& transitions);
+  void tell_notices();
   [[nodiscard]] drivers::Memory device_memory();
   void take_picture(Event event, std::string jpeg);
   void when_durable(std::function<void(Status)> then);
@@ -118,6 +119,15 @@ class Box {
   void list_readings(const nlohmann::json& args, control::Reply reply);
   void list_events(const nlohmann::json& args, control::Reply reply);
   void acknowledge(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void operated(Result<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
+                control::Reply reply);
+  [[nodiscard]] detect::PutAside aside_for(Millis length, std::string reason, const control::Caller& caller) const;
+  void shelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void unshelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void take_out_of_service(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void put_in_service(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void maintain(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void explain(const nlohmann::json& args, const control::Reply& reply) const;
 
   // proposal.cpp: a config that the county proposes
   void add_proposal_verbs();

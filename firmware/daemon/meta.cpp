@@ -34,18 +34,6 @@ json describe(const drivers::DeviceInfo& device, const std::vector<detect::Quali
   return {{"id", device.id}, {"driver", device.driver}, {"name", in_both(device.name)}, {"points", std::move(points)}};
 }
 
-json describe(const detect::AlarmRule& rule) {
-  json out{{"alarm", rule.id},
-           {"point", rule.point},
-           {"condition", detect::to_string(rule.condition)},
-           {"limit", to_json(rule.limit)},
-           {"deadband", rule.deadband},
-           {"severity", to_string(rule.severity)},
-           {"text", in_both(rule.text)}};
-  if (rule.within > Millis{0}) out["within_ms"] = rule.within.count();  // rise and fall
-  return out;
-}
-
 json describe(const cameras::CameraConfig& camera) {
   auto zones = json::array();
   for (const auto& zone : camera.zones) {
@@ -66,12 +54,43 @@ json describe_all(const Things& things) {
 
 }  // namespace
 
+json describe_alarm(const detect::AlarmRule& rule) {
+  json out{{"alarm", rule.id},
+           {"point", rule.point},
+           {"condition", detect::to_string(rule.condition)},
+           {"limit", to_json(rule.limit)},
+           {"deadband", rule.deadband},
+           {"severity", to_string(rule.severity)},
+           {"text", in_both(rule.text)}};
+  if (rule.within > Millis{0}) out["within_ms"] = rule.within.count();  // rise and fall
+  if (rule.when) {
+    out["when"] = rule.when->text();
+    out["sources"] = rule.sources();
+  }
+  if (rule.suppressed_when) out["suppressed_when"] = rule.suppressed_when->text();
+  for (const auto& season : rule.seasons) {
+    out["seasons"].push_back({{"months", {season.first_month, season.last_month}},
+                              {"hours", {season.first_hour, season.last_hour}},
+                              {"limit", season.limit}});
+  }
+  if (rule.rationale) {
+    const auto& why = *rule.rationale;
+    for (const auto& [key, text] : {std::pair{"cause", &why.cause}, {"consequence", &why.consequence}, {"action", &why.action}}) {
+      if (!text->zh.empty()) out[key] = in_both(*text);
+    }
+    if (why.time_to_act) out["time_to_act_ms"] = why.time_to_act->count();
+  }
+  return out;
+}
+
 json describe(const Settings& settings) {
   auto devices = json::array();
   for (const auto& device : settings.devices) devices.push_back(describe(device.info, settings.rules.quality));
+  auto alarms = json::array();
+  for (const auto& rule : settings.rules.alarms) alarms.push_back(describe_alarm(rule));
   return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
-          {"alarms", describe_all(settings.rules.alarms)},
+          {"alarms", std::move(alarms)},
           {"cameras", describe_all(settings.cameras)}};
 }
 
