@@ -67,7 +67,8 @@ Box::Box(boost::asio::io_context& io, std::filesystem::path config_file, Setting
       durable_timer_{io},
       batch_timer_{io},
       tick_timer_{io},
-      clock_timer_{io} {
+      clock_timer_{io},
+      trial_timer_{io} {
   add_verbs();
 }
 
@@ -106,6 +107,7 @@ Status Box::start() {
     log::error("the journal is not what it was", {{"why", journal_->set_aside()}});
     emit_gateway("journal", {{"set_aside", journal_->set_aside()}});
   }
+  settle_trial_at_start();
   start_uplink();
   check_clock();
   return {};
@@ -249,6 +251,7 @@ void Box::stop() {
   batch_timer_.cancel();
   durable_timer_.cancel();
   clock_timer_.cancel();
+  trial_timer_.cancel();
   if (uplink_) uplink_->stop();
   if (server_) server_->stop();
   pictures_->stop();
@@ -267,12 +270,18 @@ Status Box::reload() {
   if (settings->topics.base() != settings_.topics.base() || next.state_dir != now.state_dir || next.run_dir != now.run_dir) {
     return fail(Errc::invalid, "[gateway] id, division, path, state_dir and run_dir need a restart; nothing was changed");
   }
+  if (trial_ != Trial::none) end_trial("reload");
+  apply(std::move(*settings));
+  return {};
+}
+
+void Box::apply(Settings settings) {
   drivers_->stop();
   end_open_events("reload", false);
   flush_readings();
   if (uplink_) uplink_->stop();
   uplink_.reset();
-  settings_ = std::move(*settings);
+  settings_ = std::move(settings);
   for (auto it = latest_.begin(); it != latest_.end();) {
     const auto known = std::any_of(settings_.devices.begin(), settings_.devices.end(), [&](const auto& device) {
       return std::any_of(device.info.points.begin(), device.info.points.end(),
@@ -287,7 +296,6 @@ Status Box::reload() {
   start_uplink();
   emit_gateway("reload", {{"rev", revision_}});
   log::info("config read again", {{"rev", revision_}});
-  return {};
 }
 
 // ---- the road ------------------------------------------------------------------------------------------------------

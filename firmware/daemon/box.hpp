@@ -53,6 +53,7 @@ class Box {
   void stop();
 
   /// Reads the config again. A config with mistakes changes nothing: they are logged and returned.
+  /// What the county has on trial ends with it.
   [[nodiscard]] Status reload();
 
   /// Goes once through the io thread and the journal's writer and back: what feeds the watchdog.
@@ -60,6 +61,7 @@ class Box {
 
  private:
   // box.cpp: the road
+  void apply(Settings settings);
   void stop_sensing();
   void await_drain(MonoTime deadline, std::function<void()> done);
   [[nodiscard]] bool drained() const;
@@ -137,6 +139,14 @@ class Box {
   void upload_picture(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
   void hold_picture(bool held, const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
 
+  // proposal.cpp: a config that the county proposes
+  void add_proposal_verbs();
+  void propose_config(const nlohmann::json& args, const control::Reply& reply);
+  void confirm_config(const control::Reply& reply);
+  void try_proposal(Millis confirm_within);
+  void end_trial(std::string_view why);
+  void settle_trial_at_start();
+
   // commands.cpp: what the county asks
   void load_command_ids();
   void take_command(contract::Command command, std::function<void(nlohmann::json)> reply);
@@ -183,6 +193,10 @@ class Box {
 
   std::map<std::string, Event, std::less<>> open_;  // by id: events that have begun and not ended; durable
   std::vector<std::string> old_bases_;              // left, and not cleared yet at the broker
+
+  enum class Trial { none, proposed, running };
+  Trial trial_ = Trial::none;  // of a config that the county proposed
+  boost::asio::steady_timer trial_timer_;
 
   nlohmann::json meta_;
   std::uint64_t revision_ = 0;

@@ -100,4 +100,14 @@ Text command_clock_unset() {
           "this box's clock is not set, so it cannot tell whether the command has expired; it was not run"};
 }
 
+Text trial_is_running() {
+  return {"已有一份配置在试用：先确认，或等它退回", "a config is on trial already: confirm it, or wait until it has gone back"};
+}
+
+Text proposal_too_large(std::size_t most) {
+  return {fmt::format("配置超过 {} 字节", most), fmt::format("the config is larger than {} bytes", most)};
+}
+
+Text no_trial() { return {"没有试用中的配置，可能已经退回", "no config is on trial; it may have gone back already"}; }
+
 }  // namespace hamlet::daemon::texts

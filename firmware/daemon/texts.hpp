@@ -28,5 +28,8 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text command_without_expiry(std::string_view verb);
 [[nodiscard]] Text command_expired();
 [[nodiscard]] Text command_clock_unset();
+[[nodiscard]] Text trial_is_running();
+[[nodiscard]] Text no_trial();
+[[nodiscard]] Text proposal_too_large(std::size_t most);
 
 }  // namespace hamlet::daemon::texts
