@@ -76,7 +76,7 @@ class Box {
   void take_picture(Event event, std::string jpeg);
   void when_durable(std::function<void(Status)> then);
   void make_durable();
-  void take_observation(cameras::Observation observation, std::string jpeg);
+  void take_observation(cameras::Observation observation, EyesLink::Jpegs jpegs);
   void emit(const Event& event);
   void emit_gateway(std::string kind, nlohmann::json detail);
   void flush_readings();
@@ -129,6 +129,16 @@ class Box {
   void maintain(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
   void explain(const nlohmann::json& args, const control::Reply& reply) const;
 
+  // pictures.cpp: what becomes of cameras' pictures, and who has looked at which
+  void add_picture_verbs();
+  std::optional<std::string> store_picture(MonoTime at, EyesLink::Jpegs jpegs, const nlohmann::json& about);
+  void audit_picture(std::string_view act, std::string_view picture, std::string_view by, nlohmann::json more = nlohmann::json::object());
+  void take_snapshot(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void list_pictures(const nlohmann::json& args, control::Reply reply);
+  void show_picture(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void upload_picture(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void hold_picture(bool held, const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+
   // proposal.cpp: a config that the county proposes
   void add_proposal_verbs();
   void propose_config(const nlohmann::json& args, const control::Reply& reply);
@@ -153,6 +163,7 @@ class Box {
   bool sensing_ = false;
 
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<PictureStore> pictures_;
   std::optional<detect::Engine> detect_;
   MonoTime detectors_saved_{};
   std::unique_ptr<drivers::Drivers> drivers_;

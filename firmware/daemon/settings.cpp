@@ -25,6 +25,16 @@ contract::Topics read_topics(const config::Table& root, const config::Gateway& g
   return {};
 }
 
+PictureStore::Options read_pictures(const config::Table& table, const journal::Options& journal) {
+  constexpr std::int64_t kMega = 1 << 20;
+  PictureStore::Options out;
+  out.min_free_bytes = journal.min_free_bytes;
+  const auto budget = table.integer_or("budget_mb", static_cast<std::int64_t>(out.budget_bytes) / kMega, {1, 1'000'000});
+  out.budget_bytes = static_cast<std::uint64_t>(budget * kMega);
+  out.keep = std::chrono::days{table.integer_or("keep_days", out.keep.count(), {1, 3650})};
+  return out;
+}
+
 // Devices and cameras are both sources of events: "event/{source}/{kind}".
 void check_sources(const config::Table& root, const Settings& settings) {
   std::set<std::string> taken{"gateway"};
@@ -104,6 +114,7 @@ tl::expected<Settings, Mistakes> read_files(const std::filesystem::path& file, c
   out.uplink = uplink::read_options(root.table("uplink"));
   out.devices = drivers::Drivers::read_config(root);
   out.cameras = cameras::read_cameras(root);
+  out.pictures = read_pictures(root.table("media"), out.journal);
   out.rules = detect::read_rules(root, names_of(out));
   check_sources(root, out);
   check_types(root, out);

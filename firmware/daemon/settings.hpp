@@ -9,6 +9,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/config/gateway.hpp"
 #include "firmware/core/result.hpp"
+#include "firmware/daemon/picture_store.hpp"
 #include "firmware/detect/rules.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -25,6 +26,7 @@ struct Settings {
   drivers::Drivers::Config devices;
   detect::Rules rules;
   std::vector<cameras::CameraConfig> cameras;
+  PictureStore::Options pictures;
   bool changed_by_county = false;
   std::vector<config::Diagnostic> county_mistakes;  ///< why what the county had changed was left out
 };

@@ -99,6 +99,7 @@ void Box::add_verbs() {
     if (!asked) return reply(refuse(asked.error().code, asked.error().text));
     reply(std::move(*asked));
   });
+  add_picture_verbs();
   add_proposal_verbs();
   add_verb("reload", Access::change, "", [this](const json& args, const auto&, const Reply& reply) {
     Args in{args};

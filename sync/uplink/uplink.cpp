@@ -488,7 +488,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     const journal::Record& record = *lane.front(choice.part);
     wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(choice.which, choice.number, record.seq)};
     if (lane.lane() == Lane::media) {
-      message.topic = topics.at("media/" + contract::media_name(lane.epoch(), record.seq));
+      const auto name = contract::media_name(lane.epoch(), record.seq);
+      if (hooks.picture) hooks.picture(name);
+      message.topic = topics.at("media/" + name);
       message.payload = lane.take_picture(choice.part);
     } else {
       const contract::Envelope envelope{.gw = topics.gw(),

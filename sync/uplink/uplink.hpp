@@ -68,6 +68,7 @@ struct Hooks {
   /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
   std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;
   /// One that is not run because it is retained or does not parse; a retained one is told of once a run.
+  std::function<void(std::string_view name)> picture{};  ///< is about to be sent; may be empty
   std::function<void(std::string_view verb, std::string_view why)> ignored{};  ///< may be empty
 };
 

@@ -18,6 +18,7 @@ pkg_check_modules(GPIOD REQUIRED IMPORTED_TARGET libgpiod)
 find_library(RE2_LIBRARY re2 REQUIRED) # its pkg-config file asks for -pthread, which precompiled headers do not bear
 pkg_check_modules(FFMPEG REQUIRED IMPORTED_TARGET libavformat libavcodec libswscale libavutil)
 pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 
 # Paho: the C++ package's own CMake file asks for a static library that Debian leaves out, so it is found by hand.
