@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
@@ -196,7 +197,7 @@ void mosquitto_outage(std::uint64_t count, const std::string& persistence, const
   bridge.start();
   const auto last = subscriber.wait(count);
   memory = std::max(memory, megabytes(bridge.pid()));
-  row(who, count - subscriber.count(), subscriber.count() == 0 ? 0 : std::chrono::duration<double>(last - back).count(), memory);
+  row(who, count - subscriber.count(), subscriber.count() == 0 ? NAN : std::chrono::duration<double>(last - back).count(), memory);
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST_CASE("the Will tells of a box that went without a word") {
   box.uplink->start();
   REQUIRE(box.online());
   proxy.cut();
-  REQUIRE(box.seen_by(county, [](const auto& now) { return now.state.value("state", "") == "offline"; }, 10s));
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.state.is_object() && now.state.value("state", "") == "offline"; }, 10s));
   CHECK(county.snapshot().state["epoch"] == box.journal->epoch());
   proxy.open();
   REQUIRE(box.run_until([&] { return box.state() != "online"; }));
