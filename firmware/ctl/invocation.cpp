@@ -111,6 +111,7 @@ class CommandLine {
     add_reading_verbs();
     add_history_verbs();
     add_alarm_verbs();
+    add_output_verbs();
     add_config_verbs();
     add_probe_verbs();
   }
@@ -132,6 +133,7 @@ class CommandLine {
                              say(lang_, Say::see_help, chosen_name()) + '\n');
     }
     out_.since = parse_duration(since_).value_or(Millis{0});
+    out_.length = parse_duration(length_).value_or(Millis{0});
     return out_;
   }
 
@@ -211,6 +213,22 @@ class CommandLine {
         ->check(in_range(1, kMaxOccurrence));
   }
 
+  void add_output_verbs() {
+    auto* outputs = verb(app_, "outputs", Say::verb_outputs, Verb::outputs);
+    verb(*outputs, "list", Say::verb_outputs_list, Verb::outputs);
+    auto* set = verb(*outputs, "set", Say::verb_outputs_set, Verb::output_set);
+    auto* give_back = verb(*outputs, "auto", Say::verb_outputs_auto, Verb::output_set);
+    for (auto* app : {set, give_back}) {
+      app->add_option("ID", out_.output, text(Say::arg_output))
+          ->required()
+          ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    }
+    set->add_option("VALUE", out_.value, text(Say::arg_output_value))->required();
+    set->add_option("--for", length_, with_default(Say::opt_for, length_))
+        ->type_name(text(Say::meta_duration))
+        ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+  }
+
   void add_config_verbs() {
     verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
     add_journal_verbs();
@@ -220,6 +238,11 @@ class CommandLine {
     config->require_subcommand(1);
     auto* inner = verb(*config, "check", Say::verb_config_check, Verb::config_check);
     inner->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* init = verb(app_, "init", Say::verb_init, Verb::init);
+    init->add_option("--pack", out_.pack, text(Say::opt_pack))
+        ->type_name(text(Say::meta_id))
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    init->add_option("--output", out_.file, text(Say::opt_output))->type_name(text(Say::meta_file));
     auto* backtest = verb(app_, "backtest", Say::verb_backtest, Verb::backtest);
     backtest->add_option("--csv", out_.csv, text(Say::opt_csv))->type_name(text(Say::meta_file))->required();
     backtest->add_option("--point", out_.point, text(Say::arg_point))
@@ -373,6 +396,7 @@ class CommandLine {
   CLI::App app_;
   Invocation out_;
   std::string since_ = "0s";
+  std::string length_ = "10min";
   std::string lang_word_;
   std::string from_;
   std::string until_;

@@ -15,7 +15,7 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, config_check,
+  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, outputs, output_set, config_check, init,
   backtest, probe };
 
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.
@@ -57,6 +57,11 @@ struct Invocation {
   std::int64_t limit = 0;                  ///< of readings and events
   std::string alarm;                       ///< of alarms ack
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
+  std::string output;                      ///< of outputs set and auto
+  std::string value = "auto";              ///< of outputs set: "on", "off" or a message's text
+  Millis length{};                         ///< of outputs set
+  std::string pack;                        ///< of init; empty: list them
+  std::filesystem::path file;              ///< of init; empty: standard output
   std::filesystem::path csv;               ///< of backtest; "-": standard input
   std::string zone = "Z";                  ///< of backtest: of times that name none
   bool summary = false;                    ///< of backtest

@@ -46,6 +46,13 @@ json describe(const detect::AlarmRule& rule) {
   return out;
 }
 
+json describe(const detect::OutputRule& rule) {
+  auto alarms = json::array();
+  for (const auto& trigger : rule.triggers) alarms.push_back(trigger.alarm);
+  return {{"output", rule.id}, {"name", in_both(rule.name)},       {"kind", rule.is_message() ? "message" : "state"},
+          {"alarms", alarms},  {"severity", to_string(rule.least)}, {"county", rule.county}};
+}
+
 json describe(const cameras::CameraConfig& camera) {
   auto zones = json::array();
   for (const auto& zone : camera.zones) {
@@ -72,6 +79,7 @@ json describe(const Settings& settings) {
   return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
           {"alarms", describe_all(settings.rules.alarms)},
+          {"outputs", describe_all(settings.outputs)},
           {"cameras", describe_all(settings.cameras)}};
 }
 

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 
 #include "firmware/daemon/settings_texts.hpp"
 
@@ -28,6 +29,22 @@ void check_sources(const config::Table& root, const Settings& settings) {
   for (std::size_t i = 0; i < cameras.size() && i < settings.cameras.size(); ++i) {
     if (taken.contains(settings.cameras[i].id)) cameras[i].error("id", texts::source_taken());
   }
+}
+
+std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Settings& settings,
+                                             std::span<const std::string> points) {
+  std::vector<detect::Drive> drives;
+  for (const auto& device : settings.devices) {
+    for (const auto& output : device.info.outputs) {
+      auto takes = detect::Drive::Takes::flag;
+      if (output.type == drivers::ValueType::number) takes = detect::Drive::Takes::number;
+      if (output.type == drivers::ValueType::text) takes = detect::Drive::Takes::text;
+      drives.push_back({output.output, takes, output.repeatable});
+    }
+  }
+  std::vector<detect::Trigger> alarms;
+  for (const auto& rule : settings.rules.alarms) alarms.push_back({rule.id, {rule.point}});
+  return detect::read_outputs(root, alarms, points, drives);
 }
 
 // A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
@@ -70,6 +87,7 @@ tl::expected<Settings, std::vector<config::Diagnostic>> read_settings(const std:
     for (const auto& point : device.info.points) points.push_back(point.point);
   }
   out.rules = detect::read_rules(root, points);
+  out.outputs = read_outputs(root, out, points);
   out.cameras = cameras::read_cameras(root);
   check_sources(root, out);
   check_types(root, out);

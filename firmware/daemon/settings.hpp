@@ -8,6 +8,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/config/gateway.hpp"
 #include "firmware/core/result.hpp"
+#include "firmware/detect/outputs.hpp"
 #include "firmware/detect/rules.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -23,6 +24,7 @@ struct Settings {
   uplink::Options uplink;
   drivers::Drivers::Config devices;
   detect::Rules rules;
+  std::vector<detect::OutputRule> outputs;
   std::vector<cameras::CameraConfig> cameras;
 };
 

@@ -228,6 +228,10 @@ void Outputs::done(const std::string& id, std::uint64_t number, const Status& st
 // ---- what follows
 // ------------------------------------------------------------------------------------------------------
 
+bool Outputs::under_way() const {
+  return std::any_of(outputs_.begin(), outputs_.end(), [](const auto& each) { return each.under_way; });
+}
+
 std::optional<MonoTime> Outputs::next_due() const {
   return dirty_ ? std::optional{MonoTime{}} : due_;
 }

@@ -167,6 +167,8 @@ class Outputs {
   [[nodiscard]] std::vector<Action> settle(MonoTime now);
   /// How an action ended.
   void done(const std::string& output, std::uint64_t number, const Status& status, MonoTime now);
+  /// Whether a device has been told something and has not answered yet.
+  [[nodiscard]] bool under_way() const;
   /// When settle() is worth calling again; may be early, never late.
   [[nodiscard]] std::optional<MonoTime> next_due() const;
 
