@@ -9,11 +9,12 @@
 namespace hamlet {
 
 struct CommandLine::Impl {
+  explicit Impl(std::string description) : app{std::move(description)} {}
   CLI::App app;
 };
 
 CommandLine::CommandLine(std::string description, std::string version)
-    : impl_{std::make_unique<Impl>(CLI::App{std::move(description)})} {
+    : impl_{std::make_unique<Impl>(std::move(description))} {
   if (!version.empty()) impl_->app.set_version_flag("--version", version);
 }
 

@@ -49,9 +49,13 @@ void Box::open_outputs() {
   act();
 }
 
+// After every reading: where nothing has changed it costs nothing.
 void Box::act() {
   if (!acting_) return;
-  for (const auto& action : outputs_->settle(clock_.mono())) carry_out(action);
+  const auto now = clock_.mono();
+  const auto due = outputs_->next_due();
+  if (!due || *due > now) return;
+  for (const auto& action : outputs_->settle(now)) carry_out(action);
   save_outputs();
   arm_act();
 }
@@ -77,6 +81,7 @@ void Box::arm_act() {
     if (error || !acting_) return;
     if (watches_link) outputs_->data(data_gets_through(), clock_.mono());
     act();
+    arm_act();
   });
 }
 
