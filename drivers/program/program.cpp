@@ -13,7 +13,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,7 +133,7 @@ Status run(const Command& command, const Job& job) {
   const auto pid = spawn(command.words, in.get(), to.get());
   if (!pid) return fail(pid.error());
   to.close();
-  const Descriptor child{::pidfd_open(*pid, 0)};
+  const Descriptor child{static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0))};  // its header is not C++ in glibc 2.36
 
   std::string printed;
   const auto until = std::chrono::steady_clock::now() + command.deadline;
