@@ -170,7 +170,7 @@ Result<std::vector<std::string>> Modem::ask(std::string_view command, Millis dea
 Result<std::vector<std::string>> Modem::send(std::string_view command, std::string_view text, Millis deadline) {
   lines_.forget();
   if (auto written = write(fmt::format("{}\r", command)); !written) return fail(std::move(written).error());
-  const auto until = std::chrono::steady_clock::now() + kPrompt;
+  const auto until = std::chrono::steady_clock::now() + std::min(kPrompt, deadline);
   while (!lines_.prompted()) {
     while (auto line = lines_.next()) {
       const auto end = final_of(*line);

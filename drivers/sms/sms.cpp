@@ -1,5 +1,6 @@
 #include "drivers/sms/sms.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <charconv>
@@ -23,6 +24,7 @@ using namespace std::string_view_literals;
 
 constexpr Millis kAnswer = 3s;     // to a command that needs no network
 constexpr Millis kRegister = 20s;  // for the network
+constexpr Millis kAwake = 2s;
 constexpr int kWakeUps = 3;        // a modem that has slept, or measures its speed, misses the first
 constexpr std::size_t kMostNumbers = 20;
 constexpr std::size_t kTextParts = 4;
@@ -67,7 +69,7 @@ std::string masked(std::string number) {
 Status prepare(Modem& modem) {
   Result<std::vector<std::string>> awake = fail(Errc::timeout, "");
   for (int i = 0; i < kWakeUps && !awake; ++i) {
-    awake = modem.ask("AT", kAnswer / kWakeUps);
+    awake = modem.ask("AT", kAwake);
     if (!awake && awake.error().code == Errc::cancelled) break;
   }
   if (!awake) return fail(std::move(awake).error());
@@ -93,9 +95,9 @@ bool is_registered(Modem& modem) {
   return false;
 }
 
-Status await_network(Modem& modem, const Job& job) {
+Status await_network(Modem& modem, Millis longest, const Job& job) {
   for (Millis waited{0}; !is_registered(modem); waited += 1s) {
-    if (waited >= kRegister) {
+    if (waited >= longest) {
       return fail(Errc::unavailable, "the modem finds no network; check the antenna, and whether the card is barred");
     }
     if (!job.rest(1s)) return fail(Errc::cancelled, "stopped");
@@ -135,7 +137,7 @@ Status send_to_all(const Settings& settings, const std::vector<std::string>& to,
   auto modem = Modem::open(settings.serial, job);
   if (!modem) return fail(std::move(modem).error());
   if (auto ready = prepare(*modem); !ready) return ready;
-  if (auto network = await_network(*modem, job); !network) return network;
+  if (auto network = await_network(*modem, std::min(kRegister, settings.timeout), job); !network) return network;
   Status last;
   for (const auto& number : to) {
     auto sent = settings.text_mode ? send_texts(*modem, settings, number, text)

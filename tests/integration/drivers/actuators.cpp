@@ -108,7 +108,7 @@ std::string modem_config(const SimulatedModem& modem, std::string_view more = {}
 id = "modem"
 driver = "sms"
 path = "{}"
-timeout = "5s"
+timeout = "2s"
 {}
 [[device.point]]
 id = "signal"
@@ -192,7 +192,7 @@ TEST_CASE("one number that is refused does not hold up the others; a slow modem 
     CHECK(modem.messages().size() == 1);
   }
   SUBCASE("slow; and it is not waited for at the end") {
-    Rig rig{modem_config(modem)};
+    Rig rig{modem_config(modem, "mode = \"text\"")};
     REQUIRE(rig.run_until([&] { return rig.state() == "up"; }));
     modem.set_fault(SimulatedModem::Fault::slow);
     rig.drivers->output("modem.duty")->set(std::string{"x"}, [](const Status&) { FAIL("after stop()"); });
@@ -222,7 +222,7 @@ TEST_CASE("more orders than are taken are refused") {
 TEST_CASE("a program is run without a shell, with a deadline and nothing of our environment") {
   support::TempDir dir;
   const auto file = (dir.path() / "seen").string();
-  Rig rig{fmt::format(R"([[device]]
+  Rig rig{fmt::format(R"toml([[device]]
 id = "run"
 driver = "program"
 deadline = "2s"
@@ -242,7 +242,7 @@ on = ["/bin/sh", "-c", "sleep 1000 & sleep 1000"]
 [[device.output]]
 id = "gone"
 on = ["/no/such/program"]
-)",
+)toml",
                       file)};
   CHECK(set(rig, "run.lamp", true));
   std::string text;
