@@ -580,6 +580,21 @@ void Table::error(std::string_view key, Text message) const {
                texts::at(path, message));
 }
 
+void Table::error_at(std::string_view key, std::size_t character, Text message) const {
+  const auto* node = state_->ask(node_, key);
+  const auto* text = node == nullptr ? nullptr : node->as_string();
+  if (text == nullptr) return error(key, std::move(message));
+  auto where = node->source();
+  const auto characters = static_cast<std::uint32_t>(std::count_if(
+      (*text)->begin(), (*text)->end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  for (const std::uint32_t quote : {1U, 3U}) {  // as long as written: what stands between the quotes is the text
+    if (where.end.line != where.begin.line || where.end.column - where.begin.column != characters + 2 * quote) continue;
+    where.begin.column += quote + static_cast<std::uint32_t>(character);
+    break;
+  }
+  state_->note(where, texts::at(join_path(path_, key), message));
+}
+
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
   // Levenshtein distance, one row at a time.
   const auto distance = [word](std::string_view other) {

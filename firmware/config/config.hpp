@@ -152,6 +152,8 @@ class Table {
   /// Notes a room's own finding at `key` (or at the table itself where the key is empty or absent).
   /// The sentence stands in the room's texts.hpp, in both languages.
   void error(std::string_view key, Text message) const;
+  /// The same at a character (from 0) of the text at `key`, where that is written on one line and without escapes.
+  void error_at(std::string_view key, std::size_t character, Text message) const;
 
  private:
   friend class Document;

@@ -55,7 +55,7 @@ void Box::act() {
   const auto now = clock_.mono();
   const auto due = outputs_->next_due();
   if (!due || *due > now) return;
-  for (const auto& action : outputs_->settle(now)) carry_out(action);
+  for (const auto& action : outputs_->settle(now, certain_time(now))) carry_out(action);
   save_outputs();
   arm_act();
 }

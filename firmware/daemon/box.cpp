@@ -152,7 +152,7 @@ void Box::open_rooms() {
 }
 
 void Box::restore_detect() {
-  for (const char* prefix : {"alarm/", "detect/"}) {
+  for (const char* prefix : {"alarm/", "alarms/", "detect/"}) {
     const auto stored = journal_->load_state(prefix);
     if (!stored) log::error("alarms' or detectors' state cannot be read", {{"why", stored.error().message}});
     for (const auto& [key, value] : stored.value_or(std::vector<std::pair<std::string, std::string>>{})) {
@@ -305,7 +305,7 @@ void Box::take_readings(std::vector<Reading> readings) {
     const auto wall = certain_time(reading.at);
     auto outcome = detect_->evaluate(std::move(reading), wall);
     // Before anything that has to do with the disk; the reading and what follows from it together.
-    outputs_->reading(outcome.reading);
+    outputs_->reading(outcome.reading, wall);
     for (const auto& alarm : outcome.transitions) outputs_->alarm(alarm);
     act();
     take_findings(outcome);
@@ -432,10 +432,38 @@ void Box::take_transitions(const std::vector<Alarm>& transitions) {
   for (auto& [key, value] : detect_->save_changed()) {
     journal_->put_state(std::move(key), std::move(value), transitions.empty() ? Urgency::window : Urgency::now);
   }
+  tell_notices();
   if (transitions.empty()) return;
   flush_readings();
   if (!uplink_) return;
   for (const auto& alarm : transitions) uplink_->alarm_changed(alarm);
+}
+
+// What floods, chatters or is over.
+void Box::tell_notices() {
+  for (const auto& notice : detect_->take_notices()) {
+    Event event{.source = "gateway", .id = random_hex64(), .at = notice.at};
+    switch (notice.kind) {
+      case detect::Notice::Kind::chatter:
+        event.kind = "alarm-chatter";
+        event.detail = {{"alarm", notice.about}};
+        break;
+      case detect::Notice::Kind::flood_begins:
+        event.kind = "alarm-flood";
+        event.detail = {{"begins", true}};
+        break;
+      case detect::Notice::Kind::flood_ends:
+        event.kind = "alarm-flood";
+        event.detail = {{"begins", false}};
+        break;
+      case detect::Notice::Kind::maintenance_ends:
+        event.kind = "operator";
+        event.detail = {{"verb", "alarms.maintenance"}, {"by", "time"}, {"device", notice.about}, {"on", false}};
+        break;
+    }
+    log::warning("alarms", {{"what", event.kind}, {"detail", event.detail.dump()}});
+    emit(event);
+  }
 }
 
 void Box::take_observation(cameras::Observation seen, std::string jpeg) {
@@ -461,6 +489,10 @@ void Box::emit(const Event& event) {
   store(Lane::event, contract::encode_event(event, clock_.mono()), begins ? Urgency::now : Urgency::window);
   track_open(event);
   if (begins) flush_readings();
+  if (detect_ && event.source != "gateway") {
+    take_transitions(detect_->take(event, certain_time(event.at)));
+    arm_tick();
+  }
 }
 
 // In the same turn as the record, so in the same transaction.
@@ -546,7 +578,8 @@ void Box::forget_orphans() {
 // ---- time ----------------------------------------------------------------------------------------------------------
 
 void Box::tick() {
-  auto due = detect_->tick(clock_.mono());
+  const auto now = clock_.mono();
+  auto due = detect_->tick(now, certain_time(now));
   if (outputs_) {
     for (const auto& reading : due.readings) outputs_->reading(reading);
   }

@@ -71,6 +71,7 @@ class Box {
   void arm_batch();
   void flush_full_batch();
   void take_transitions(const std::vector<Alarm>& transitions);
+  void tell_notices();
   [[nodiscard]] drivers::Memory device_memory();
   void take_picture(Event event, std::string jpeg);
   void when_durable(std::function<void(Status)> then);

@@ -43,6 +43,23 @@ json describe(const detect::AlarmRule& rule) {
            {"severity", to_string(rule.severity)},
            {"text", in_both(rule.text)}};
   if (rule.within > Millis{0}) out["within_ms"] = rule.within.count();  // rise and fall
+  if (rule.when) {
+    out["when"] = rule.when->text();
+    out["sources"] = rule.sources();
+  }
+  if (rule.suppressed_when) out["suppressed_when"] = rule.suppressed_when->text();
+  for (const auto& season : rule.seasons) {
+    out["seasons"].push_back({{"months", {season.first_month, season.last_month}},
+                              {"hours", {season.first_hour, season.last_hour}},
+                              {"limit", season.limit}});
+  }
+  if (rule.rationale) {
+    const auto& why = *rule.rationale;
+    for (const auto& [key, text] : {std::pair{"cause", &why.cause}, {"consequence", &why.consequence}, {"action", &why.action}}) {
+      if (!text->zh.empty()) out[key] = in_both(*text);
+    }
+    if (why.time_to_act) out["time_to_act_ms"] = why.time_to_act->count();
+  }
   return out;
 }
 

@@ -2,7 +2,6 @@
 
 #include <map>
 #include <set>
-#include <span>
 
 #include "firmware/daemon/settings_texts.hpp"
 
@@ -31,8 +30,18 @@ void check_sources(const config::Table& root, const Settings& settings) {
   }
 }
 
+// Events have no readings that an output would wait for.
+std::vector<std::string> points_of(const detect::AlarmRule& rule) {
+  if (!rule.when) return {rule.point};
+  std::vector<std::string> points;
+  for (const auto& term : rule.when->terms()) {
+    if (!term.is_event) points.push_back(term.name);
+  }
+  return points;
+}
+
 std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Settings& settings,
-                                             std::span<const std::string> points) {
+                                             const detect::Names& names) {
   std::vector<detect::Drive> drives;
   for (const auto& device : settings.devices) {
     for (const auto& output : device.info.outputs) {
@@ -43,8 +52,8 @@ std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Se
     }
   }
   std::vector<detect::Trigger> alarms;
-  for (const auto& rule : settings.rules.alarms) alarms.push_back({rule.id, {rule.point}});
-  return detect::read_outputs(root, alarms, points, drives);
+  for (const auto& rule : settings.rules.alarms) alarms.push_back({rule.id, points_of(rule)});
+  return detect::read_outputs(root, alarms, names, drives);
 }
 
 // A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
@@ -53,21 +62,50 @@ void check_types(const config::Table& root, const Settings& settings) {
   for (const auto& device : settings.devices) {
     for (const auto& point : device.info.points) types.emplace(point.point, point.type);
   }
-  const auto tables = root.tables("alarm");
-  for (std::size_t i = 0; i < tables.size() && i < settings.rules.alarms.size(); ++i) {
-    const auto& rule = settings.rules.alarms[i];
-    const auto found = types.find(rule.point);
-    if (found == types.end()) continue;  // reported as unknown
-    const auto type = found->second;
+  std::map<std::string_view, const detect::AlarmRule*> rules;
+  for (const auto& rule : settings.rules.alarms) rules.emplace(rule.id, &rule);
+  for (const auto& table : root.tables("alarm")) {
+    const auto found = rules.find(table.text_or("id", ""));  // steps are named otherwise; their limits are numbers
+    if (found == rules.end()) continue;
+    const auto& rule = *found->second;
+    const auto point = types.find(rule.point);
+    if (point == types.end()) continue;  // reported as unknown, or an expression, which knows types
+    const auto type = point->second;
     const auto key = detect::to_string(rule.condition);
+    if (rule.condition == detect::Condition::when) continue;
     if (rule.condition != detect::Condition::equals) {
       if (type != drivers::ValueType::number) {
-        tables[i].error(key, texts::limit_needs_numbers(rule.point, drivers::to_string(type)));
+        table.error(key, texts::limit_needs_numbers(rule.point, drivers::to_string(type)));
       }
     } else if (std::holds_alternative<bool>(rule.limit) != (type == drivers::ValueType::boolean)) {
-      tables[i].error(key, texts::equals_other_type(rule.point, drivers::to_string(type)));
+      table.error(key, texts::equals_other_type(rule.point, drivers::to_string(type)));
     }
   }
+}
+
+// What rules may name.
+detect::Names names_of(const Settings& settings) {
+  const auto kind_of = [](drivers::ValueType type) {
+    switch (type) {
+      case drivers::ValueType::number:
+        return detect::Kind::number;
+      case drivers::ValueType::boolean:
+        return detect::Kind::boolean;
+      case drivers::ValueType::text:
+        return detect::Kind::text;
+    }
+    return detect::Kind::number;
+  };
+  detect::Names names;
+  auto& sources = names.sources.emplace();
+  for (const auto& device : settings.devices) {
+    sources.push_back(device.info.id);
+    for (const auto& point : device.info.points) {
+      names.points.push_back({.name = point.point, .kind = kind_of(point.type), .unit = point.unit});
+    }
+  }
+  for (const auto& camera : settings.cameras) sources.push_back(camera.id);
+  return names;
 }
 
 }  // namespace
@@ -82,13 +120,10 @@ tl::expected<Settings, std::vector<config::Diagnostic>> read_settings(const std:
   out.journal = journal::read_options(root.table("journal"), out.gateway.state_dir);
   out.uplink = uplink::read_options(root.table("uplink"));
   out.devices = drivers::Drivers::read_config(root);
-  std::vector<std::string> points;
-  for (const auto& device : out.devices) {
-    for (const auto& point : device.info.points) points.push_back(point.point);
-  }
-  out.rules = detect::read_rules(root, points);
-  out.outputs = read_outputs(root, out, points);
   out.cameras = cameras::read_cameras(root);
+  const auto names = names_of(out);
+  out.rules = detect::read_rules(root, names);
+  out.outputs = read_outputs(root, out, names);
   check_sources(root, out);
   check_types(root, out);
   document.finish();

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "firmware/detect/detector.hpp"
+
 namespace hamlet::detect {
 namespace {
 
@@ -36,10 +38,10 @@ Value value_of(const Json& json) {
   return {};
 }
 
-// The states that this version gives an alarm; what a later version has added is not understood.
 std::optional<AlarmState> state_of(const Json& json) {
   if (!json.is_string()) return {};
-  for (const auto state : {AlarmState::normal, AlarmState::unacked, AlarmState::acked, AlarmState::returned}) {
+  for (const auto state : {AlarmState::normal, AlarmState::unacked, AlarmState::acked, AlarmState::returned,
+                           AlarmState::shelved, AlarmState::suppressed, AlarmState::out_of_service}) {
     if (json.get_ref<const std::string&>() == to_string(state)) return state;
   }
   return {};
@@ -51,6 +53,39 @@ Json to_json(Moment at) {
 
 }  // namespace
 
+Json to_json(const PutAside& aside, std::uint32_t boot) {
+  Json out{{"for", aside.length.count()}, {"by", aside.by}, {"reason", aside.reason}};
+  if (aside.until) out["until"] = to_json(Moment{boot, *aside.until});
+  if (aside.until_wall) out["wall"] = to_ms(*aside.until_wall);
+  return out;
+}
+
+std::optional<PutAside> aside_of(const Json& json, std::uint32_t boot) {
+  if (!json.is_object()) return {};
+  PutAside out;
+  const auto text = [&](const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string{};
+  };
+  out.by = text("by");
+  out.reason = text("reason");
+  out.length = Millis{static_cast<std::int64_t>(whole(json, "for", kLatest).value_or(0))};
+  if (const auto wall = whole(json, "wall", kLatest)) out.until_wall = wall_from_ms(static_cast<std::int64_t>(*wall));
+  const auto until = json.find("until");
+  const auto at = until == json.end() ? std::nullopt : moment(*until);
+  if (at && at->boot == boot) out.until = at->mono;
+  return out;
+}
+
+bool resume(PutAside& aside, MonoTime now, std::optional<WallTime> wall) {
+  if (aside.length <= Millis{0} || (aside.until && !(aside.foreign && wall && aside.until_wall))) return false;
+  auto left = aside.length;
+  if (wall && aside.until_wall) left = std::clamp(*aside.until_wall - *wall, Millis{0}, aside.length);
+  aside.until = now + left;
+  aside.foreign = !wall;
+  return true;
+}
+
 double TrailingMinimum::add(MonoTime at, double x) {
   while (!entries_.empty() && entries_.back().value >= x) entries_.pop_back();
   if (!entries_.empty() && at - entries_.back().first < granule_) {
@@ -58,64 +93,125 @@ double TrailingMinimum::add(MonoTime at, double x) {
   } else {
     entries_.push_back({at, at, x});
   }
-  while (entries_.front().last < at - window_) entries_.pop_front();
+  const auto stays = std::find_if(entries_.begin(), entries_.end(), [&](const auto& each) { return each.last >= at - window_; });
+  entries_.erase(entries_.begin(), stays);
   return entries_.front().value;
 }
 
-AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot) : rule_{std::move(rule)}, boot_{boot} {
-  alarm_.id = rule_.id;
-  alarm_.severity = rule_.severity;
-  alarm_.limit = rule_.limit;
-  alarm_.text = rule_.text;
-  alarm_.sources = {rule_.point};
-  if (rule_.condition == Condition::rise || rule_.condition == Condition::fall) window_.emplace(rule_.within);
+AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot)
+    : rule_{std::make_shared<const AlarmRule>(std::move(rule))}, boot_{boot}, limit_{rule_->limit}, last_limit_{rule_->limit} {
+  if (rule_->condition == Condition::rise || rule_->condition == Condition::fall) {
+    window_ = std::make_unique<TrailingMinimum>(rule_->within);
+  }
+}
+
+Alarm AlarmTrack::alarm() const {
+  return {.id = rule_->id,
+          .occurrence = occurrence_,
+          .state = state(),
+          .severity = rule_->severity,
+          .since = since_,
+          .value = value_,
+          .limit = limit_,
+          .text = rule_->text,
+          .sources = rule_->sources()};
+}
+
+AlarmState AlarmTrack::state() const {
+  if (!aside_) return state_;
+  if (aside_->out) return AlarmState::out_of_service;
+  if (aside_->shelved) return AlarmState::shelved;
+  return aside_->by_design || aside_->maintenance || aside_->hushed ? AlarmState::suppressed : state_;
+}
+
+// The lowest and the highest limit that may be meant: by season they are known while the clock is.
+std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTime> wall) const {
+  if (rule_->seasons.empty()) return {limit, limit};
+  if (!wall) {
+    std::pair out{limit, limit};
+    for (const auto& season : rule_->seasons) out = {std::min(out.first, season.limit), std::max(out.second, season.limit)};
+    return out;
+  }
+  const auto local = local_time(*wall);
+  const auto within = [](int value, int first, int last) {
+    return first <= last ? value >= first && value <= last : value >= first || value <= last;
+  };
+  const auto& seasons = rule_->seasons;
+  const auto season = std::find_if(seasons.rbegin(), seasons.rend(), [&](const auto& each) {
+    return within(local.month, each.first_month, each.last_month) && within(local.hour, each.first_hour, each.last_hour);
+  });
+  if (season != seasons.rend()) limit = season->limit;
+  return {limit, limit};
 }
 
 // Whether the condition stands: against the limit where the alarm is to be raised, against limit and deadband where it
-// is to return. Nothing where the value is of a type that cannot be compared.
-std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value) {
-  if (rule_.condition == Condition::equals) {
-    if (value.index() != rule_.limit.index()) return {};
-    return value == rule_.limit;
+// is to return. Nothing where the value is of a type that cannot be compared, or it depends on the season and the clock
+// is unset.
+std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::optional<WallTime> wall) {
+  if (rule_->condition == Condition::equals) {
+    if (value.index() != rule_->limit.index()) return {};
+    return value == rule_->limit;
   }
   const auto* x = std::get_if<double>(&value);
-  const auto* limit = std::get_if<double>(&rule_.limit);
+  const auto* limit = std::get_if<double>(&rule_->limit);
   if (x == nullptr || limit == nullptr) return {};
-  const double back = raised() ? rule_.deadband : 0;
-  switch (rule_.condition) {
+  const double back = raised() ? rule_->deadband : 0;
+  const auto [low, high] = limits(*limit, wall);
+  const auto one_sided = [&](bool surely, bool perhaps) {
+    if (!rule_->seasons.empty() && low == high) last_limit_ = low;
+    return surely == perhaps ? std::optional{surely} : std::nullopt;
+  };
+  switch (rule_->condition) {
     case Condition::above:
-      return *x > *limit - back;
+      return one_sided(*x > high - back, *x > low - back);
     case Condition::below:
-      return *x < *limit + back;
+      return one_sided(*x < low + back, *x < high + back);
     case Condition::rise:
       return *x - window_->add(at, *x) > *limit - back;
     case Condition::fall:
       return -*x - window_->add(at, -*x) > *limit - back;
     case Condition::equals:
+    case Condition::when:
       break;
   }
   return {};
 }
 
-std::optional<Alarm> AlarmTrack::settle(MonoTime now) {
-  if (!delay_ || !delay_->due || *delay_->due > now) return {};
-  return turn(*delay_->due);
+std::vector<Alarm> AlarmTrack::settle(MonoTime now) {
+  std::vector<Alarm> out;
+  const auto add = [&](std::vector<Alarm> more) {
+    out.insert(out.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
+  for (auto next = due(); next && *next <= now; next = due()) {
+    const bool shelving = aside_ && aside_->shelved && aside_->shelved->until == next;
+    add(shelving ? unshelve(*next) : turn(*next));
+  }
+  return out;
 }
 
-std::optional<Alarm> AlarmTrack::observe(MonoTime at, const Value& value) {
+std::vector<Alarm> AlarmTrack::observe(MonoTime at, const Value& value, std::optional<WallTime> wall) {
   at = not_before_last_change(at);
-  const auto stands = holds(at, value);
+  return observe(at, holds(at, value, wall), value, last_limit_);
+}
+
+std::vector<Alarm> AlarmTrack::observe(MonoTime at, std::optional<bool> stands, const Value& value,
+                                       const Value& limit) {
+  at = not_before_last_change(at);
+  last_stood_ = stands;
   if (!stands) {
     hold(at);
     return {};
   }
   last_value_ = value;
+  if (&limit != &last_limit_) last_limit_ = limit;
+  if (unjudged()) return {};
   if (*stands == raised()) {
     if (delay_) set_delay({});
     return {};
   }
   if (!delay_) {
-    set_delay(Delay{at + (raised() ? rule_.off_delay : rule_.on_delay), {}});
+    const auto off_delay = chatters_ ? std::max(rule_->off_delay, kChatterDelay) : rule_->off_delay;
+    set_delay(Delay{at + (raised() ? off_delay : rule_->on_delay), {}});
   } else if (!delay_->due) {
     set_delay(Delay{at + delay_->left, {}});
   }
@@ -123,31 +219,40 @@ std::optional<Alarm> AlarmTrack::observe(MonoTime at, const Value& value) {
 }
 
 void AlarmTrack::hold(MonoTime at) {
+  last_stood_.reset();
   if (!delay_ || !delay_->due) return;
   set_delay(Delay{std::nullopt, std::max(Millis{0}, *delay_->due - at)});
 }
 
 void AlarmTrack::prime(MonoTime at, const Value& value) {
-  if (holds(at, value)) last_value_ = value;
+  if (const auto stands = holds(at, value, {})) {
+    last_value_ = value;
+    last_stood_ = stands;
+  }
 }
 
 std::optional<MonoTime> AlarmTrack::due() const {
-  return delay_ ? delay_->due : std::nullopt;
+  auto out = delay_ ? delay_->due : std::nullopt;
+  if (aside_ && aside_->shelved && aside_->shelved->until && (!out || *aside_->shelved->until < *out)) {
+    out = aside_->shelved->until;
+  }
+  return out;
 }
 
 Result<Alarm> AlarmTrack::acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now) {
-  if (occurrence && *occurrence != alarm_.occurrence) {
-    return fail(Errc::invalid, fmt::format("alarm '{}' is at occurrence {}, not {}; look at it again", rule_.id,
-                                           alarm_.occurrence, *occurrence));
+  if (occurrence && *occurrence != occurrence_) {
+    return fail(Errc::invalid, fmt::format("alarm '{}' is at occurrence {}, not {}; look at it again", rule_->id,
+                                           occurrence_, *occurrence));
   }
-  if (alarm_.state == AlarmState::unacked) return change(AlarmState::acked, now);
-  if (alarm_.state == AlarmState::returned) return change(AlarmState::normal, now);
+  const auto shown = state();
+  if (shown == AlarmState::unacked) return change(AlarmState::acked, now).front();
+  if (shown == AlarmState::returned) return change(AlarmState::normal, now).front();
   return fail(Errc::invalid,
-              fmt::format("alarm '{}' is {}; there is nothing to acknowledge", rule_.id, to_string(alarm_.state)));
+              fmt::format("alarm '{}' is {}; there is nothing to acknowledge", rule_->id, to_string(shown)));
 }
 
 MonoTime AlarmTrack::not_before_last_change(MonoTime at) const {
-  return alarm_.since.boot == boot_ ? std::max(at, alarm_.since.mono) : at;
+  return since_.boot == boot_ ? std::max(at, since_.mono) : at;
 }
 
 void AlarmTrack::set_delay(std::optional<Delay> delay) {
@@ -155,40 +260,132 @@ void AlarmTrack::set_delay(std::optional<Delay> delay) {
   changed_ = true;
 }
 
-Alarm AlarmTrack::change(AlarmState state, MonoTime at) {
-  alarm_.since = {boot_, not_before_last_change(at)};
-  alarm_.state = state;
+// What stands before the state hides its changes.
+std::vector<Alarm> AlarmTrack::change(AlarmState state, MonoTime at) {
+  const auto shown = this->state();
+  state_ = state;
   changed_ = true;
-  return alarm_;
+  if (aside_ && aside_->hushed && !raised()) aside_->hushed = false;
+  if (this->state() == shown && shown != state) return {};
+  since_ = {boot_, not_before_last_change(at)};
+  return {alarm()};
 }
 
 // To the other side: raised, or returned.
-Alarm AlarmTrack::turn(MonoTime at) {
+std::vector<Alarm> AlarmTrack::turn(MonoTime at) {
   set_delay({});
-  alarm_.value = last_value_;
-  alarm_.limit = rule_.limit;
-  if (raised()) return change(alarm_.state == AlarmState::acked ? AlarmState::normal : AlarmState::returned, at);
-  ++alarm_.occurrence;
+  value_ = last_value_;
+  limit_ = last_limit_;
+  if (raised()) {
+    chatters_ = false;
+    const bool seen = state() == state_;
+    return change(state_ == AlarmState::acked || !seen ? AlarmState::normal : AlarmState::returned, at);
+  }
+  ++occurrence_;
+  note_raised(at);
   return change(AlarmState::unacked, at);
 }
 
+void AlarmTrack::note_raised(MonoTime at) {
+  if (occurrence_ > 2 && raised_at_[0] != MonoTime{} && at - raised_at_[0] <= kChatterWithin && !chatters_) {
+    chatters_ = true;
+    chatter_news_ = true;
+  }
+  raised_at_ = {raised_at_[1], at};
+}
+
+// ---- what stands before it ------------------------------------------------------------------------------------------
+
+template <class Set>
+std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
+  at = not_before_last_change(at);
+  const auto shown = state();
+  const bool judged = !unjudged();
+  if (!aside_) aside_ = std::make_unique<Aside>();
+  set(*aside_);
+  changed_ = true;
+  if (unjudged() && judged) {
+    state_ = AlarmState::normal;
+    chatters_ = false;
+    aside_->hushed = false;
+    set_delay({});
+  }
+  const bool anew = !judged && !unjudged();
+  const auto& now = *aside_;
+  if (!now.shelved && !now.out && !now.by_design && !now.maintenance && !now.hushed) aside_.reset();
+  std::vector<Alarm> out;
+  if (state() != shown) {
+    since_ = {boot_, at};
+    out.push_back(alarm());
+  }
+  if (anew && last_stood_) {
+    for (auto& more : observe(at, last_stood_, Value{last_value_}, Value{last_limit_})) out.push_back(std::move(more));
+  }
+  return out;
+}
+
+std::vector<Alarm> AlarmTrack::shelve(PutAside how, MonoTime now) {
+  how.until = not_before_last_change(now) + how.length;
+  return put(now, [&](Aside& aside) { aside.shelved = std::move(how); });
+}
+std::vector<Alarm> AlarmTrack::unshelve(MonoTime now) {
+  if (!aside_ || !aside_->shelved) return {};
+  return put(now, [](Aside& aside) { aside.shelved.reset(); });
+}
+std::vector<Alarm> AlarmTrack::take_out_of_service(PutAside how, MonoTime now) {
+  return put(now, [&](Aside& aside) { aside.out = std::move(how); });
+}
+std::vector<Alarm> AlarmTrack::put_in_service(MonoTime now) {
+  if (!aside_ || !aside_->out) return {};
+  return put(now, [](Aside& aside) { aside.out.reset(); });
+}
+std::vector<Alarm> AlarmTrack::suppress(bool by_design, MonoTime now) {
+  if (this->by_design() == by_design) return {};
+  return put(now, [&](Aside& aside) { aside.by_design = by_design; });
+}
+std::vector<Alarm> AlarmTrack::maintain(bool in_maintenance, MonoTime now) {
+  if (this->in_maintenance() == in_maintenance) return {};
+  return put(now, [&](Aside& aside) { aside.maintenance = in_maintenance; });
+}
+std::vector<Alarm> AlarmTrack::hush(bool hushed, MonoTime now) {
+  if (this->hushed() == hushed) return {};
+  return put(now, [&](Aside& aside) { aside.hushed = hushed; });
+}
+
+void AlarmTrack::resume(MonoTime now, std::optional<WallTime> wall) {
+  if (aside_ && aside_->shelved && hamlet::detect::resume(*aside_->shelved, now, wall)) changed_ = true;
+}
+
+// ---- what is kept ---------------------------------------------------------------------------------------------------
+
 std::string AlarmTrack::save() const {
-  Json out{{"alarm", alarm_.id},
-           {"occurrence", alarm_.occurrence},
-           {"state", to_string(alarm_.state)},
-           {"severity", to_string(alarm_.severity)},
-           {"since", to_json(alarm_.since)},
-           {"value", hamlet::to_json(alarm_.value)},
-           {"limit", hamlet::to_json(alarm_.limit)},
-           {"text", {{"zh", alarm_.text.zh}, {"en", alarm_.text.en}}},
-           {"sources", alarm_.sources}};
+  Json out{{"alarm", rule_->id},
+           {"occurrence", occurrence_},
+           {"state", to_string(state())},
+           {"severity", to_string(rule_->severity)},
+           {"since", to_json(since_)},
+           {"value", hamlet::to_json(value_)},
+           {"limit", hamlet::to_json(limit_)},
+           {"text", {{"zh", rule_->text.zh}, {"en", rule_->text.en}}},
+           {"sources", rule_->sources()}};
   if (delay_) {
     out["_value"] = hamlet::to_json(last_value_);
+    if (rule_->condition == Condition::when || !rule_->seasons.empty()) out["_limit"] = hamlet::to_json(last_limit_);
     if (delay_->due) {
       out["_due"] = to_json(Moment{boot_, *delay_->due});
     } else {
       out["_left"] = delay_->left.count();
     }
+  }
+  if (raised_at_[1] != MonoTime{}) out["_raised"] = {{"boot", boot_}, {"ms", {to_ms(raised_at_[0]), to_ms(raised_at_[1])}}};
+  if (chatters_) out["_chatters"] = true;
+  if (aside_) {
+    out["_inner"] = to_string(state_);
+    if (aside_->shelved) out["_shelved"] = to_json(*aside_->shelved, boot_);
+    if (aside_->out) out["_out"] = to_json(*aside_->out, boot_);
+    if (aside_->by_design) out["_by_design"] = true;
+    if (aside_->maintenance) out["_maintenance"] = true;
+    if (aside_->hushed) out["_hushed"] = true;
   }
   // A text from a device may be any bytes.
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -197,30 +394,49 @@ std::string AlarmTrack::save() const {
 Status AlarmTrack::restore(std::string_view stored) {
   const auto json = Json::parse(stored, nullptr, false);
   const auto damaged = [&](std::string_view what) {
-    return fail(Errc::corrupt, fmt::format("stored state of alarm '{}': {}; the alarm starts afresh", rule_.id, what));
+    return fail(Errc::corrupt, fmt::format("stored state of alarm '{}': {}; the alarm starts afresh", rule_->id, what));
   };
   if (!json.is_object()) return damaged("this is no JSON object");
   const auto member = [&](const char* key) { return json.contains(key) ? json[key] : Json{}; };
-  const auto state = state_of(member("state"));
+  const auto shown = state_of(member("state"));
+  const auto inner = state_of(json.contains("_inner") ? json["_inner"] : member("state"));
   const auto occurrence = whole(json, "occurrence", kLatest);
   const auto since = moment(member("since"));
-  if (member("alarm") != rule_.id) return damaged("it is of another alarm");
-  if (!state) return damaged("its state is unknown");
-  if (!occurrence || (*occurrence == 0 && *state != AlarmState::normal)) return damaged("its occurrence is wrong");
+  const auto is_inner = [](AlarmState state) { return state == AlarmState::normal || is_active(state); };
+  if (member("alarm") != rule_->id) return damaged("it is of another alarm");
+  if (!shown || !inner || !is_inner(*inner)) return damaged("its state is unknown");
+  if (!occurrence || (*occurrence == 0 && *inner != AlarmState::normal)) return damaged("its occurrence is wrong");
   if (!since) return damaged("its time is wrong");
 
-  alarm_.state = *state;
-  alarm_.occurrence = *occurrence;
-  alarm_.since = *since;
-  alarm_.value = value_of(member("value"));
-  if (*state != AlarmState::normal) alarm_.limit = value_of(member("limit"));
-  last_value_ = json.contains("_value") ? value_of(json["_value"]) : alarm_.value;
+  state_ = *inner;
+  occurrence_ = *occurrence;
+  since_ = *since;
+  value_ = value_of(member("value"));
+  if (*inner != AlarmState::normal) limit_ = value_of(member("limit"));
+  last_value_ = json.contains("_value") ? value_of(json["_value"]) : value_;
+  if (json.contains("_limit")) last_limit_ = value_of(json["_limit"]);
   delay_.reset();
   if (const auto due = moment(member("_due")); due && due->boot == boot_) {
     delay_ = Delay{due->mono, {}};
   } else if (const auto left = whole(json, "_left", kLatest)) {
     delay_ = Delay{std::nullopt, Millis{static_cast<std::int64_t>(*left)}};
   }
+  raised_at_ = {};
+  const auto raised = member("_raised");
+  if (raised.is_object() && raised.value("boot", Json{}) == boot_ && raised.value("ms", Json{}).is_array()) {
+    const auto& ms = raised["ms"];
+    for (std::size_t i = 0; i < raised_at_.size() && i < ms.size(); ++i) {
+      if (ms[i].is_number_integer()) raised_at_[i] = mono_from_ms(ms[i].get<std::int64_t>());
+    }
+  }
+  chatters_ = member("_chatters") == true;
+  Aside aside{.shelved = aside_of(member("_shelved"), boot_),
+              .out = aside_of(member("_out"), boot_),
+              .by_design = member("_by_design") == true,
+              .maintenance = member("_maintenance") == true,
+              .hushed = member("_hushed") == true};
+  const bool any = aside.shelved || aside.out || aside.by_design || aside.maintenance || aside.hushed;
+  aside_ = any ? std::make_unique<Aside>(std::move(aside)) : nullptr;
   return {};
 }
 

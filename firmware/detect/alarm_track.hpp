@@ -1,11 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/result.hpp"
@@ -31,33 +35,87 @@ class TrailingMinimum {
   };
   Millis window_;
   Millis granule_;
-  std::deque<Entry> entries_;  // rising in time and in value
+  std::vector<Entry> entries_;  // rising in time and in value
 };
+
+/// Who put an alarm aside, until when, and why.
+struct PutAside {
+  std::optional<MonoTime> until{};   ///< of this boot; nothing: not known yet, or until it is taken back
+  std::optional<WallTime> until_wall{};
+  Millis length{};                   ///< that was asked for; 0: until it is taken back
+  std::string by;
+  std::string reason;
+  bool foreign = false;              ///< `until` was guessed after a restart: the clock may still tell better
+};
+
+/// What is kept of it. `boot`: of its times.
+[[nodiscard]] nlohmann::json to_json(const PutAside& aside, std::uint32_t boot);
+[[nodiscard]] std::optional<PutAside> aside_of(const nlohmann::json& json, std::uint32_t boot);
+/// What was put aside in an earlier boot goes on from `now`, for as long as is left, or as was asked for where the clock
+/// does not tell. Whether that changed anything.
+bool resume(PutAside& aside, MonoTime now, std::optional<WallTime> wall);
 
 /// One alarm: its condition, its delays and its lifecycle (ISA-18.2). Times must not go back; one that does is taken as
 /// the time of the last change.
 ///
 ///     normal -> unacked (raised: a new occurrence) -> acked -> normal (returned)
 ///                       unacked -> returned -> normal (acknowledged), or -> unacked (raised again)
+///
+/// Before all that stand, the first that applies: out of service; shelved; suppressed (by design, by maintenance, or
+/// hushed in a flood).
+/// - Shelved it goes on unseen, and when that ends it shows how it stands. What returned meanwhile needs no
+///   acknowledgement.
+/// - Out of service, suppressed by design or by maintenance it is not judged. When that ends it is normal, and the
+///   newest value is judged anew, with its delay.
+/// - Hushed (see Engine) it shows suppressed while it is raised.
+/// One that is raised three times within a minute chatters: from then on it must be gone for kChatterDelay to return.
 class AlarmTrack {
  public:
+  static constexpr Millis kChatterWithin{60'000};
+  static constexpr Millis kChatterDelay = std::chrono::minutes{5};
+
   AlarmTrack(AlarmRule rule, std::uint32_t boot);
 
-  [[nodiscard]] const AlarmRule& rule() const { return rule_; }
-  [[nodiscard]] const Alarm& alarm() const { return alarm_; }
+  [[nodiscard]] const AlarmRule& rule() const { return *rule_; }
+  [[nodiscard]] Alarm alarm() const;
+  [[nodiscard]] AlarmState state() const;
 
-  /// A delay that runs out at `now` or before changes the state, as of the time it ran out.
-  [[nodiscard]] std::optional<Alarm> settle(MonoTime now);
+  /// Delays and shelving that run out at `now` or before change the state, as of the time they ran out.
+  [[nodiscard]] std::vector<Alarm> settle(MonoTime now);
   /// A value that counts; settle() up to `at` first. A value of a type that the condition cannot use holds.
-  [[nodiscard]] std::optional<Alarm> observe(MonoTime at, const Value& value);
+  /// `wall`: for limits by season.
+  [[nodiscard]] std::vector<Alarm> observe(MonoTime at, const Value& value, std::optional<WallTime> wall);
+  /// What an expression says: its truth, and the value and limit that are shown. Nothing holds.
+  [[nodiscard]] std::vector<Alarm> observe(MonoTime at, std::optional<bool> stands, const Value& value,
+                                           const Value& limit);
   /// Nothing is known from `at` on: a running delay is held.
   void hold(MonoTime at);
   /// Remembers a value from before a restart; no transition.
   void prime(MonoTime at, const Value& value);
-  /// When a running delay runs out.
+  /// When a delay or shelving runs out.
   [[nodiscard]] std::optional<MonoTime> due() const;
 
   [[nodiscard]] Result<Alarm> acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now);
+
+  // Each gives the transitions, none where nothing changed.
+  [[nodiscard]] std::vector<Alarm> shelve(PutAside how, MonoTime now);
+  [[nodiscard]] std::vector<Alarm> unshelve(MonoTime now);
+  [[nodiscard]] std::vector<Alarm> take_out_of_service(PutAside how, MonoTime now);
+  [[nodiscard]] std::vector<Alarm> put_in_service(MonoTime now);
+  [[nodiscard]] std::vector<Alarm> suppress(bool by_design, MonoTime now);
+  [[nodiscard]] std::vector<Alarm> maintain(bool in_maintenance, MonoTime now);
+  /// In a flood: while it stays raised it shows suppressed. Only of one that was just raised.
+  [[nodiscard]] std::vector<Alarm> hush(bool hushed, MonoTime now);
+  [[nodiscard]] bool hushed() const { return aside_ && aside_->hushed; }
+  [[nodiscard]] const std::optional<PutAside>* shelved() const { return aside_ ? &aside_->shelved : nullptr; }
+  [[nodiscard]] const std::optional<PutAside>* out_of_service() const { return aside_ ? &aside_->out : nullptr; }
+  [[nodiscard]] bool by_design() const { return aside_ && aside_->by_design; }
+  [[nodiscard]] bool in_maintenance() const { return aside_ && aside_->maintenance; }
+  [[nodiscard]] bool chatters() const { return chatters_; }
+  /// Whether it has begun to chatter since the last call.
+  [[nodiscard]] bool take_chatter() { return std::exchange(chatter_news_, false); }
+  /// After a restart, and once more when the clock is known: see above.
+  void resume(MonoTime now, std::optional<WallTime> wall);
 
   /// The durable form: see Engine::save_changed().
   [[nodiscard]] std::string save() const;
@@ -67,11 +125,7 @@ class AlarmTrack {
   void drop_delay() { set_delay({}); }
 
   /// Its rule judges as before and reads otherwise.
-  void reword(const AlarmRule& rule) {
-    rule_ = rule;
-    alarm_.severity = rule.severity;
-    alarm_.text = rule.text;
-  }
+  void reword(const AlarmRule& rule) { rule_ = std::make_shared<const AlarmRule>(rule); }
 
   /// Whether what save() gives has changed since the last call.
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
@@ -83,21 +137,43 @@ class AlarmTrack {
     std::optional<MonoTime> due;
     Millis left{};
   };
+  struct Aside {
+    std::optional<PutAside> shelved{};
+    std::optional<PutAside> out{};
+    bool by_design = false;
+    bool maintenance = false;
+    bool hushed = false;
+  };
 
-  [[nodiscard]] bool raised() const { return alarm_.state == AlarmState::unacked || alarm_.state == AlarmState::acked; }
-  [[nodiscard]] std::optional<bool> holds(MonoTime at, const Value& value);
+  [[nodiscard]] bool raised() const { return state_ == AlarmState::unacked || state_ == AlarmState::acked; }
+  [[nodiscard]] bool unjudged() const { return aside_ && (aside_->out || aside_->by_design || aside_->maintenance); }
+  [[nodiscard]] std::optional<bool> holds(MonoTime at, const Value& value, std::optional<WallTime> wall);
+  [[nodiscard]] std::pair<double, double> limits(double limit, std::optional<WallTime> wall) const;
   [[nodiscard]] MonoTime not_before_last_change(MonoTime at) const;
   void set_delay(std::optional<Delay> delay);
-  Alarm change(AlarmState state, MonoTime at);
-  Alarm turn(MonoTime at);
+  [[nodiscard]] std::vector<Alarm> change(AlarmState state, MonoTime at);
+  [[nodiscard]] std::vector<Alarm> turn(MonoTime at);
+  void note_raised(MonoTime at);
+  template <class Set>
+  [[nodiscard]] std::vector<Alarm> put(MonoTime at, Set set);
 
-  AlarmRule rule_;
+  std::shared_ptr<const AlarmRule> rule_;
   std::uint32_t boot_;
-  Alarm alarm_;
-  Value last_value_;  // the newest that counted
-  std::optional<Delay> delay_;
-  std::optional<TrailingMinimum> window_;  // rise; of the negative values for fall
+  AlarmState state_ = AlarmState::normal;  // whatever stands before it
   bool changed_ = false;
+  bool chatters_ = false;
+  bool chatter_news_ = false;
+  std::uint64_t occurrence_ = 0;
+  Moment since_{};                // of what is shown
+  Value value_{};                 // when it entered that
+  Value limit_{};
+  Value last_value_;              // the newest that counted
+  Value last_limit_;
+  std::optional<bool> last_stood_{};
+  std::optional<Delay> delay_;
+  std::unique_ptr<TrailingMinimum> window_;  // rise; of the negative values for fall
+  std::unique_ptr<Aside> aside_;
+  std::array<MonoTime, 2> raised_at_{};      // the newest but one, and the newest
 };
 
 }  // namespace hamlet::detect

@@ -20,8 +20,8 @@ bool counts(const Reading& reading) {
   return reading.quality == Quality::good || reading.quality == Quality::suspect;
 }
 
-void append(std::vector<Alarm>& to, std::vector<Alarm> from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+std::optional<WallTime> wall_at(MonoTime at, MonoTime now, std::optional<WallTime> wall) {
+  return wall ? std::optional{*wall - (now - at)} : std::nullopt;
 }
 
 }  // namespace
@@ -41,11 +41,31 @@ void Engine::build(Rules rules) {
     }
   }
   for (auto& rule : rules.alarms) {
-    points_[point_index(rule.point)].alarms.push_back(alarms_.size());
+    const auto when = rule.when;
+    const auto suppressed_when = rule.suppressed_when;
+    if (!when) points_[point_index(rule.point)].alarms.push_back(alarms_.size());
     alarm_by_id_.emplace(rule.id, alarms_.size());
     alarms_.emplace_back(std::move(rule), boot_);
+    if (suppressed_when) add_watch(alarms_.size() - 1, suppressed_when, true);
+    if (when) add_watch(alarms_.size() - 1, when, false);
   }
-  due_.reset(alarms_.size() + points_.size());
+  points_.shrink_to_fit();
+  alarms_.shrink_to_fit();
+  due_.reset(shared_timer() + 1);
+}
+
+void Engine::add_watch(std::size_t alarm, const std::shared_ptr<const Expression>& expression, bool suppresses) {
+  const auto& terms = expression->terms();
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const Listener listener{watches_.size(), i};
+    if (terms[i].is_event) {
+      by_source_[terms[i].name].push_back(listener);
+    } else {
+      points_[point_index(terms[i].name)].listeners.push_back(listener);
+    }
+  }
+  watches_of_[alarm].push_back(watches_.size());
+  watches_.push_back({Watch{expression}, alarm, suppresses});
 }
 
 std::size_t Engine::point_index(const std::string& name) {
@@ -58,6 +78,99 @@ std::size_t Engine::point_index(const std::string& name) {
 void Engine::note(std::size_t alarm) {
   if (alarms_[alarm].take_changed()) changed_.insert(alarm);
   if (const auto due = alarms_[alarm].due()) due_.arm(alarm, *due);
+}
+
+void Engine::gather(Transitions& all, std::size_t alarm, Transitions changes) {
+  for (auto& change : changes) {
+    const bool raised = change.state == AlarmState::unacked;
+    const auto at = change.since.mono;
+    all.push_back(std::move(change));
+    if (raised) note_raised(all, alarm, at);
+  }
+  if (alarms_[alarm].take_chatter()) {
+    notices_.push_back({.kind = Notice::Kind::chatter, .at = alarms_[alarm].alarm().since.mono, .about = alarms_[alarm].rule().id});
+  }
+  note(alarm);
+}
+
+// ---- floods ---------------------------------------------------------------------------------------------------------
+
+// The transition is the last of `all`.
+void Engine::note_raised(Transitions& all, std::size_t alarm, MonoTime at) {
+  check_flood(all, at);
+  raised_.push_back(at);
+  if (raised_.size() > kFloodBegins + 1) raised_.pop_front();
+  shared_changed_ = true;
+  if (!flood_ && raised_.size() > kFloodBegins) {
+    flood_ = true;
+    notices_.push_back({.kind = Notice::Kind::flood_begins, .at = at});
+  }
+  if (flood_) {
+    if (const auto due = shared_due()) due_.arm(shared_timer(), *due);
+    if (alarms_[alarm].rule().severity < Severity::minor) return;
+    auto hushed = alarms_[alarm].hush(true, at);
+    if (!hushed.empty()) all.back() = std::move(hushed.back());
+  }
+}
+
+// Forgets what was raised long ago; the flood may be over with it.
+void Engine::check_flood(Transitions& all, MonoTime at) {
+  while (!raised_.empty() && raised_.front() < at - kFloodWithin) {
+    const auto over_at = raised_.front() + kFloodWithin + Millis{1};
+    raised_.pop_front();
+    shared_changed_ = true;
+    if (!flood_ || raised_.size() >= kFloodEnds) continue;
+    flood_ = false;
+    notices_.push_back({.kind = Notice::Kind::flood_ends, .at = over_at});
+    for (std::size_t i = 0; i < alarms_.size(); ++i) {
+      if (!alarms_[i].hushed()) continue;
+      for (auto& change : alarms_[i].hush(false, over_at)) all.push_back(std::move(change));
+      note(i);
+    }
+  }
+}
+
+std::optional<MonoTime> Engine::shared_due() const {
+  std::optional<MonoTime> due;
+  const auto consider = [&](MonoTime at) {
+    if (!due || at < *due) due = at;
+  };
+  if (flood_ && !raised_.empty()) consider(raised_.front() + kFloodWithin + Millis{1});
+  for (const auto& [device, how] : maintenance_) {
+    if (how.until) consider(*how.until);
+  }
+  return due;
+}
+
+// ---- expressions ----------------------------------------------------------------------------------------------------
+
+void Engine::judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall) {
+  auto& watching = watches_[watch];
+  auto& alarm = alarms_[watching.alarm];
+  const auto verdict = watching.watch.judge(at, wall);
+  if (watching.watch.take_changed()) changed_.insert(watching.alarm);
+  if (const auto due = watching.watch.due()) due_.arm(watch_timer(watch), *due);
+  const auto stands = verdict.truth == Truth::unknown ? std::nullopt : std::optional{verdict.truth == Truth::yes};
+  if (!watching.suppresses) {
+    gather(all, watching.alarm, alarm.observe(at, stands, verdict.value, verdict.limit));
+  } else if (stands) {
+    gather(all, watching.alarm, alarm.suppress(*stands, at));
+  }
+}
+
+Engine::Transitions Engine::take(const Event& event, std::optional<WallTime> wall) {
+  Transitions out;
+  const auto found = by_source_.find(event.source);
+  if (found == by_source_.end()) return out;
+  advance(out, event.at, wall, nullptr);
+  for (const auto& [watch, term] : found->second) {
+    const bool pulse = watches_[watch].watch.feed(term, event);
+    judge(out, watch, event.at, wall);
+    if (!pulse) continue;
+    watches_[watch].watch.end_pulse();
+    judge(out, watch, event.at, wall);
+  }
+  return out;
 }
 
 PointQuality::Context Engine::context(const Point& point, std::optional<WallTime> wall) const {
@@ -82,6 +195,7 @@ Status Engine::restore_detector(std::string_view name, std::string_view value) {
 }
 
 Status Engine::restore(std::string_view key, std::string_view value) {
+  if (key == kSharedKey) return restore_shared(value);
   if (key.starts_with(kDetectorPrefix)) return restore_detector(key.substr(kDetectorPrefix.size()), value);
   if (!key.starts_with(kKeyPrefix) || !is_id(key.substr(kKeyPrefix.size()))) {
     return fail(Errc::invalid, fmt::format("'{}' is no key of an alarm's state", key));
@@ -94,9 +208,62 @@ Status Engine::restore(std::string_view key, std::string_view value) {
   }
   auto& alarm = alarms_[found->second];
   auto status = alarm.restore(value);
-  if (alarm.save() != value) changed_.insert(found->second);
+  if (const auto watches = watches_of_.find(found->second); status && watches != watches_of_.end()) {
+    const auto json = nlohmann::json::parse(value, nullptr, false);
+    const auto stored = json.value("_watch", nlohmann::json{});
+    if (stored.is_object() && stored.value("boot", nlohmann::json{}) == boot_) {
+      for (const auto i : watches->second) {
+        watches_[i].watch.restore(stored.value(watches_[i].suppresses ? "suppressed_when" : "when", nlohmann::json{}));
+      }
+    }
+  }
+  if (alarm.by_design() && !alarm.rule().suppressed_when) static_cast<void>(alarm.suppress(false, alarm.alarm().since.mono));
+  foreign_ = true;
+  if (save_alarm(found->second) != value) changed_.insert(found->second);
   note(found->second);
   return status;
+}
+
+// What conditions were belongs to the alarm's state.
+std::string Engine::save_alarm(std::size_t alarm) const {
+  auto text = alarms_[alarm].save();
+  const auto watches = watches_of_.find(alarm);
+  if (watches == watches_of_.end()) return text;
+  auto json = nlohmann::json::parse(text);
+  auto& stored = json["_watch"];
+  stored["boot"] = boot_;
+  for (const auto i : watches->second) {
+    stored[watches_[i].suppresses ? "suppressed_when" : "when"] = watches_[i].watch.save();
+  }
+  return json.dump();
+}
+
+std::string Engine::save_shared() const {
+  nlohmann::json out{{"boot", boot_}, {"flood", flood_}, {"raised", nlohmann::json::array()}};
+  for (const auto at : raised_) out["raised"].push_back(to_ms(at));
+  auto& maintenance = out["maintenance"] = nlohmann::json::object();
+  for (const auto& [device, how] : maintenance_) maintenance[device] = to_json(how, boot_);
+  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Status Engine::restore_shared(std::string_view value) {
+  const auto json = nlohmann::json::parse(value, nullptr, false);
+  if (!json.is_object()) return fail(Errc::corrupt, "what was known of floods and maintenance is damaged");
+  const auto member = [&](const char* key) { return json.contains(key) ? json[key] : nlohmann::json{}; };
+  if (member("boot") == boot_ && member("raised").is_array()) {
+    flood_ = member("flood") == true;
+    for (const auto& at : json["raised"]) {
+      if (at.is_number_integer() && raised_.size() <= kFloodBegins) raised_.push_back(mono_from_ms(at.get<std::int64_t>()));
+    }
+  }
+  if (const auto maintenance = member("maintenance"); maintenance.is_object()) {
+    for (const auto& [device, how] : maintenance.items()) {
+      if (auto read = aside_of(how, boot_)) maintenance_.insert_or_assign(device, std::move(*read));
+    }
+  }
+  foreign_ = true;
+  if (const auto due = shared_due()) due_.arm(shared_timer(), *due);
+  return {};
 }
 
 void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
@@ -105,7 +272,10 @@ void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
   auto& point = points_[found->second];
   if (point.quality.is_late(reading.at)) return;
   point.quality.prime(reading, context(point, wall));
-  if (const auto due = point.quality.gap_due()) due_.arm(alarms_.size() + found->second, *due);
+  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(found->second), *due);
+  for (const auto& [watch, term] : point.listeners) {
+    watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
+  }
   if (!counts(reading)) return;
   for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value);
 }
@@ -122,6 +292,7 @@ Millis Engine::history() const {
     if (rule.anomaly) longest = std::max(longest, kDetectorHistory);
   }
   for (const auto& alarm : alarms_) longest = std::max(longest, alarm.rule().within);
+  for (const auto& watching : watches_) longest = std::max(longest, watching.watch.expression().history());
   return 2 * longest;  // where all of the first half is missing, a flat line starts anew
 }
 
@@ -130,6 +301,9 @@ void Engine::reload(Rules rules) {
   auto point_by_name = std::exchange(point_by_name_, {});
   auto alarms = std::exchange(alarms_, {});
   auto alarm_by_id = std::exchange(alarm_by_id_, {});
+  auto watches = std::exchange(watches_, {});
+  auto watches_of = std::exchange(watches_of_, {});
+  by_source_.clear();
   changed_.clear();
   build(std::move(rules));
   ticking_ = false;  // silence of points that are new counts from the next tick
@@ -142,8 +316,15 @@ void Engine::reload(Rules rules) {
     if (old != alarm_by_id.end() && alarms[old->second].rule().judges_as(alarms_[i].rule())) {
       alarms[old->second].reword(alarms_[i].rule());
       alarms_[i] = std::move(alarms[old->second]);
+      if (const auto mine = watches_of_.find(i); mine != watches_of_.end()) {
+        const auto& before = watches_of.at(old->second);
+        for (std::size_t w = 0; w < mine->second.size(); ++w) {
+          watches_[mine->second[w]].watch = std::move(watches[before[w]].watch);
+        }
+      }
     } else if (stored != orphans_.end() && alarms_[i].restore(stored->second)) {
       alarms_[i].drop_delay();
+      if (!alarms_[i].rule().suppressed_when) static_cast<void>(alarms_[i].suppress(false, MonoTime{}));
     }
     if (stored != orphans_.end()) orphans_.erase(stored);
     changed_.insert(i);
@@ -160,22 +341,53 @@ void Engine::reload(Rules rules) {
       continue;
     }
     quality = std::move(before.quality);
-    if (const auto due = quality.gap_due()) due_.arm(alarms_.size() + i, *due);
+    if (const auto due = quality.gap_due()) due_.arm(point_timer(i), *due);
+  }
+  if (const auto due = shared_due()) due_.arm(shared_timer(), *due);
+}
+
+// From `at` on nothing is known of it.
+void Engine::fall_silent(Transitions& all, Point& point, MonoTime at) {
+  for (const auto i : point.alarms) {
+    alarms_[i].hold(at);
+    note(i);
+  }
+  for (const auto& [watch, term] : point.listeners) {
+    watches_[watch].watch.feed(term, at, watches_[watch].watch.wall(at), {}, false);
+    judge(all, watch, at, watches_[watch].watch.wall(at));
   }
 }
 
-// What has come due for one point's alarms up to `until`. Where the point has fallen silent meanwhile, its alarms are
-// held from then on.
-std::vector<Alarm> Engine::settle(const Point& point, MonoTime until) {
-  const auto gap = point.quality.gap_due();
-  const bool silent = gap && *gap <= until;
-  std::vector<Alarm> transitions;
-  for (const auto i : point.alarms) {
-    if (auto changed = alarms_[i].settle(silent ? *gap : until)) transitions.push_back(std::move(*changed));
-    if (silent) alarms_[i].hold(*gap);
-    note(i);
+// All that comes due up to `until`, in order of time. Silence is told where `gaps` is given, and else stays to be told.
+void Engine::advance(Transitions& all, MonoTime until, std::optional<WallTime> wall, std::vector<Reading>* gaps) {
+  std::vector<std::pair<std::size_t, MonoTime>> untold;
+  while (const auto timer = due_.pop(until)) {
+    const auto number = timer->number;
+    const auto due = due_of(number);
+    if (!due) continue;
+    if (*due > timer->at) {  // put off meanwhile
+      due_.arm(number, *due);
+    } else if (number < alarms_.size()) {
+      gather(all, number, alarms_[number].settle(*due));
+    } else if (number < watch_timer(0)) {
+      auto& point = points_[number - alarms_.size()];
+      fall_silent(all, point, *due);
+      if (gaps != nullptr) {
+        gaps->push_back(point.quality.tell_gap());
+      } else {
+        untold.emplace_back(number, *due);
+      }
+    } else if (number < shared_timer()) {
+      const auto watch = number - watch_timer(0);
+      const auto then = wall_at(*due, until, wall);
+      judge(all, watch, *due, then ? then : watches_[watch].watch.wall(*due));
+    } else {
+      check_flood(all, *due);
+      end_due_maintenance(all, *due);
+      if (const auto next = shared_due()) due_.arm(number, *next);
+    }
   }
-  return transitions;
+  for (const auto& [number, at] : untold) due_.arm(number, at);
 }
 
 Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
@@ -186,7 +398,7 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   auto& point = points_[found->second];
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
-  if (const auto next = due_.next(); !late && next && *next <= at) out.transitions = settle(point, at);
+  if (const auto next = due_.next(); !late && next && *next <= at) advance(out.transitions, at, wall, nullptr);
   auto judged = point.quality.judge(out.reading, context(point, wall));
   out.tests = judged.tests;
   if (late) return out;
@@ -195,46 +407,55 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   out.spike_before = judged.spike;
   out.correction = std::move(judged.before);
 
-  if (const auto due = point.quality.gap_due()) due_.arm(alarms_.size() + found->second, *due);
+  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(found->second), *due);
+  const bool known = counts(out.reading);
   for (const auto i : point.alarms) {
-    if (!counts(out.reading)) {
+    if (!known) {
       alarms_[i].hold(at);
-    } else if (auto changed = alarms_[i].observe(at, out.reading.value)) {
-      out.transitions.push_back(std::move(*changed));
+      note(i);
+    } else {
+      gather(out.transitions, i, alarms_[i].observe(at, out.reading.value, wall));
     }
-    note(i);
+  }
+  for (const auto& [watch, term] : point.listeners) {
+    watches_[watch].watch.feed(term, at, wall, out.reading.value, known);
+    judge(out.transitions, watch, at, wall);
   }
   return out;
 }
 
 std::optional<MonoTime> Engine::due_of(std::size_t timer) const {
   if (timer < alarms_.size()) return alarms_[timer].due();
-  return points_[timer - alarms_.size()].quality.gap_due();
+  if (timer < watch_timer(0)) return points_[timer - alarms_.size()].quality.gap_due();
+  if (timer < shared_timer()) return watches_[timer - watch_timer(0)].watch.due();
+  return shared_due();
 }
 
-Due Engine::tick(MonoTime now) {
+Due Engine::tick(MonoTime now, std::optional<WallTime> wall) {
+  Due out;
   if (!ticking_) {
     ticking_ = true;
     for (std::size_t i = 0; i < points_.size(); ++i) {
       points_[i].quality.start(now);
-      if (const auto due = points_[i].quality.gap_due()) due_.arm(alarms_.size() + i, *due);
+      if (const auto due = points_[i].quality.gap_due()) due_.arm(point_timer(i), *due);
+    }
+    for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(out.transitions, i, now);
+    for (std::size_t i = 0; i < watches_.size(); ++i) {
+      const auto then = wall ? wall : watches_[i].watch.wall(now);
+      judge(out.transitions, i, now, then);
     }
   }
-  Due out;
-  while (const auto timer = due_.pop(now)) {
-    const auto due = due_of(timer->number);
-    if (!due) continue;
-    if (*due > timer->at) {  // put off meanwhile
-      due_.arm(timer->number, *due);
-    } else if (timer->number < alarms_.size()) {
-      if (auto changed = alarms_[timer->number].settle(*due)) out.transitions.push_back(std::move(*changed));
-      note(timer->number);
-    } else {
-      auto& point = points_[timer->number - alarms_.size()];
-      append(out.transitions, settle(point, *due));
-      out.readings.push_back(point.quality.tell_gap());
+  if (foreign_ && std::exchange(foreign_, !wall)) {
+    for (std::size_t i = 0; i < alarms_.size(); ++i) {
+      alarms_[i].resume(now, wall);
+      note(i);
     }
+    for (auto& [device, how] : maintenance_) {
+      if (resume(how, now, wall)) shared_changed_ = true;
+    }
+    if (const auto due = shared_due()) due_.arm(shared_timer(), *due);
   }
+  advance(out.transitions, now, wall, &out.readings);
   return out;
 }
 
@@ -242,18 +463,136 @@ std::optional<MonoTime> Engine::next_due() const {
   return due_.next();
 }
 
-Result<Alarm> Engine::acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence, MonoTime now) {
+// ---- what operators do ----------------------------------------------------------------------------------------------
+
+Result<std::size_t> Engine::find(std::string_view alarm) const {
   const auto found = alarm_by_id_.find(alarm);
-  if (found == alarm_by_id_.end()) {
-    std::vector<std::string> ids;
-    for (const auto& each : alarms_) ids.push_back(each.rule().id);
-    const auto near = config::nearest(alarm, ids);
-    return fail(Errc::not_found,
-                fmt::format("there is no alarm '{}'{}", alarm, near ? fmt::format("; did you mean '{}'?", *near) : ""));
-  }
-  auto result = alarms_[found->second].acknowledge(occurrence, now);
-  note(found->second);
+  if (found != alarm_by_id_.end()) return found->second;
+  std::vector<std::string> ids;
+  for (const auto& each : alarms_) ids.push_back(each.rule().id);
+  const auto near = config::nearest(alarm, ids);
+  return fail(Errc::not_found,
+              fmt::format("there is no alarm '{}'{}", alarm, near ? fmt::format("; did you mean '{}'?", *near) : ""));
+}
+
+Result<Alarm> Engine::acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence, MonoTime now) {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  auto result = alarms_[*found].acknowledge(occurrence, now);
+  note(*found);
   return result;
+}
+
+namespace {
+
+Status check_length(Millis length, Millis longest) {
+  if (length >= Engine::kShortestAside && length <= longest) return {};
+  return fail(Errc::invalid, fmt::format("{} is out of range; from {} to {}", hamlet::to_string(length),
+                                         hamlet::to_string(Engine::kShortestAside), hamlet::to_string(longest)));
+}
+
+}  // namespace
+
+Result<std::vector<Alarm>> Engine::shelve(std::string_view alarm, PutAside how, MonoTime now) {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  if (auto fits = check_length(how.length, kLongestShelving); !fits) return fail(fits.error());
+  Transitions out;
+  gather(out, *found, alarms_[*found].shelve(std::move(how), now));
+  return out;
+}
+
+Result<std::vector<Alarm>> Engine::unshelve(std::string_view alarm, MonoTime now) {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  const auto* shelved = alarms_[*found].shelved();
+  if (shelved == nullptr || !*shelved) return fail(Errc::invalid, fmt::format("alarm '{}' is not shelved", alarm));
+  Transitions out;
+  gather(out, *found, alarms_[*found].unshelve(now));
+  return out;
+}
+
+Result<std::vector<Alarm>> Engine::take_out_of_service(std::string_view alarm, PutAside how, MonoTime now) {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  Transitions out;
+  gather(out, *found, alarms_[*found].take_out_of_service(std::move(how), now));
+  return out;
+}
+
+Result<std::vector<Alarm>> Engine::put_in_service(std::string_view alarm, MonoTime now) {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  const auto* out_of_service = alarms_[*found].out_of_service();
+  if (out_of_service == nullptr || !*out_of_service) {
+    return fail(Errc::invalid, fmt::format("alarm '{}' is in service", alarm));
+  }
+  Transitions out;
+  gather(out, *found, alarms_[*found].put_in_service(now));
+  return out;
+}
+
+bool Engine::has_device(const AlarmRule& rule, std::string_view device) const {
+  if (device == kWholeBox) return true;
+  const auto sources = rule.sources();
+  return std::any_of(sources.begin(), sources.end(),
+                     [&](const auto& source) { return source.substr(0, source.find('.')) == device; });
+}
+
+void Engine::maintain(Transitions& all, std::size_t alarm, MonoTime now) {
+  const bool in_maintenance = std::any_of(maintenance_.begin(), maintenance_.end(), [&](const auto& each) {
+    return has_device(alarms_[alarm].rule(), each.first);
+  });
+  gather(all, alarm, alarms_[alarm].maintain(in_maintenance, now));
+}
+
+Result<std::vector<Alarm>> Engine::begin_maintenance(std::string_view device, PutAside how, MonoTime now) {
+  if (auto fits = check_length(how.length, kLongestMaintenance); !fits) return fail(fits.error());
+  const bool known = std::any_of(alarms_.begin(), alarms_.end(),
+                                 [&](const auto& alarm) { return has_device(alarm.rule(), device); });
+  if (!known) return fail(Errc::not_found, fmt::format("no alarm watches a device '{}'; all: the whole box", device));
+  how.until = now + how.length;
+  maintenance_.insert_or_assign(std::string{device}, std::move(how));
+  shared_changed_ = true;
+  due_.arm(shared_timer(), *shared_due());
+  Transitions out;
+  for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(out, i, now);
+  return out;
+}
+
+Result<std::vector<Alarm>> Engine::end_maintenance(std::string_view device, MonoTime now) {
+  const auto found = maintenance_.find(device);
+  if (found == maintenance_.end()) return fail(Errc::invalid, fmt::format("'{}' is not in maintenance", device));
+  maintenance_.erase(found);
+  shared_changed_ = true;
+  Transitions out;
+  for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(out, i, now);
+  return out;
+}
+
+void Engine::end_due_maintenance(Transitions& all, MonoTime now) {
+  const auto ended = std::erase_if(maintenance_, [&](const auto& each) {
+    const bool over = each.second.until && *each.second.until <= now;
+    if (over) notices_.push_back({.kind = Notice::Kind::maintenance_ends, .at = now, .about = each.first});
+    return over;
+  });
+  if (ended == 0) return;
+  shared_changed_ = true;
+  for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(all, i, now);
+}
+
+Result<Standing> Engine::standing(std::string_view alarm) const {
+  const auto found = find(alarm);
+  if (!found) return fail(found.error());
+  const auto& track = alarms_[*found];
+  Standing out{.alarm = track.alarm(), .rule = &track.rule()};
+  if (const auto* shelved = track.shelved()) out.shelved = *shelved;
+  if (const auto* out_of_service = track.out_of_service()) out.out_of_service = *out_of_service;
+  out.by_design = track.by_design();
+  out.maintenance = track.in_maintenance();
+  out.hushed = track.hushed();
+  out.chatters = track.chatters();
+  return out;
 }
 
 std::vector<Alarm> Engine::alarms() const {
@@ -272,9 +611,10 @@ std::vector<std::string> Engine::orphans() const {
 std::vector<std::pair<std::string, std::string>> Engine::save_changed() {
   std::vector<std::pair<std::string, std::string>> out;
   for (const auto i : changed_) {
-    out.emplace_back(fmt::format("{}{}", kKeyPrefix, alarms_[i].rule().id), alarms_[i].save());
+    out.emplace_back(fmt::format("{}{}", kKeyPrefix, alarms_[i].rule().id), save_alarm(i));
   }
   changed_.clear();
+  if (std::exchange(shared_changed_, false)) out.emplace_back(std::string{kSharedKey}, save_shared());
   return out;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "firmware/core/alarm.hpp"
+#include "firmware/core/event.hpp"
 #include "firmware/core/reading.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
@@ -18,6 +20,7 @@
 #include "firmware/detect/due_queue.hpp"
 #include "firmware/detect/quality.hpp"
 #include "firmware/detect/rules.hpp"
+#include "firmware/detect/watch.hpp"
 
 namespace hamlet::detect {
 
@@ -50,6 +53,26 @@ struct Due {
   std::vector<Alarm> transitions;
 };
 
+/// Something about alarms that is told as an event of the gateway.
+struct Notice {
+  enum class Kind : std::uint8_t { chatter, flood_begins, flood_ends, maintenance_ends };
+  Kind kind = Kind::chatter;
+  MonoTime at{};
+  std::string about{};      ///< chatter: the alarm; maintenance_ends: the device
+};
+
+/// How an alarm stands besides its state.
+struct Standing {
+  Alarm alarm;
+  const AlarmRule* rule = nullptr;      ///< until the next reload()
+  std::optional<PutAside> shelved{};
+  std::optional<PutAside> out_of_service{};
+  bool by_design = false;    ///< suppressed_when holds
+  bool maintenance = false;  ///< of one of its devices, or of the box
+  bool hushed = false;       ///< it was raised in a flood
+  bool chatters = false;
+};
+
 /// Says what each reading means: its quality, and which alarms are raised.
 ///
 /// Owned by the composition root, called from the io thread; no I/O and no clock of its own. What survives a restart is
@@ -78,10 +101,26 @@ struct Due {
 /// delay that runs out at the very moment of a reading is counted before that reading. The outcome does not depend on
 /// when or how often tick() is called, except for the missing readings, which only tick() reports.
 ///
-/// Cost: well under 1 us a reading. Memory: about 2 KiB for a detector, at most 2 for an attenuated-signal test, at
-/// most 4 for a flat line while it lasts and for an alarm on rise or fall.
+/// A flood begins with more than kFloodBegins alarms raised within kFloodWithin and ends with fewer than kFloodEnds.
+/// While it lasts what is raised of severity minor and warning shows suppressed, so that what matters more is seen; at
+/// its end each shows as it stands. Critical and major alarms always show.
+///
+/// Maintenance of a device, or of the box (kWholeBox), suppresses every alarm that has it among its sources. It ends by
+/// itself.
+///
+/// Cost: well under 1 us a reading. Memory: about 2 KiB for a detector, at most 2 for an attenuated-signal test and for
+/// a flat line, at most 4 for an alarm on rise or fall.
 class Engine {
  public:
+  static constexpr std::size_t kFloodBegins = 10;
+  static constexpr std::size_t kFloodEnds = 5;
+  static constexpr Millis kFloodWithin = std::chrono::minutes{10};
+  static constexpr std::string_view kWholeBox = "all";
+  static constexpr std::string_view kSharedKey = "alarms/shared";
+  static constexpr Millis kShortestAside = std::chrono::minutes{1};
+  static constexpr Millis kLongestShelving = std::chrono::hours{24};
+  static constexpr Millis kLongestMaintenance = std::chrono::days{7};
+
   /// `boot`: the journal's number of this boot.
   Engine(Rules rules, std::uint32_t boot);
 
@@ -99,7 +138,10 @@ class Engine {
 
   /// `wall`: when the reading was taken, where the clock can be trusted.
   [[nodiscard]] Outcome evaluate(Reading reading, std::optional<WallTime> wall = {});
-  [[nodiscard]] Due tick(MonoTime now);
+  /// What a camera or a device says, for rules that name it. Of an event that is open at a restart or a reload whoever
+  /// begins it anew, or ends it, tells us.
+  [[nodiscard]] std::vector<Alarm> take(const Event& event, std::optional<WallTime> wall = {});
+  [[nodiscard]] Due tick(MonoTime now, std::optional<WallTime> wall = {});
   /// When tick() is worth calling again; may be early, never late. Nothing: only a reading can change anything.
   [[nodiscard]] std::optional<MonoTime> next_due() const;
 
@@ -109,13 +151,31 @@ class Engine {
   [[nodiscard]] Result<Alarm> acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence,
                                           MonoTime now);
 
+  /// Puts an alarm aside for kShortestAside to kLongestShelving; critical ones too. Each gives the transitions.
+  /// tick(now) first. Errors: not_found, invalid (already so, or not so).
+  [[nodiscard]] Result<std::vector<Alarm>> shelve(std::string_view alarm, PutAside how, MonoTime now);
+  [[nodiscard]] Result<std::vector<Alarm>> unshelve(std::string_view alarm, MonoTime now);
+  /// Until it is put back: an alarm whose sensor is broken, or that is being changed.
+  [[nodiscard]] Result<std::vector<Alarm>> take_out_of_service(std::string_view alarm, PutAside how, MonoTime now);
+  [[nodiscard]] Result<std::vector<Alarm>> put_in_service(std::string_view alarm, MonoTime now);
+  /// Of a device or a camera that an alarm names, or kWholeBox; kShortestAside to kLongestMaintenance.
+  [[nodiscard]] Result<std::vector<Alarm>> begin_maintenance(std::string_view device, PutAside how, MonoTime now);
+  [[nodiscard]] Result<std::vector<Alarm>> end_maintenance(std::string_view device, MonoTime now);
+  [[nodiscard]] const std::map<std::string, PutAside, std::less<>>& maintenance() const { return maintenance_; }
+
+  [[nodiscard]] Result<Standing> standing(std::string_view alarm) const;
+  /// What is to be told since the last call.
+  [[nodiscard]] std::vector<Notice> take_notices() { return std::exchange(notices_, {}); }
+  [[nodiscard]] bool in_flood() const { return flood_; }
+
   /// Every configured alarm as it stands, in the config's order.
   [[nodiscard]] std::vector<Alarm> alarms() const;
   /// Ids of stored alarms that the config no longer has: clear their snapshots, and remove "alarm/{id}" from the state.
   [[nodiscard]] std::vector<std::string> orphans() const;
 
   /// What changed since the last call, to be stored in the same transaction as the transitions: key "alarm/{id}", value
-  /// a JSON object: the contract's fields of an alarm (since as {"boot","mono"}), and private ones that begin with '_'.
+  /// a JSON object: the contract's fields of an alarm (since as {"boot","mono"}), and private ones that begin with '_';
+  /// and kSharedKey, of floods and maintenance.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> save_changed();
 
   /// What the detectors that have learned since the last call know: key "detect/{point}", value JSON, at most 4 KiB.
@@ -127,30 +187,68 @@ class Engine {
   struct StringHash : std::hash<std::string_view> {
     using is_transparent = void;
   };
+  struct Listener {
+    std::size_t watch = 0;  // of watches_
+    std::size_t term = 0;   // of its expression
+  };
   struct Point {
     PointQuality quality;
-    std::vector<std::size_t> alarms{};       // of alarms_
+    std::vector<std::size_t> alarms{};       // of alarms_, that judge its values themselves
+    std::vector<Listener> listeners{};
     std::optional<std::size_t> neighbour{};  // of points_
     std::uint64_t saved_samples = 0;         // of the detector
   };
+  struct Watching {
+    Watch watch;
+    std::size_t alarm = 0;
+    bool suppresses = false;  // else it raises
+  };
+  using Transitions = std::vector<Alarm>;
 
   void build(Rules rules);
+  void add_watch(std::size_t alarm, const std::shared_ptr<const Expression>& expression, bool suppresses);
   std::size_t point_index(const std::string& name);
   void note(std::size_t alarm);
+  void gather(Transitions& all, std::size_t alarm, Transitions changes);
+  void judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall);
+  void advance(Transitions& all, MonoTime until, std::optional<WallTime> wall, std::vector<Reading>* gaps);
+  void fall_silent(Transitions& all, Point& point, MonoTime at);
+  void note_raised(Transitions& all, std::size_t alarm, MonoTime at);
+  void check_flood(Transitions& all, MonoTime at);
+  void end_due_maintenance(Transitions& all, MonoTime now);
+  void maintain(Transitions& all, std::size_t alarm, MonoTime now);
+  [[nodiscard]] Result<std::size_t> find(std::string_view alarm) const;
+  [[nodiscard]] bool has_device(const AlarmRule& rule, std::string_view device) const;
   [[nodiscard]] PointQuality::Context context(const Point& point, std::optional<WallTime> wall) const;
   [[nodiscard]] Status restore_detector(std::string_view point, std::string_view value);
+  [[nodiscard]] Status restore_shared(std::string_view value);
+  [[nodiscard]] std::string save_alarm(std::size_t alarm) const;
+  [[nodiscard]] std::string save_shared() const;
   [[nodiscard]] std::optional<MonoTime> due_of(std::size_t timer) const;
-  [[nodiscard]] std::vector<Alarm> settle(const Point& point, MonoTime until);
+  [[nodiscard]] std::size_t point_timer(std::size_t point) const { return alarms_.size() + point; }
+  [[nodiscard]] std::size_t watch_timer(std::size_t watch) const { return alarms_.size() + points_.size() + watch; }
+  [[nodiscard]] std::size_t shared_timer() const { return watch_timer(watches_.size()); }
+  [[nodiscard]] std::optional<MonoTime> shared_due() const;
 
   std::uint32_t boot_;
   std::vector<Point> points_;
   std::unordered_map<std::string, std::size_t, StringHash, std::equal_to<>> point_by_name_;
   std::vector<AlarmTrack> alarms_;
   std::map<std::string, std::size_t, std::less<>> alarm_by_id_;
+  std::vector<Watching> watches_;
+  std::map<std::size_t, std::vector<std::size_t>> watches_of_;       // by alarm
+  std::map<std::string, std::vector<Listener>, std::less<>> by_source_;  // of events
   std::map<std::string, std::string, std::less<>> orphans_;  // id -> stored value
   std::set<std::size_t> changed_;                            // of alarms_
-  DueQueue due_;                                             // timers: alarms_, then points_
+  DueQueue due_;                                             // timers: alarms_, points_, watches_, and what is shared
   bool ticking_ = false;
+
+  std::deque<MonoTime> raised_;  // alarms, within kFloodWithin; at most kFloodBegins + 1, the newest
+  bool flood_ = false;
+  std::map<std::string, PutAside, std::less<>> maintenance_;  // by device
+  bool shared_changed_ = false;
+  bool foreign_ = false;  // something was put aside in an earlier boot, and the clock has not told yet until when
+  std::vector<Notice> notices_;
 };
 
 }  // namespace hamlet::detect

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "firmware/detect/rules.hpp"
 #include "firmware/detect/texts.hpp"
 
 namespace hamlet::detect {
@@ -62,16 +63,18 @@ void Outputs::build(std::vector<OutputRule> rules) {
         if (rule.stale) stale = std::min(*rule.stale, stale.value_or(*rule.stale));
       }
     }
-    for (const auto& condition : rule.only_if) points_[condition.point].locks = true;
     auto& output = outputs_.emplace_back();
+    if (rule.only_if) {
+      output.lock.emplace(rule.only_if);
+      const auto& terms = rule.only_if->terms();
+      for (std::size_t i = 0; i < terms.size(); ++i) points_[terms[i].name].locks.emplace_back(outputs_.size() - 1, i);
+    }
     output.on = rule.fail_safe;
     output.rule = std::move(rule);
   }
   for (auto& [name, point] : points_) {
     const auto before = points.find(name);
-    if (before == points.end()) continue;
-    point.counted = before->second.counted;
-    if (before->second.locks) point.value = before->second.value;
+    if (before != points.end()) point.counted = before->second.counted;
   }
 }
 
@@ -114,10 +117,14 @@ std::vector<Action> Outputs::reload(std::vector<OutputRule> rules, MonoTime now)
       if (!output.rule.is_message()) switch_to(output, {output.rule.fail_safe, "start"}, now);
       continue;
     }
+    const bool same_lock =
+        output.rule.only_if && old->rule.only_if && output.rule.only_if->text() == old->rule.only_if->text();
     auto rule = std::move(output.rule);
+    auto lock = same_lock ? std::move(old->lock) : std::move(output.lock);
     output = std::move(*old);
     before.erase(old);
     output.rule = std::move(rule);
+    output.lock = std::move(lock);
     if (output.sending) output.messages.insert(output.messages.begin(), std::move(*std::exchange(output.sending, {})));
     output.under_way = false;  // its device is not the same
     output.again = output.tell || output.rule.is_message() ? std::nullopt : std::optional{now};
@@ -144,14 +151,14 @@ std::vector<Action> Outputs::stop(MonoTime now) {
 // ---- what comes in
 // -----------------------------------------------------------------------------------------------------
 
-void Outputs::reading(const Reading& judged) {
+void Outputs::reading(const Reading& judged, std::optional<WallTime> wall) {
   const auto found = points_.find(judged.point);
   if (found == points_.end()) return;
   auto& point = found->second;
   const bool counts = judged.quality == Quality::good || judged.quality == Quality::suspect;
   if (point.counted && judged.at < *point.counted) return;  // late
-  if (point.locks) {
-    point.value = counts ? judged.value : Value{};
+  for (const auto& [output, term] : point.locks) {
+    outputs_[output].lock->feed(term, judged.at, wall, judged.value, counts);
     dirty_ = true;
   }
   if (!counts) return;
@@ -236,11 +243,12 @@ std::optional<MonoTime> Outputs::next_due() const {
   return dirty_ ? std::optional{MonoTime{}} : due_;
 }
 
-std::vector<Action> Outputs::settle(MonoTime now) {
+std::vector<Action> Outputs::settle(MonoTime now, std::optional<WallTime> wall) {
   std::vector<Action> actions;
   if (!dirty_ && (!due_ || now < *due_)) return actions;
   dirty_ = false;
   due_.reset();
+  wall_ = wall;
   for (auto& output : outputs_) {
     if (output.rule.is_message()) {
       settle_message(output, now, actions);
@@ -331,19 +339,12 @@ void Outputs::limit_runtime(Output& output, const Decision& wish, MonoTime now) 
   output.save = true;
 }
 
-bool Outputs::holds(const PointIs& condition) const {
-  const auto& value = points_.find(condition.point)->second.value;
-  if (condition.is == PointIs::Is::equals) return value == condition.limit;
-  const auto number = as_number(value);
-  if (!number) return false;
-  const auto limit = *as_number(condition.limit);
-  return condition.is == PointIs::Is::above ? *number > limit : *number < limit;
-}
-
-bool Outputs::locked(const Output& output) const {
-  const auto& rule = output.rule;
-  if (!std::all_of(rule.only_if.begin(), rule.only_if.end(), [&](const auto& each) { return holds(each); }))
-    return true;
+bool Outputs::locked(Output& output, MonoTime now) {
+  if (output.lock) {
+    const bool met = output.lock->judge(now, wall_).truth == Truth::yes;
+    if (const auto due = output.lock->due()) wake(*due);
+    if (!met) return true;
+  }
   return std::any_of(outputs_.begin(), outputs_.end(), [&](const Output& other) {
     const auto names = [](const Output& one, const Output& another) {
       const auto& ids = one.rule.never_with;
@@ -359,7 +360,7 @@ Outputs::Decision Outputs::decide(Output& output, MonoTime now) {
   auto wish = wanted(output, now);
   limit_runtime(output, wish, now);
   if (!wish.on) return wish;
-  if (locked(output)) return {false, "interlock", {}, true};
+  if (locked(output, now)) return {false, "interlock", {}, true};
   if (output.spent) return {false, "max-on", {}, true};
   return wish;
 }
@@ -605,7 +606,7 @@ Status Outputs::restore(std::string_view key, std::string_view value, MonoTime n
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "minor", "warning"};  // as Severity
+constexpr std::array<std::string_view, 4> kLeasts{"critical", "major", "minor", "warning"};  // as Severity
 constexpr std::array<std::string_view, 3> kUntils{"returned", "acked", "either"};                // as Until
 constexpr std::array<std::string_view, 2> kStates{"off", "on"};
 constexpr std::array<std::string_view, 2> kLangs{"zh", "en"};  // as Lang
@@ -646,22 +647,7 @@ Drive read_drive(const config::Table& table, std::span<const Drive> drives) {
   return {.name = name};
 }
 
-PointIs read_condition(const config::Table& table, std::span<const std::string> points) {
-  PointIs out{.point = table.point("point")};
-  if (table.has("point") && std::find(points.begin(), points.end(), out.point) == points.end()) {
-    table.error("point", with_nearest(texts::no_such_point(out.point), out.point, points));
-  }
-  const auto above = table.number_if("above");
-  const auto below = table.number_if("below");
-  const auto equals = table.value_if("equals");
-  if ((above ? 1 : 0) + (below ? 1 : 0) + (equals ? 1 : 0) != 1)
-    table.error("", texts::want_one_condition("above, below, equals"));
-  out.is = above ? PointIs::Is::above : below ? PointIs::Is::below : PointIs::Is::equals;
-  out.limit = above ? Value{*above} : below ? Value{*below} : equals.value_or(Value{});
-  return out;
-}
-
-void read_state_keys(const config::Table& table, OutputRule& rule, std::span<const std::string> points) {
+void read_state_keys(const config::Table& table, OutputRule& rule, const Names& names) {
   if (rule.drive.takes == Drive::Takes::number) {
     rule.on = table.number("on");
     rule.off = table.number("off");
@@ -675,7 +661,12 @@ void read_state_keys(const config::Table& table, OutputRule& rule, std::span<con
   if (rule.rest && !rule.max_on) table.error("rest", texts::rest_without_max());
   if (rule.max_on && *rule.max_on < rule.min_on) table.error("max_on", texts::max_below_min());
   rule.never_with = table.texts_or("never_with");
-  for (const auto& each : table.tables("only_if")) rule.only_if.push_back(read_condition(each, points));
+  rule.only_if = read_expression(table, "only_if", names);
+  if (!rule.only_if) return;
+  const auto& terms = rule.only_if->terms();
+  if (std::any_of(terms.begin(), terms.end(), [](const auto& term) { return term.is_event; })) {
+    table.error("only_if", texts::only_points());
+  }
 }
 
 void check_never_with(const std::vector<config::Table>& tables, const std::vector<OutputRule>& rules) {
@@ -695,8 +686,8 @@ void check_never_with(const std::vector<config::Table>& tables, const std::vecto
 
 }  // namespace
 
-std::vector<OutputRule> read_outputs(const config::Table& root, std::span<const Trigger> alarms,
-                                     std::span<const std::string> points, std::span<const Drive> drives) {
+std::vector<OutputRule> read_outputs(const config::Table& root, std::span<const Trigger> alarms, const Names& names,
+                                     std::span<const Drive> drives) {
   std::vector<OutputRule> out;
   const auto tables = root.tables("output");
   for (const auto& table : tables) {
@@ -709,7 +700,7 @@ std::vector<OutputRule> read_outputs(const config::Table& root, std::span<const 
       table.error("drive", texts::driven_twice(rule.drive.name, shared->id));
     rule.name = table.both_or("name", {rule.id, rule.id});
     rule.least =
-        static_cast<Severity>(table.choice_or("severity", static_cast<std::size_t>(Severity::warning), kSeverities));
+        static_cast<Severity>(table.choice_or("severity", static_cast<std::size_t>(Severity::warning), kLeasts));
     rule.triggers = read_triggers(table, alarms);
     rule.min_off = table.duration_or("min_off", 0ms, {0ms, kMostTime});
     rule.county = table.flag_or("county", false);
@@ -717,7 +708,7 @@ std::vector<OutputRule> read_outputs(const config::Table& root, std::span<const 
       rule.data_down = table.duration_if("data_down", {1s, kMostTime});
       rule.lang = static_cast<Lang>(table.choice_or("lang", 0, kLangs));
     } else {
-      read_state_keys(table, rule, points);
+      read_state_keys(table, rule, names);
     }
     out.push_back(std::move(rule));
   }

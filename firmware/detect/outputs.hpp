@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +18,8 @@
 #include "firmware/core/result.hpp"
 #include "firmware/core/text.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/detect/expression.hpp"
+#include "firmware/detect/watch.hpp"
 
 namespace hamlet::detect {
 
@@ -33,15 +36,6 @@ struct Drive {
   std::string name{};  ///< "device.output"
   Takes takes = Takes::flag;
   bool repeatable = true;  ///< setting it again to what it is does no harm and may mend it: a coil, a pin
-};
-
-/// What a point must be for an output to be on.
-struct PointIs {
-  enum class Is : std::uint8_t { above, below, equals };
-  std::string point;
-  Is is = Is::above;
-  Value limit{};
-  friend bool operator==(const PointIs&, const PointIs&) = default;
 };
 
 /// How long an alarm keeps an output on.
@@ -68,17 +62,17 @@ struct OutputRule {
   std::optional<Millis> max_on{};
   std::optional<Millis> rest{};  ///< after max_on; absent: until another alarm is raised
   std::vector<std::string> never_with{};
-  std::vector<PointIs> only_if{};
-  std::optional<Millis> data_down{};  ///< of a message: only where data has not got through for so long
-  Lang lang = Lang::zh;               ///< of a message
-  bool county = false;                ///< whether it may be set from afar
+  std::shared_ptr<const Expression> only_if{};  ///< on only while this is true
+  std::optional<Millis> data_down{};            ///< of a message: only where data has not got through for so long
+  Lang lang = Lang::zh;                         ///< of a message
+  bool county = false;                          ///< whether it may be set from afar
   [[nodiscard]] bool is_message() const { return drive.takes == Drive::Takes::text; }
 };
 
 /// Reads [[output]] from the root of a config; every mistake is noted there. `alarms`: all that are configured.
-/// `points`, `drives`: those of the devices.
+/// `names`: what conditions may name. `drives`: what devices can be told to do.
 [[nodiscard]] std::vector<OutputRule> read_outputs(const config::Table& root, std::span<const Trigger> alarms,
-                                                   std::span<const std::string> points, std::span<const Drive> drives);
+                                                   const Names& names, std::span<const Drive> drives);
 
 /// Something to do at once. Tell Outputs how it ended: done().
 struct Action {
@@ -131,7 +125,7 @@ struct Refusal {
 /// `stale`, within that time. One that is known and raised switches on, though others are not known yet, and goes on
 /// doing so when its sensor is lost. Where none is raised and one is not known, the output is in its fail-safe state.
 ///
-/// Interlocks: only_if is met only by a reading that counts; bad, missing and none at all are not. Of two that are
+/// Interlocks: an only_if that is not known, as where a reading is bad or missing, is not met. Of two that are
 /// never on together the one that is on stays so; the other waits until the device has confirmed that it is off. Where
 /// both are wanted, the first in the config goes on.
 ///
@@ -156,15 +150,15 @@ class Outputs {
   /// The last: everything into its fail-safe state.
   [[nodiscard]] std::vector<Action> stop(MonoTime now);
 
-  /// A reading as detect judged it, after the rules have seen it.
-  void reading(const Reading& judged);
+  /// A reading as detect judged it, after the rules have seen it. `wall`: when, where the clock can be trusted.
+  void reading(const Reading& judged, std::optional<WallTime> wall = {});
   /// An alarm as it stands now.
   void alarm(const Alarm& alarm);
   /// Whether data gets through to the county. Down until told otherwise.
   void data(bool up, MonoTime now);
 
   /// What is to be done now. Cheap where nothing has changed.
-  [[nodiscard]] std::vector<Action> settle(MonoTime now);
+  [[nodiscard]] std::vector<Action> settle(MonoTime now, std::optional<WallTime> wall = {});
   /// How an action ended.
   void done(const std::string& output, std::uint64_t number, const Status& status, MonoTime now);
   /// Whether a device has been told something and has not answered yet.
@@ -224,13 +218,13 @@ class Outputs {
     std::map<std::string, Told> told{};  // messages sent, by alarm
     std::vector<Message> messages{};     // that wait: one an alarm, and one by hand, which goes first
     std::optional<Message> sending{};
+    std::optional<Watch> lock{};  // only_if at work
     bool save = false;
   };
   struct Point {
-    std::optional<MonoTime> counted{};  // the newest reading that counts
-    Value value{};                      // nothing: the newest reading does not count
-    bool locks = false;                 // it is in an only_if
-    std::optional<Millis> stale{};      // the shortest of the outputs that look at it
+    std::optional<MonoTime> counted{};                         // the newest reading that counts
+    std::vector<std::pair<std::size_t, std::size_t>> locks{};  // outputs, and its term in their only_if
+    std::optional<Millis> stale{};                             // the shortest of the outputs that look at it
   };
   struct StringHash : std::hash<std::string_view> {
     using is_transparent = void;
@@ -245,8 +239,7 @@ class Outputs {
   [[nodiscard]] Decision decide(Output& output, MonoTime now);
   [[nodiscard]] Decision wanted(Output& output, MonoTime now);
   void limit_runtime(Output& output, const Decision& wish, MonoTime now);
-  [[nodiscard]] bool locked(const Output& output) const;
-  [[nodiscard]] bool holds(const PointIs& condition) const;
+  [[nodiscard]] bool locked(Output& output, MonoTime now);
   void settle_state(Output& output, MonoTime now, std::vector<Action>& actions);
   void settle_message(Output& output, MonoTime now, std::vector<Action>& actions);
   void gather_messages(Output& output, MonoTime now);
@@ -263,6 +256,7 @@ class Outputs {
   bool data_up_ = false;
   MonoTime data_since_{};
   bool dirty_ = false;
+  std::optional<WallTime> wall_{};  // of the settle() under way
   std::optional<MonoTime> due_{};
   std::uint64_t number_ = 0;
 };

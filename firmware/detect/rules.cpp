@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "firmware/core/id.hpp"
 #include "firmware/detect/texts.hpp"
 
 namespace hamlet::detect {
@@ -28,7 +29,7 @@ constexpr Range<Millis> kGapRange{seconds{1}, days{366}};
 constexpr std::size_t kMostMembers = 64;
 constexpr std::array<std::string_view, 2> kMethods{"average", "differential"};
 constexpr std::array<std::string_view, 2> kChecks{"std", "range"};
-constexpr std::array<std::string_view, 5> kConditions{"above", "below", "equals", "rise", "fall"};
+constexpr std::array<std::string_view, 6> kConditions{"above", "below", "equals", "rise", "fall", "when"};
 constexpr std::array<std::string_view, 4> kSeverities{"critical", "major", "minor", "warning"};
 
 // A number above 0; range checks of the reader include their ends.
@@ -201,6 +202,8 @@ ReadCondition read_condition(const Table& table) {
         table.error(key, texts::equals_no_number());
       }
       break;
+    case Condition::when:
+      break;
   }
   return out;
 }
@@ -209,6 +212,9 @@ double read_deadband(const Table& table, const AlarmRule& rule) {
   const auto deadband = table.number_or("deadband", 0, {0, std::numeric_limits<double>::max()});
   if (rule.condition == Condition::equals && table.has("deadband")) {
     table.error("deadband", texts::equals_no_deadband());
+  }
+  if (rule.condition == Condition::when && table.has("deadband")) {
+    table.error("deadband", texts::when_no_deadband());
   }
   const auto* limit = std::get_if<double>(&rule.limit);
   const bool windowed = rule.condition == Condition::rise || rule.condition == Condition::fall;
@@ -233,21 +239,107 @@ Text read_text(const Table& table, const AlarmRule& rule) {
   return text;
 }
 
-AlarmRule read_alarm(const Table& table) {
+std::vector<SeasonLimit> read_seasons(const Table& table, const AlarmRule& rule) {
+  std::vector<SeasonLimit> seasons;
+  if (!table.has("seasons")) return seasons;
+  const bool one_sided = rule.condition == Condition::above || rule.condition == Condition::below;
+  if (!one_sided) table.error("seasons", texts::seasons_not_here());
+  for (const auto& member : table.tables("seasons")) {
+    SeasonLimit season;
+    std::tie(season.first_month, season.last_month) = read_turn(member, "months", 1, 12);
+    std::tie(season.first_hour, season.last_hour) = read_turn(member, "hours", 0, 23);
+    season.limit = one_sided ? member.number(to_string(rule.condition)) : 0;
+    seasons.push_back(season);
+  }
+  if (seasons.size() > kMostMembers) table.error("seasons", texts::too_many_members(kMostMembers));
+  return seasons;
+}
+
+// What a step does not say for itself is said by the alarm around it.
+std::shared_ptr<const Rationale> read_rationale(const Table& table, const std::shared_ptr<const Rationale>& around) {
+  Rationale out = around ? *around : Rationale{};
+  out.cause = table.both_or("cause", out.cause);
+  out.consequence = table.both_or("consequence", out.consequence);
+  out.action = table.both_or("action", out.action);
+  if (const auto time = table.duration_if("time_to_act", {seconds{1}, days{31}})) out.time_to_act = time;
+  if (out == Rationale{}) return {};
+  return std::make_shared<const Rationale>(std::move(out));
+}
+
+Severity read_severity(const Table& table, Severity otherwise) {
+  return static_cast<Severity>(table.choice_or("severity", static_cast<std::size_t>(otherwise), kSeverities));
+}
+
+AlarmRule read_alarm(const Table& table, const Names& names) {
   AlarmRule rule;
   rule.id = table.id("id");
-  rule.point = table.point("point");
   auto [condition, limit] = read_condition(table);
   rule.condition = condition;
   rule.limit = std::move(limit);
+  if (condition != Condition::when) {
+    rule.point = table.point("point");
+  } else {
+    if (table.has("point")) table.error("point", texts::when_no_point());
+    rule.when = read_expression(table, "when", names);
+    if (rule.when) rule.point = rule.when->terms().front().label();
+  }
   rule.within = read_within(table, condition);
   rule.deadband = read_deadband(table, rule);
   rule.on_delay = table.duration_or("on_delay", {}, kDelay);
   rule.off_delay = table.duration_or("off_delay", {}, kDelay);
-  rule.severity =
-      static_cast<Severity>(table.choice_or("severity", static_cast<std::size_t>(Severity::warning), kSeverities));
+  rule.severity = read_severity(table, Severity::warning);
   rule.text = read_text(table, rule);
+  rule.seasons = read_seasons(table, rule);
+  rule.suppressed_when = read_expression(table, "suppressed_when", names);
+  rule.rationale = read_rationale(table, {});
   return rule;
+}
+
+// One alarm a step: [[alarm.step]]. Beyond the first each must be further out.
+std::vector<AlarmRule> read_steps(const Table& table, const Names& names) {
+  AlarmRule common;
+  common.id = table.id("id");
+  common.point = table.point("point");
+  common.deadband = table.number_or("deadband", 0, {0, std::numeric_limits<double>::max()});
+  common.on_delay = table.duration_or("on_delay", {}, kDelay);
+  common.off_delay = table.duration_or("off_delay", {}, kDelay);
+  common.severity = read_severity(table, Severity::warning);
+  common.suppressed_when = read_expression(table, "suppressed_when", names);
+  common.rationale = read_rationale(table, {});
+  for (const auto key : kConditions) {
+    if (table.has(key)) table.error(key, texts::belongs_to_steps());
+  }
+  std::vector<AlarmRule> out;
+  for (const auto& step : table.tables("step")) {
+    auto rule = common;
+    const auto name = step.id("id");
+    rule.id = fmt::format("{}-{}", common.id, name);
+    if (!is_id(rule.id)) step.error("id", texts::step_id_too_long(rule.id));
+    const bool above = step.has("above");
+    if (above == step.has("below")) {
+      step.error(above ? "below" : "", texts::want_one_condition("above, below"));
+      continue;
+    }
+    rule.condition = above ? Condition::above : Condition::below;
+    rule.limit = step.number(to_string(rule.condition));
+    rule.severity = read_severity(step, common.severity);
+    rule.text = step.has("text") ? read_text(step, rule) : table.both_or("text", {rule.id, rule.id});
+    if (rule.severity == Severity::critical && !step.has("text") && !table.has("text")) {
+      step.error("", texts::critical_no_text());
+    }
+    rule.seasons = read_seasons(step, rule);
+    rule.rationale = read_rationale(step, common.rationale);
+    if (!out.empty()) {
+      const auto& before = out.back();
+      const auto [x, y] = std::pair{std::get<double>(before.limit), std::get<double>(rule.limit)};
+      if (before.condition != rule.condition || (above ? y <= x : y >= x)) {
+        step.error(to_string(rule.condition), texts::step_not_further());
+      }
+    }
+    out.push_back(std::move(rule));
+  }
+  if (out.size() > kMostMembers) table.error("step", texts::too_many_members(kMostMembers));
+  return out;
 }
 
 // Readings beyond the range are bad and count for nothing: a limit there would never raise the alarm.
@@ -268,7 +360,45 @@ std::string_view to_string(Condition condition) {
   return kConditions.at(static_cast<std::size_t>(condition));
 }
 
+std::vector<std::string> AlarmRule::sources() const {
+  return when ? when->sources() : std::vector{point};
+}
+
+bool operator==(const AlarmRule& a, const AlarmRule& b) {
+  const auto same = [](const std::shared_ptr<const Expression>& x, const std::shared_ptr<const Expression>& y) {
+    return x == y || (x && y && x->text() == y->text());
+  };
+  const auto rest = [](const AlarmRule& rule) {
+    return std::tie(rule.id, rule.point, rule.condition, rule.limit, rule.within, rule.deadband, rule.on_delay,
+                    rule.off_delay, rule.severity, rule.text, rule.seasons);
+  };
+  return rest(a) == rest(b) && same(a.when, b.when) && same(a.suppressed_when, b.suppressed_when) &&
+         (a.rationale == b.rationale || (a.rationale && b.rationale && *a.rationale == *b.rationale));
+}
+
+std::shared_ptr<const Expression> read_expression(const Table& table, std::string_view key, const Names& names) {
+  if (!table.has(key)) return {};
+  const auto text = table.text_or(key, "");
+  if (text.empty()) {
+    table.error(key, texts::want_operand());
+    return {};
+  }
+  auto parsed = Expression::parse(text, names);
+  if (parsed) return *parsed;
+  const auto& mistake = parsed.error();
+  table.error_at(key, mistake.character, texts::at_character(mistake.character + 1, mistake.what));
+  return {};
+}
+
 Rules read_rules(const Table& root, std::span<const std::string> known_points) {
+  Names names;
+  for (const auto& point : known_points) names.points.push_back({.name = point});
+  return read_rules(root, names);
+}
+
+Rules read_rules(const Table& root, const Names& names) {
+  std::vector<std::string> known_points;
+  for (const auto& point : names.points) known_points.push_back(point.name);
   const std::set<std::string_view> known(known_points.begin(), known_points.end());
   const auto unknown = [&](std::string_view point) {
     const auto near = config::nearest(point, known_points);
@@ -286,11 +416,15 @@ Rules read_rules(const Table& root, std::span<const std::string> known_points) {
   }
   std::set<std::string> ids;
   for (const auto& table : root.tables("alarm")) {
-    auto rule = read_alarm(table);
-    if (!ids.insert(rule.id).second) table.error("id", texts::alarm_twice(rule.id));
-    if (!known.contains(rule.point)) table.error("point", unknown(rule.point));
-    check_reach(table, rule, rules.quality);
-    rules.alarms.push_back(std::move(rule));
+    auto read = table.has("step") ? read_steps(table, names) : std::vector{read_alarm(table, names)};
+    for (auto& rule : read) {
+      if (!ids.insert(rule.id).second) table.error("id", texts::alarm_twice(rule.id));
+      if (rule.condition != Condition::when) {
+        if (!known.contains(rule.point)) table.error("point", unknown(rule.point));
+        check_reach(table, rule, rules.quality);
+      }
+      rules.alarms.push_back(std::move(rule));
+    }
   }
   return rules;
 }

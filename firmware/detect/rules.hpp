@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "firmware/core/reading.hpp"
 #include "firmware/core/text.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/detect/expression.hpp"
 
 namespace hamlet::detect {
 
@@ -106,15 +108,35 @@ enum class Condition : std::uint8_t {
   equals,  ///< value == limit, a boolean or a text
   rise,    ///< more than limit above the lowest value `within` the time before it
   fall,    ///< more than limit below the highest value `within` the time before it
+  when,    ///< an expression over several points and events
 };
 
 /// The key in the config: "above", …
 [[nodiscard]] std::string_view to_string(Condition condition);
 
-/// One alarm on one point.
+/// A limit at some hours of some months, local time; as ClimatologyMember.
+struct SeasonLimit {
+  int first_month = 1;
+  int last_month = 12;
+  int first_hour = 0;
+  int last_hour = 23;
+  double limit = 0;
+  friend bool operator==(const SeasonLimit&, const SeasonLimit&) = default;
+};
+
+/// Why an alarm is there (ISA-18.2's rationalisation), for `hamlet alarms explain`. What is not written is empty.
+struct Rationale {
+  Text cause;
+  Text consequence;
+  Text action;
+  std::optional<Millis> time_to_act{};
+  friend bool operator==(const Rationale&, const Rationale&) = default;
+};
+
+/// One alarm: on one point, or by an expression over several.
 struct AlarmRule {
   std::string id;
-  std::string point;
+  std::string point;  ///< of `when`: the first that it names, of an event "source.kind"
   Condition condition = Condition::above;
   Value limit;
   Millis within{};      ///< of rise and fall
@@ -123,11 +145,19 @@ struct AlarmRule {
   Millis off_delay{};   ///< how long it must be gone before the alarm has returned
   Severity severity = Severity::warning;
   Text text{};
-  friend bool operator==(const AlarmRule&, const AlarmRule&) = default;
-  /// The same but for what people read: severity and text.
+  std::vector<SeasonLimit> seasons{};                       ///< of above and below; later ones overrule
+  std::shared_ptr<const Expression> when{};                 ///< of the condition `when`
+  std::shared_ptr<const Expression> suppressed_when{};      ///< while it is true the alarm is suppressed by design
+  std::shared_ptr<const Rationale> rationale{};
+  /// The points and kinds of events behind it.
+  [[nodiscard]] std::vector<std::string> sources() const;
+  /// Expressions are equal where they are written alike.
+  friend bool operator==(const AlarmRule& a, const AlarmRule& b);
+  /// The same but for what people read: severity, text and rationale.
   [[nodiscard]] bool judges_as(AlarmRule other) const {
     other.severity = severity;
     other.text = text;
+    other.rationale = rationale;
     return other == *this;
   }
 };
@@ -137,33 +167,61 @@ struct Rules {
   std::vector<AlarmRule> alarms;
 };
 
-/// Reads [quality."device.point"] and [[alarm]] from the root of a config; every mistake is noted there.
-/// `known_points`: the full names of all configured points; a rule for another is an error.
+/// Reads [quality."device.point"] and [[alarm]] from the root of a config; every mistake is noted there, one in an
+/// expression at its character. `names`: all configured points and sources of events; a rule for another is an error.
 ///
 ///     [quality."river.level"]
 ///     range = [0, 12]                                    # outside: bad
 ///     suspect = [0.2, 8]                                 # outside: suspect
-///     climatology = [                                    # by month and hour of local time; months and hours may be
-///     left out
+///     climatology = [                                    # by month and hour of local time; either may be left out
 ///       { suspect = [0.2, 4] },
 ///       { months = [6, 9], hours = [0, 23], suspect = [0.5, 8], range = [0, 11] },
 ///     ]
-///     spike = { suspect = 0.3, fail = 1, method = "average" }    # or "differential"; one of the limits may be left
-///     out rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect flat_line = { tolerance = 0.002,
-///     suspect = "6h", fail = "1d", every = "10s" }   # fail and every may be left out attenuated = { suspect = 0.01,
-///     fail = 0.002, check = "std", window = "2h", min_samples = 20 }    # or "range" gap = "10min" # silent for
-///     longer: missing neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }    # or ratio, or both
+///     spike = { suspect = 0.3, fail = 1, method = "average" }    # or "differential"; one limit may be left out
+///     rate_of_change = { change = 0.5, per = "1min" }    # faster: suspect
+///     flat_line = { tolerance = 0.002, suspect = "6h", fail = "1d", every = "10s" }   # fail, every: if wanted
+///     attenuated = { suspect = 0.01, fail = 0.002, check = "std", window = "2h", min_samples = 20 }    # or "range"
+///     gap = "10min"                                      # silent for longer: missing
+///     neighbour = { point = "bridge.level", difference = 0.5, within = "5min" }    # or ratio, or both
 ///     anomaly = { threshold = 0.67 }                     # or {}: watch it with the detector
 ///
 ///     [[alarm]]
 ///     id = "river-level-high"
 ///     point = "river.level"
 ///     above = 4.5                  # or below, or equals = true | "open", or rise | fall = 0.3 with within = "10min"
+///     seasons = [{ months = [6, 9], above = 4.0 }]   # other limits by month and hour; later ones overrule
 ///     deadband = 0.2               # default 0
 ///     on_delay = "30s"             # default 0, as is off_delay; up to 7 d
 ///     off_delay = "5min"
-///     severity = "critical"        # critical, major, minor, warning; default warning
+///     severity = "critical"        # critical, major, minor, warning; default warning: its priority
 ///     text = { zh = "河道水位过高", en = "River level is high" }    # a critical alarm must have one; default: the id
+///     cause = { zh = "…", en = "…" }    # as consequence and action: why it is there, and what to do
+///     time_to_act = "30min"
+///     suppressed_when = 'pump.on == false'    # suppressed by design meanwhile
+///
+///     [[alarm]]
+///     id = "flash-flood"
+///     when = 'river.level rising AND sum(rain.gauge, 1h) > 30 mm'   # in place of point and limit: expression.hpp
+///
+///     [[alarm]]
+///     id = "river"                 # an alarm for each step: river-guard, river-warning
+///     point = "river.level"
+///     deadband = 0.1               # holds for each, as does all else that is written here
+///     [[alarm.step]]
+///     id = "guard"
+///     above = 3.0                  # or below
+///     severity = "minor"
+///     [[alarm.step]]
+///     id = "warning"
+///     above = 4.0
+///     severity = "critical"
+///     text = { zh = "…", en = "…" }
+[[nodiscard]] Rules read_rules(const config::Table& root, const Names& names);
+/// Of points whose types are not known.
 [[nodiscard]] Rules read_rules(const config::Table& root, std::span<const std::string> known_points);
+
+/// Reads an expression at `key`; nothing: it is absent, or wrong, which is noted.
+[[nodiscard]] std::shared_ptr<const Expression> read_expression(const config::Table& table, std::string_view key,
+                                                                const Names& names);
 
 }  // namespace hamlet::detect

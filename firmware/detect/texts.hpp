@@ -64,6 +64,22 @@ inline Text deadband_too_large(double limit) {
 inline Text within_not_here() {
   return sentence("只用于 rise 和 fall", "belongs to rise and fall only");
 }
+inline Text when_no_deadband() {
+  return sentence("表达式没有回差；请用 off_delay", "an expression has none; use off_delay");
+}
+inline Text when_no_point() {
+  return sentence("表达式自己写明测点", "an expression names its points itself");
+}
+inline Text seasons_not_here() { return sentence("只用于 above 和 below", "belongs to above and below only"); }
+inline Text belongs_to_steps() {
+  return sentence("分级报警的界限写在 [[alarm.step]] 里", "the limits of an alarm with steps stand in [[alarm.step]]");
+}
+inline Text step_id_too_long(std::string_view id) {
+  return sentence("合成的标识“{}”超过 32 个字符", "together '{}', which is longer than 32 characters", id);
+}
+inline Text step_not_further() {
+  return sentence("每一级必须比前一级更远", "each step must be further out than the one before");
+}
 inline Text critical_no_text() {
   return sentence("text：缺少此项；critical 级报警必须有：text = { zh = \"…\", en = \"…\" }",
                   "text: missing; a critical alarm needs one: text = { zh = \"…\", en = \"…\" }");
@@ -98,6 +114,9 @@ inline Text no_trigger() {
   return sentence("缺少此项；请写 when = [\"报警\", …]，或 severity = \"critical\"",
                   "missing; write when = [\"alarm\", ...], or severity = \"critical\" for all of them");
 }
+inline Text only_points() {
+  return sentence("联锁条件只能用测点，不能用事件", "an interlock speaks of points, not of events");
+}
 inline Text rest_without_max() { return sentence("没有 max_on 时无意义", "has no meaning without max_on"); }
 inline Text max_below_min() { return sentence("不得短于 min_on", "must not be shorter than min_on"); }
 inline Text both_fail_safe_on(std::string_view other) {
@@ -116,6 +135,73 @@ inline Text message_wants_text(std::string_view id) {
 inline Text output_wants_on_or_off(std::string_view id) {
   return sentence("输出“{}”只能是 true（开）、false（关）或 \"auto\"（自动）",
                   "the output '{}' is true (on), false (off) or \"auto\"", id);
+}
+
+// ---- expressions: what is wrong, at a character -----------------------------------------------------------------------
+
+inline Text at_character(std::size_t character, const Text& what) {
+  return sentence("第 {} 个字符：{}", "character {}: {}", character, what);
+}
+inline Text too_long(std::size_t most) { return sentence("超过 {} 个字符", "longer than {} characters", most); }
+inline Text too_deep(int most) { return sentence("嵌套超过 {} 层", "nested more than {} deep", most); }
+inline Text too_much(std::size_t most) { return sentence("多于 {} 项", "more than {} parts", most); }
+inline Text too_many_terms(std::size_t most) {
+  return sentence("用到的测点和事件多于 {} 个", "names more than {} points and events", most);
+}
+inline Text want_operand() {
+  return sentence("应为测点、数字、事件或函数", "expected a point, a number, an event or a function");
+}
+inline Text want_symbol(std::string_view symbol) { return sentence("应为“{}”", "expected '{}'", symbol); }
+inline Text leftover(std::string_view found) {
+  return sentence("多出“{}”；条件之间用 AND 或 OR 连接", "'{}' is left over; conditions are joined by AND or OR",
+                  found);
+}
+inline Text want_duration(std::string_view low, std::string_view high) {
+  return sentence("应为 {} 到 {} 的时长，如 10min", "expected a duration from {} to {}, as 10min", low, high);
+}
+inline Text want_time_of_day() {
+  return sentence("应为一天中的时刻，如 06:00", "expected a time of day, as 06:00");
+}
+inline Text want_hours() { return sentence("应为时段，如 22:00-06:00", "expected hours, as 22:00-06:00"); }
+inline Text want_months() { return sentence("应为月份，如 5-9", "expected months, as 5-9"); }
+inline Text want_number() { return sentence("应为数字，这里是条件", "expected a number, this is a condition"); }
+inline Text want_condition() {
+  return sentence("应为条件，这里是数字；请与界限比较，如 > 3", "expected a condition, this is a number; compare it, as > 3");
+}
+inline Text point_not_number(std::string_view point) {
+  return sentence("测点“{}”不是数字", "the point '{}' is not a number", point);
+}
+inline Text point_not_truth(std::string_view point) {
+  return sentence("测点“{}”不是 true/false；请与界限或文字比较",
+                  "the point '{}' is not true or false; compare it with a limit or a text", point);
+}
+inline Text point_not_text(std::string_view point) {
+  return sentence("测点“{}”不是文字", "the point '{}' is not a text", point);
+}
+inline Text text_needs_equals() {
+  return sentence("文字只能用 == 或 != 与测点比较", "a text can only be compared with a point, by == or !=");
+}
+inline Text text_open() { return sentence("引号没有结束", "the quote does not end"); }
+inline Text bad_number() { return sentence("不是数字", "this is no number"); }
+inline Text no_such_function(std::string_view name) { return sentence("没有函数“{}”", "there is no function '{}'", name); }
+inline Text no_such_source(std::string_view name) {
+  return sentence("没有摄像机或设备“{}”", "there is no camera or device '{}'", name);
+}
+inline Text want_id() {
+  return sentence("应为带引号的标识，如 \"cam-pond\"", "expected an id in quotes, as \"cam-pond\"");
+}
+inline Text want_point_here() { return sentence("这里只能写测点", "expected a point here"); }
+inline Text want_count(std::size_t most) {
+  return sentence("应为 1 到 {} 的整数", "expected a whole number from 1 to {}", most);
+}
+inline Text want_more_conditions(std::size_t least) {
+  return sentence("至少需要 {} 个条件", "needs {} conditions at least", least);
+}
+inline Text other_unit(std::string_view found, std::string_view wanted) {
+  return sentence("单位 {} 与 {} 不能比较", "{} cannot be compared with {}", found, wanted);
+}
+inline Text names_nothing() {
+  return sentence("没有用到任何测点或事件", "names no point and no event");
 }
 
 }  // namespace hamlet::detect::texts

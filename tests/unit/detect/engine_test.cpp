@@ -315,8 +315,10 @@ TEST_CASE("state is saved when it changes, as the contract has it") {
   CHECK(engine.save_changed().empty());
   CHECK(feed(engine, reading(40, 5.5)) == "unacked@40");
   saved = engine.save_changed();
-  REQUIRE(saved.size() == 1);
-  CHECK(nlohmann::json::parse(saved[0].second) ==
+  REQUIRE(saved.size() == 2);  // and how many were raised of late
+  auto alarm = nlohmann::json::parse(saved[0].second);
+  CHECK(alarm.erase("_raised") == 1);
+  CHECK(alarm ==
         nlohmann::json::parse(R"({"alarm":"river-high","occurrence":1,"state":"unacked","severity":"critical",
           "since":{"boot":7,"mono":40000},"value":5.0,"limit":4.0,"text":{"zh":"水位高","en":"River is high"},
           "sources":["river.level"]})"));
@@ -329,7 +331,7 @@ TEST_CASE("an alarm raised before a restart is still raised, and not raised twic
   for (const std::uint32_t boot : {kBoot, kBoot + 1}) {
     Engine after{{.quality = {}, .alarms = {high()}}, boot};
     for (const auto& [key, value] : saved) CHECK(after.restore(key, value));
-    CHECK(after.save_changed().empty());
+    CHECK(after.save_changed().empty() == (boot == kBoot));  // when it was raised of late counts within a boot
     REQUIRE(after.alarms().size() == 1);
     CHECK(after.alarms()[0].state == AlarmState::unacked);
     CHECK(after.alarms()[0].since == Moment{kBoot, at(2)});
@@ -402,7 +404,7 @@ TEST_CASE("a text that is no UTF-8 is saved all the same") {
   AlarmRule rule{.id = "a", .point = "river.level", .condition = Condition::equals, .limit = std::string{"\xff"}};
   auto engine = engine_of(rule);
   CHECK(feed(engine, reading(1, std::string{"\xff"})) == "unacked@1");
-  CHECK(engine.save_changed().size() == 1);
+  CHECK(engine.save_changed().size() == 2);
 }
 
 TEST_CASE("alarms whose rule is gone are orphans") {

@@ -54,6 +54,20 @@ Rules some_rules() {
   alarm("rising", "river.level", Condition::rise, 2.0, 0.5, 0, 10);
   alarm("falling", "rain.hour", Condition::fall, 3.0, 0, 7, 0);
   alarm("pump", "pump.on", Condition::equals, true, 0, 9, 9);
+  const Names names{.points = {{"river.level", Kind::number}, {"rain.hour", Kind::number}, {"pump.on", Kind::boolean}}};
+  const auto rule = [&](std::string id, std::string_view when, int on) {
+    AlarmRule out;
+    out.id = std::move(id);
+    out.condition = Condition::when;
+    out.when = Expression::parse(when, names).value();
+    out.point = out.when->terms().front().label();
+    out.on_delay = seconds{on};
+    rules.alarms.push_back(std::move(out));
+  };
+  rule("storm", "sum(rain.hour, 40s) > 40 and river.level > 4 or rise(river.level, 30s) > 2.5", 0);
+  rule("steps", "sequence(pump.on, river.level > 5, rain.hour > 5, 2min) or count(pump.on, 1min) >= 3", 4);
+  rule("calm", "held(not pump.on, 20s) and not within(river.level > 6, 50s) and avg(rain.hour, since 00:00) < 6", 0);
+  rules.alarms.back().suppressed_when = Expression::parse("rain.hour falling in 20s", names).value();
   return rules;
 }
 
@@ -207,7 +221,7 @@ TEST_CASE("the generators make every alarm and every verdict happen") {
     all.scores += log.scores;
   }
   CHECK(all.scores > 20);
-  CHECK(all.transitions.size() == 6);
+  CHECK(all.transitions.size() == 9);
   for (const std::string why : {"", "gross-range", "rate-of-change", "flat-line", "gap", "timeout", "climatology",
                                 "spike", "attenuated-signal", "neighbour"}) {
     CAPTURE(why);
@@ -293,11 +307,16 @@ TEST_CASE("no alarm without a cause, and none lost") {
       bool leaving = false;  // on the way to the other side
       bool known = false;
       int left = 0;
+      bool chatters = false;
+      std::vector<std::int64_t> raised_at{};
     } high;
     std::vector<std::string> expected;
     const auto turn = [&](std::int64_t second) {
       high.raised = !high.raised;
       high.leaving = false;
+      auto& at = high.raised_at;
+      if (high.raised) at.push_back(second);
+      high.chatters = high.raised && (at.size() > 2 && second - at[at.size() - 3] <= 60);
       expected.push_back(fmt::format("{} {}", high.raised ? "raised" : "back", second));
     };
     const auto last = by_second.rbegin()->first;
@@ -308,7 +327,7 @@ TEST_CASE("no alarm without a cause, and none lost") {
         if (!high.known) continue;
         const double x = std::get<double>(reading.value);
         const bool stands = high.raised ? x > 5.5 : x > 6.0;
-        if (stands != high.raised && !high.leaving) high.left = high.raised ? 8 : 12;
+        if (stands != high.raised && !high.leaving) high.left = high.chatters ? 300 : high.raised ? 8 : 12;
         high.leaving = stands != high.raised;
       }
     }

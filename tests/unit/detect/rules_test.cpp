@@ -134,9 +134,9 @@ TEST_CASE("no rules are no mistake") {
 
 TEST_CASE("mistakes in an alarm are told at their line") {
   CHECK(alarm_error("above = 1\nbelow = 0") ==
-        "t.toml:5:9: alarm[1].below: expected exactly one of above, below, equals, rise, fall");
+        "t.toml:5:9: alarm[1].below: expected exactly one of above, below, equals, rise, fall, when");
   CHECK(alarm_error("deadband = 1") ==
-        "t.toml:1:1: alarm[1]: expected exactly one of above, below, equals, rise, fall");
+        "t.toml:1:1: alarm[1]: expected exactly one of above, below, equals, rise, fall, when");
   CHECK(alarm_error("above = \"4\"") == "t.toml:4:9: alarm[1].above: expected a number, found a string");
   CHECK(alarm_error("above = 4\ndeadband = -1") ==
         "t.toml:5:12: alarm[1].deadband: -1 is out of range; expected 0 or more");
@@ -221,6 +221,60 @@ above = 3)")
                       "t.toml:5:9: alarm[1].point: there is no point 'rain.hours'; did you mean 'rain.hour'?",
                       "t.toml:8:6: alarm[2].id: another alarm is called 'a' already",
                       "t.toml:9:9: alarm[2].point: there is no point 'nothing.like-it'"});
+}
+
+TEST_CASE("rules over several points, steps, seasons and the reasons for an alarm") {
+  const auto [rules, errors] = read(R"(
+[[alarm]]
+id = "flash-flood"
+when = 'river.level rising AND sum(rain.hour, 1h) > 30'
+severity = "critical"
+text = { zh = "山洪", en = "Flash flood" }
+cause = { zh = "暴雨", en = "Heavy rain" }
+action = { zh = "撤离", en = "Leave the valley" }
+time_to_act = "20min"
+suppressed_when = 'pump.on'
+
+[[alarm]]
+id = "river"
+point = "river.level"
+deadband = 0.1
+action = { zh = "巡查", en = "Go and look" }
+[[alarm.step]]
+id = "guard"
+above = 3
+severity = "minor"
+seasons = [{ months = [6, 9], above = 2.5 }]
+[[alarm.step]]
+id = "warning"
+above = 4.0
+severity = "critical"
+text = { zh = "警戒水位", en = "Warning level" }
+action = { zh = "转移", en = "Move people" }
+)");
+  CHECK(errors == std::vector<std::string>{});
+  REQUIRE(rules.alarms.size() == 3);
+  CHECK(rules.alarms[0].point == "river.level");
+  CHECK(rules.alarms[0].sources() == std::vector<std::string>{"river.level", "rain.hour"});
+  CHECK(rules.alarms[0].rationale->time_to_act == minutes{20});
+  CHECK(rules.alarms[0].suppressed_when->text() == "pump.on");
+  CHECK(rules.alarms[1].id == "river-guard");
+  CHECK(rules.alarms[1].limit == Value{3.0});
+  CHECK(rules.alarms[1].deadband == 0.1);
+  CHECK(rules.alarms[1].seasons == std::vector<SeasonLimit>{{.first_month = 6, .last_month = 9, .limit = 2.5}});
+  CHECK(rules.alarms[1].rationale->action.en == "Go and look");
+  CHECK(rules.alarms[2].id == "river-warning");
+  CHECK(rules.alarms[2].severity == Severity::critical);
+  CHECK(rules.alarms[2].rationale->action.en == "Move people");
+}
+
+TEST_CASE("mistakes in steps, seasons and rules are told at their line") {
+  CHECK(alarm_error("step = [{ id = \"a\", above = 3 }, { id = \"b\", above = 2 }]").find("further out") != std::string::npos);
+  CHECK(alarm_error("above = 3\nstep = [{ id = \"a\", above = 3 }]").find("stand in [[alarm.step]]") != std::string::npos);
+  CHECK(alarm_error("equals = true\nseasons = [{ above = 3 }]").find("belongs to above and below only") != std::string::npos);
+  CHECK(alarm_error("when = 'pump.on'").find("an expression names its points itself") != std::string::npos);
+  CHECK(alarm_error("above = 3\nsuppressed_when = 'pump.no'") ==
+        "t.toml:5:20: alarm[1].suppressed_when: character 1: there is no point 'pump.no'; did you mean 'pump.on'?");
 }
 
 TEST_CASE("a limit that only bad readings could pass is an error") {

@@ -1,0 +1,310 @@
+// Alarms that are put aside, suppressed, chatter or come in floods; rules over several points, in the engine.
+#include <map>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "firmware/detect/engine.hpp"
+
+namespace lifecycle_test {
+
+using namespace hamlet;
+using namespace hamlet::detect;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr std::uint32_t kBoot = 7;
+constexpr MonoTime at(std::int64_t s) {
+  return mono_from_ms(s * 1000);
+}
+
+const Names& names() {
+  static const Names all{.points = {{"river.level", Kind::number, "m"},
+                                    {"rain.gauge", Kind::number, "mm"},
+                                    {"pump.on", Kind::boolean, ""},
+                                    {"pump.flow", Kind::number, ""}},
+                         .sources = {}};
+  return all;
+}
+
+AlarmRule high(std::string id = "river-high", Severity severity = Severity::warning) {
+  return {.id = std::move(id), .point = "river.level", .condition = Condition::above, .limit = 4.0, .severity = severity};
+}
+AlarmRule by(std::string_view expression, std::string id = "rule") {
+  AlarmRule rule;
+  rule.id = std::move(id);
+  rule.condition = Condition::when;
+  rule.when = Expression::parse(expression, names()).value();
+  rule.point = rule.when->terms().front().label();
+  return rule;
+}
+
+// "unacked@12 …": what happened, and when it is said to have happened.
+std::string words(const std::vector<Alarm>& transitions) {
+  std::string out;
+  for (const auto& alarm : transitions) {
+    if (!out.empty()) out += ' ';
+    out += fmt::format("{}@{}", to_string(alarm.state), static_cast<double>(to_ms(alarm.since.mono)) / 1000);
+  }
+  return out;
+}
+std::string words(const Result<std::vector<Alarm>>& result) {
+  return result ? words(*result) : result.error().message;
+}
+std::string feed(Engine& engine, std::int64_t s, std::string point, Value value) {
+  return words(engine.evaluate({.point = std::move(point), .at = at(s), .value = std::move(value)}).transitions);
+}
+std::string level(Engine& engine, std::int64_t s, double value) {
+  return feed(engine, s, "river.level", value);
+}
+std::string tick(Engine& engine, std::int64_t s) {
+  return words(engine.tick(at(s)).transitions);
+}
+PutAside aside(Millis length) {
+  return {.length = length, .by = "li", .reason = "cleaning"};
+}
+
+// A restart: what is stored is all that is known.
+Engine restarted(Engine& engine, const Rules& rules, std::uint32_t boot = kBoot) {
+  static std::map<std::string, std::string> stored;
+  for (auto& [key, value] : engine.save_changed()) stored.insert_or_assign(key, value);
+  Engine out{rules, boot};
+  for (const auto& [key, value] : stored) static_cast<void>(out.restore(key, value));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a shelved alarm goes on unseen and shows itself when that ends") {
+  const Rules rules{.quality = {}, .alarms = {high()}};
+  Engine engine{rules, kBoot};
+  CHECK(tick(engine, 0) == "");
+  CHECK(level(engine, 1, 5) == "unacked@1");
+  CHECK(words(engine.shelve("river-high", aside(minutes{10}), at(10))) == "shelved@10");
+  CHECK(engine.standing("river-high")->shelved->by == "li");
+  CHECK(engine.acknowledge("river-high", {}, at(11)).error().message ==
+        "alarm 'river-high' is shelved; there is nothing to acknowledge");
+  SUBCASE("still there") {
+    CHECK(tick(engine, 1000) == "unacked@610");
+    CHECK(engine.alarms()[0].occurrence == 1);
+  }
+  SUBCASE("taken back") {
+    CHECK(words(engine.unshelve("river-high", at(20))) == "unacked@20");
+    CHECK(words(engine.unshelve("river-high", at(21))) == "alarm 'river-high' is not shelved");
+  }
+  SUBCASE("gone meanwhile") {
+    CHECK(level(engine, 20, 3) == "");
+    CHECK(level(engine, 610, 3) == "normal@610");
+  }
+  SUBCASE("gone and back meanwhile: another occurrence") {
+    CHECK(level(engine, 20, 3) == "");
+    CHECK(level(engine, 30, 5) == "");
+    CHECK(tick(engine, 1000) == "unacked@610");
+    CHECK(engine.alarms()[0].occurrence == 2);
+  }
+  SUBCASE("over a restart") {
+    auto again = restarted(engine, rules);
+    CHECK(tick(again, 30) == "");
+    CHECK(again.alarms()[0].state == AlarmState::shelved);
+    CHECK(again.standing("river-high")->shelved->reason == "cleaning");
+    CHECK(tick(again, 1000) == "unacked@610");
+  }
+  SUBCASE("over a reboot it lasts as long again, unless the clock tells") {
+    auto again = restarted(engine, rules, kBoot + 1);
+    CHECK(tick(again, 30) == "");
+    CHECK(tick(again, 629) == "");
+    CHECK(tick(again, 631) == "unacked@630");
+  }
+  SUBCASE("bounds") {
+    CHECK(words(engine.shelve("river-high", aside(hours{25}), at(12))) == "25h is out of range; from 1min to 1d");
+    CHECK(words(engine.shelve("river-hihg", aside(hours{1}), at(12))) ==
+          "there is no alarm 'river-hihg'; did you mean 'river-high'?");
+  }
+}
+
+TEST_CASE("shelving over a reboot ends when the clock says so") {
+  const Rules rules{.quality = {}, .alarms = {high()}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  auto how = aside(minutes{10});
+  how.until_wall = wall_from_ms(1'795'000'000'000);
+  CHECK(words(engine.shelve("river-high", how, at(10))) == "shelved@10");
+  auto again = restarted(engine, rules, kBoot + 1);
+  CHECK(tick(again, 1) == "");
+  CHECK(words(again.tick(at(5), wall_from_ms(1'794'999'999'000)).transitions) == "");
+  CHECK(tick(again, 7) == "normal@6");
+}
+
+TEST_CASE("out of service an alarm is not judged; put back it is judged anew") {
+  auto rule = high();
+  rule.on_delay = seconds{5};
+  const Rules rules{.quality = {}, .alarms = {rule}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(words(engine.take_out_of_service("river-high", aside({}), at(1))) == "out-of-service@1");
+  CHECK(level(engine, 2, 5) == "");
+  CHECK(tick(engine, 100) == "");
+  engine = restarted(engine, rules);
+  CHECK(tick(engine, 101) == "");
+  CHECK(level(engine, 102, 5) == "");
+  CHECK(words(engine.put_in_service("river-high", at(110))) == "normal@110");
+  CHECK(tick(engine, 120) == "unacked@115");
+  CHECK(words(engine.put_in_service("river-high", at(121))) == "alarm 'river-high' is in service");
+}
+
+TEST_CASE("low flow is no alarm while the pump is off") {
+  AlarmRule rule{.id = "low-flow", .point = "pump.flow", .condition = Condition::below, .limit = 2.0, .on_delay = seconds{10}};
+  rule.suppressed_when = Expression::parse("pump.on == false", names()).value();
+  const Rules rules{.quality = {}, .alarms = {rule}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(feed(engine, 1, "pump.on", false) == "suppressed@1");
+  CHECK(feed(engine, 2, "pump.flow", 0.0) == "");
+  CHECK(tick(engine, 50) == "");
+  CHECK(engine.standing("low-flow")->by_design);
+  CHECK(feed(engine, 60, "pump.on", true) == "normal@60");
+  CHECK(feed(engine, 65, "pump.flow", 3.0) == "");  // it has come up in time
+  CHECK(feed(engine, 70, "pump.flow", 1.0) == "");
+  engine = restarted(engine, rules);
+  CHECK(tick(engine, 71) == "");
+  CHECK(tick(engine, 80) == "unacked@80");
+  CHECK(feed(engine, 90, "pump.on", false) == "suppressed@90");
+}
+
+TEST_CASE("maintenance suppresses every alarm of a device, and ends by itself") {
+  auto other = high("rain-much");
+  other.point = "rain.gauge";
+  const Rules rules{.quality = {}, .alarms = {high(), other, by("river.level > 3 and rain.gauge > 3")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(words(engine.begin_maintenance("rivr", aside(hours{1}), at(1))) ==
+        "no alarm watches a device 'rivr'; all: the whole box");
+  CHECK(words(engine.begin_maintenance("river", aside(hours{1}), at(1))) == "suppressed@1 suppressed@1");
+  CHECK(level(engine, 2, 5) == "");
+  CHECK(feed(engine, 3, "rain.gauge", 5.0) == "unacked@3");
+  engine = restarted(engine, rules);
+  CHECK(tick(engine, 4) == "");
+  CHECK(level(engine, 5, 5) == "");
+  CHECK(feed(engine, 5, "rain.gauge", 5.0) == "");
+  CHECK(tick(engine, 4000) == "normal@3601 unacked@3601 normal@3601 unacked@3601");
+  const auto notices = engine.take_notices();
+  REQUIRE(notices.size() == 1);
+  CHECK(notices[0].kind == Notice::Kind::maintenance_ends);
+  CHECK(notices[0].about == "river");
+  CHECK(words(engine.begin_maintenance("all", aside(hours{1}), at(4001))) == "suppressed@4001 suppressed@4001 suppressed@4001");
+  CHECK(words(engine.end_maintenance("all", at(4002))) ==
+        "normal@4002 unacked@4002 normal@4002 unacked@4002 normal@4002 unacked@4002");
+}
+
+TEST_CASE("an alarm that chatters stays raised until it has been gone for long") {
+  const Rules rules{.quality = {}, .alarms = {high()}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  std::string all;
+  for (int i = 0; i < 20; ++i) all += level(engine, 10 + i, i % 2 == 0 ? 5 : 3) + ",";
+  CHECK(all == "unacked@10,returned@11,unacked@12,returned@13,unacked@14,,,,,,,,,,,,,,,,");
+  const auto notices = engine.take_notices();
+  REQUIRE(notices.size() == 1);
+  CHECK(notices[0].about == "river-high");
+  CHECK(engine.standing("river-high")->chatters);
+  engine = restarted(engine, rules);
+  CHECK(tick(engine, 30) == "");
+  CHECK(level(engine, 60, 5) == "");
+  CHECK(level(engine, 61, 3) == "");
+  CHECK(tick(engine, 1000) == "returned@361");
+  CHECK_FALSE(engine.standing("river-high")->chatters);
+}
+
+TEST_CASE("in a flood what matters less waits, and is not lost") {
+  Rules rules;
+  for (int i = 0; i < 12; ++i) rules.alarms.push_back(high(fmt::format("a{}", i), i == 11 ? Severity::critical : Severity::minor));
+  for (int i = 0; i < 12; ++i) rules.alarms[static_cast<std::size_t>(i)].limit = 1.0 + i;
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  for (int i = 0; i < 10; ++i) CHECK(level(engine, 10 + i, 1.5 + i) == fmt::format("unacked@{}", 10 + i));
+  CHECK_FALSE(engine.in_flood());
+  CHECK(level(engine, 20, 11.5) == "suppressed@20");
+  CHECK(engine.in_flood());
+  CHECK(engine.standing("a10")->hushed);
+  CHECK(level(engine, 21, 12.5) == "unacked@21");  // critical
+  auto again = restarted(engine, rules);
+  CHECK(again.in_flood());
+  CHECK(tick(again, 22) == "");
+  CHECK(tick(again, 3600) == "unacked@617.001");  // a10, when fewer than five are left of the last ten minutes
+  CHECK_FALSE(again.in_flood());
+  const auto notices = again.take_notices();
+  REQUIRE(notices.size() == 1);
+  CHECK(notices[0].kind == Notice::Kind::flood_ends);
+}
+
+TEST_CASE("a rule over two points raises one alarm with both as sources") {
+  const Rules rules{.quality = {{.point = "river.level", .range = Span{0, 10}}},
+                    .alarms = {by("river.level > 3 AND sum(rain.gauge, 1h) > 30 mm")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(feed(engine, 10, "rain.gauge", 31.0) == "");
+  CHECK(level(engine, 20, 11) == "");  // bad
+  const auto raised = engine.evaluate({.point = "river.level", .at = at(30), .value = 3.5}).transitions;
+  REQUIRE(raised.size() == 1);
+  CHECK(raised[0].state == AlarmState::unacked);
+  CHECK(raised[0].sources == std::vector<std::string>{"river.level", "rain.gauge"});
+  CHECK(raised[0].value == Value{3.5});
+  CHECK(raised[0].limit == Value{3.0});
+  CHECK(level(engine, 40, 11) == "");  // bad: neither raised nor returned
+  CHECK(level(engine, 45, 3.5) == "");
+  CHECK(tick(engine, 5000) == "returned@3610");  // the rain is an hour old
+}
+
+TEST_CASE("a rule over a camera's event and a point") {
+  const Rules rules{.quality = {}, .alarms = {by("event('cam-pond', 'intrusion') and river.level > 1")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(level(engine, 1, 2) == "");
+  Event seen{.source = "cam-pond", .kind = "intrusion", .phase = Phase::start, .id = "e", .at = at(5)};
+  CHECK(words(engine.take(seen)) == "unacked@5");
+  seen.phase = Phase::end;
+  seen.at = at(9);
+  CHECK(words(engine.take(seen)) == "returned@9");
+  seen.source = "cam-other";
+  CHECK(words(engine.take(seen)) == "");
+}
+
+TEST_CASE("limits by season wait where only the clock could tell") {
+  auto rule = high();
+  rule.seasons = {{.first_month = 6, .last_month = 9, .limit = 3.0}};
+  Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+  const auto july = wall_from_ms(1'783'000'000'000);
+  const auto feed_at = [&](std::int64_t s, double x, std::optional<WallTime> wall) {
+    return words(engine.evaluate({.point = "river.level", .at = at(s), .value = x}, wall).transitions);
+  };
+  CHECK(feed_at(1, 3.5, {}) == "");
+  CHECK(feed_at(2, 4.5, {}) == "unacked@2");  // whatever the season
+  CHECK(feed_at(3, 3.5, {}) == "");
+  CHECK(feed_at(4, 2.5, {}) == "returned@4");
+  CHECK(feed_at(5, 3.5, july) == "unacked@5");
+  CHECK(engine.alarms()[0].limit == Value{3.0});
+  CHECK(feed_at(6, 3.5, july + std::chrono::days{120}) == "returned@6");
+}
+
+TEST_CASE("a reload keeps what a rule remembers") {
+  const Rules rules{.quality = {}, .alarms = {by("held(river.level > 3, 10s)")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  static_cast<void>(level(engine, 1, 1));
+  static_cast<void>(level(engine, 2, 4));
+  engine.reload(rules);
+  CHECK(tick(engine, 5) == "");
+  CHECK(tick(engine, 20) == "unacked@12");
+  engine.reload({.quality = {}, .alarms = {high(), by("river.level > 3")}});
+  CHECK(tick(engine, 21) == "");
+  CHECK(engine.alarms()[1].state == AlarmState::unacked);
+  engine.reload({});
+  CHECK(engine.orphans().size() == 2);
+}
+
+}  // namespace lifecycle_test
