@@ -157,17 +157,23 @@ class Backtest {
     for (const auto& key : root.keys()) static_cast<void>(root.has(key));  // other rooms' tables are not looked at
     const auto devices = drivers::Drivers::read_config(root);
     std::vector<std::string> known;
+    detect::Names names;
     for (const auto& device : devices) {
       for (const auto& point : device.info.points) {
         known.push_back(point.point);
+        const auto kind = point.type == drivers::ValueType::boolean ? detect::Kind::boolean
+                          : point.type == drivers::ValueType::text  ? detect::Kind::text
+                                                                    : detect::Kind::number;
+        names.points.push_back({.name = point.point, .kind = kind, .unit = point.unit});
         if (point.point == asked_.point) boolean_ = point.type == drivers::ValueType::boolean;
       }
     }
     if (known.empty()) {  // rules alone, without devices
       known = root.table("quality").keys();
       known.push_back(asked_.point);
+      for (const auto& point : known) names.points.push_back({.name = point});
     }
-    auto rules = detect::read_rules(root, known);
+    auto rules = detect::read_rules(root, names);
     document.finish();
     for (const auto& wrong : document.diagnostics()) err_ << wrong.to_string(asked_.lang) << '\n';
     if (!document.ok()) {
@@ -188,7 +194,14 @@ class Backtest {
     if (!rule.anomaly) rule.anomaly.emplace();  // what it would say is told in any case
     looks_ahead_ = rule.spike.has_value();
     for (auto& alarm : rules.alarms) {
-      if (alarm.point == asked_.point) mine.alarms.push_back(std::move(alarm));
+      const auto sources = alarm.sources();
+      if (std::find(sources.begin(), sources.end(), asked_.point) == sources.end()) continue;
+      std::string others;
+      for (const auto& source : sources) {
+        if (source != asked_.point) others += (others.empty() ? "" : ", ") + source;
+      }
+      if (!others.empty()) err_ << say(asked_.lang, Say::backtest_unknown_terms, alarm.id, others) << '\n';
+      mine.alarms.push_back(std::move(alarm));
     }
     engine_.emplace(std::move(mine), 1);
     return kOk;

@@ -211,6 +211,39 @@ class CommandLine {
     ack->add_option("--occurrence", out_.occurrence, text(Say::opt_occurrence))
         ->type_name(text(Say::meta_number))
         ->check(in_range(1, kMaxOccurrence));
+    auto* shelve = one_alarm(*alarms, "shelve", Say::verb_alarms_shelve, Verb::alarm_shelve);
+    add_length(*shelve, Say::opt_for)->required();
+    add_reason(*shelve);
+    one_alarm(*alarms, "unshelve", Say::verb_alarms_unshelve, Verb::alarm_unshelve);
+    add_reason(*one_alarm(*alarms, "out-of-service", Say::verb_alarms_out, Verb::alarm_out));
+    one_alarm(*alarms, "in-service", Say::verb_alarms_in, Verb::alarm_in);
+    auto* maintenance = verb(*alarms, "maintenance", Say::verb_alarms_maintenance, Verb::alarm_maintenance);
+    maintenance->add_option("DEVICE", out_.device, text(Say::arg_device))
+        ->required()
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    auto* length = add_length(*maintenance, Say::opt_for);
+    add_reason(*maintenance);
+    auto* off = maintenance->add_flag_callback("--off", [this] { length_ = "0s"; }, text(Say::opt_off));
+    off->excludes(length);
+    length->excludes(off);
+    maintenance->preparse_callback([this](std::size_t) { length_ = "4h"; });
+    one_alarm(*alarms, "explain", Say::verb_alarms_explain, Verb::alarm_explain);
+  }
+
+  CLI::App* one_alarm(CLI::App& parent, const char* name, Say about, Verb is) {
+    auto* app = verb(parent, name, about, is);
+    app->add_option("ID", out_.alarm, text(Say::arg_alarm))
+        ->required()
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    return app;
+  }
+  CLI::Option* add_length(CLI::App& app, Say about) {
+    return app.add_option("--for", length_, text(about))
+        ->type_name(text(Say::meta_duration))
+        ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+  }
+  void add_reason(CLI::App& app) {
+    app.add_option("--reason", out_.reason, text(Say::opt_reason))->type_name(text(Say::meta_text));
   }
 
   void add_output_verbs() {
@@ -224,9 +257,8 @@ class CommandLine {
           ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
     }
     set->add_option("VALUE", out_.value, text(Say::arg_output_value))->required();
-    set->add_option("--for", length_, with_default(Say::opt_for, length_))
-        ->type_name(text(Say::meta_duration))
-        ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+    add_length(*set, Say::opt_for);
+    set->preparse_callback([this](std::size_t) { length_ = "10min"; });
   }
 
   void add_config_verbs() {
@@ -396,7 +428,7 @@ class CommandLine {
   CLI::App app_;
   Invocation out_;
   std::string since_ = "0s";
-  std::string length_ = "10min";
+  std::string length_;
   std::string lang_word_;
   std::string from_;
   std::string until_;

@@ -15,7 +15,7 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, outputs, output_set, config_check, init,
+  status, points, readings, events, alarms, alarm_ack, alarm_shelve, alarm_unshelve, alarm_out, alarm_in, alarm_maintenance, alarm_explain, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, outputs, output_set, config_check, init,
   backtest, probe };
 
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.
@@ -55,11 +55,13 @@ struct Invocation {
   std::string source;                      ///< of events; empty: all
   Millis since{};                          ///< of readings and events: an age
   std::int64_t limit = 0;                  ///< of readings and events
-  std::string alarm;                       ///< of alarms ack
+  std::string alarm;                       ///< of alarms ack, shelve, …
+  std::string device;                      ///< of alarms maintenance
+  Millis length{};                         ///< of outputs set, alarms shelve and maintenance; 0: maintenance ends
+  std::string reason;                      ///< of alarms shelve, out-of-service and maintenance
   std::optional<std::int64_t> occurrence;  ///< of alarms ack
   std::string output;                      ///< of outputs set and auto
   std::string value = "auto";              ///< of outputs set: "on", "off" or a message's text
-  Millis length{};                         ///< of outputs set
   std::string pack;                        ///< of init; empty: list them
   std::filesystem::path file;              ///< of init; empty: standard output
   std::filesystem::path csv;               ///< of backtest; "-": standard input

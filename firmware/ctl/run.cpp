@@ -35,6 +35,18 @@ std::string_view wire_name(Verb verb) {
       return "alarms";
     case Verb::alarm_ack:
       return "alarm.ack";
+    case Verb::alarm_shelve:
+      return "alarm.shelve";
+    case Verb::alarm_unshelve:
+      return "alarm.unshelve";
+    case Verb::alarm_out:
+      return "alarm.out-of-service";
+    case Verb::alarm_in:
+      return "alarm.in-service";
+    case Verb::alarm_maintenance:
+      return "alarm.maintenance";
+    case Verb::alarm_explain:
+      return "alarm.explain";
     case Verb::cameras:
       return "cameras";
     case Verb::journal:
@@ -84,6 +96,12 @@ json wire_args(const Invocation& asked) {
     args["output"] = asked.output;
     args["value"] = asked.value == "on" ? json(true) : asked.value == "off" ? json(false) : json(asked.value);
     if (asked.length >= Millis{1}) args["for_ms"] = asked.length.count();
+  }
+  if (asked.verb >= Verb::alarm_shelve && asked.verb <= Verb::alarm_explain) {
+    if (!asked.alarm.empty()) args["alarm"] = asked.alarm;
+    if (!asked.device.empty()) args["device"] = asked.device;
+    if (!asked.reason.empty()) args["reason"] = asked.reason;
+    if (asked.verb == Verb::alarm_shelve || asked.verb == Verb::alarm_maintenance) args["for_ms"] = asked.length.count();
   }
   return args;
 }

@@ -80,6 +80,16 @@ class View {
       case Verb::alarm_ack:
         acknowledged();
         break;
+      case Verb::alarm_shelve:
+      case Verb::alarm_unshelve:
+      case Verb::alarm_out:
+      case Verb::alarm_in:
+      case Verb::alarm_maintenance:
+        put_aside();
+        break;
+      case Verb::alarm_explain:
+        explained();
+        break;
       case Verb::cameras:
         cameras();
         break;
@@ -163,6 +173,8 @@ class View {
   [[nodiscard]] std::string detail_of(const json& event) const;
   void alarms();
   void acknowledged();
+  void put_aside();
+  void explained();
   void outputs();
   void output_set();
   void packs();
@@ -372,6 +384,54 @@ void View::packs() {
   for (const auto& pack : packs) table.add({text_at(pack, "pack"), both_at(lang_, pack, "text")});
   put(table);
   hint(Say::next_init, text_at(packs.front(), "pack"));
+}
+
+// How each alarm stands now that one was put aside, or taken back.
+void View::put_aside() {
+  const auto alarms = list_at(result_, "alarms");
+  if (alarms.empty()) return hint(Say::nothing_changed);
+  for (const auto& alarm : alarms) {
+    hint(Say::alarm_stands, text_at(alarm, "alarm"), called(Kind::alarm_state, text_at(alarm, "state")));
+  }
+}
+
+void View::explained() {
+  const auto& alarm = member(result_, "alarm");
+  const auto& rule = member(alarm, "rule");
+  auto table = Table::labels();
+  const auto add = [&](Say label, const std::string& words) {
+    if (!words.empty()) table.add({text(label), words});
+  };
+  add(Say::alarm, text_at(alarm, "alarm"));
+  add(Say::text, both_at(lang_, alarm, "text"));
+  add(Say::severity, called(Kind::severity, text_at(alarm, "severity")));
+  add(Say::state, called(Kind::alarm_state, text_at(alarm, "state")));
+  add(Say::since, time_of(alarm, "since"));
+  add(Say::value, value(lang_, member(alarm, "value")));
+  const auto when = text_at(rule, "when");
+  add(Say::condition, when.empty() ? fmt::format("{} {} {}", text_at(rule, "point"), text_at(rule, "condition"),
+                                                 value(lang_, member(rule, "limit")))
+                                   : printable(when));
+  add(Say::suppressed_when, printable(text_at(rule, "suppressed_when")));
+  add(Say::cause, both_at(lang_, rule, "cause"));
+  add(Say::consequence, both_at(lang_, rule, "consequence"));
+  add(Say::action, both_at(lang_, rule, "action"));
+  if (const auto& time = member(rule, "time_to_act_ms"); time.is_number_integer()) {
+    add(Say::time_to_act, span(lang_, Millis{time.get<std::int64_t>()}));
+  }
+  for (const auto* key : {"shelved", "out_of_service"}) {
+    const auto& aside = member(alarm, key);
+    if (!aside.is_object()) continue;
+    add(Say::put_aside_by, printable(fmt::format("{}  {}", text_at(aside, "by"), text_at(aside, "reason"))));
+    if (member(aside, "until").is_number()) add(Say::put_aside_until, time_of(aside, "until"));
+  }
+  std::string why;
+  for (const auto& each : list_at(alarm, "suppressed_by")) {
+    if (each.is_string()) why += (why.empty() ? "" : ", ") + called(Kind::why, each.get<std::string>());
+  }
+  add(Say::suppressed_by, why);
+  put(table);
+  if (member(alarm, "chatters") == true) hint(Say::it_chatters);
 }
 
 void View::cameras() {

@@ -442,7 +442,7 @@ void Box::take_transitions(const std::vector<Alarm>& transitions) {
 // What floods, chatters or is over.
 void Box::tell_notices() {
   for (const auto& notice : detect_->take_notices()) {
-    Event event{.source = "gateway", .id = random_hex64(), .at = notice.at};
+    Event event{.source = "gateway", .kind = {}, .phase = Phase::once, .id = random_hex64(), .at = notice.at};
     switch (notice.kind) {
       case detect::Notice::Kind::chatter:
         event.kind = "alarm-chatter";
@@ -458,7 +458,7 @@ void Box::tell_notices() {
         break;
       case detect::Notice::Kind::maintenance_ends:
         event.kind = "operator";
-        event.detail = {{"verb", "alarms.maintenance"}, {"by", "time"}, {"device", notice.about}, {"on", false}};
+        event.detail = {{"verb", "alarm.maintenance"}, {"by", "time"}, {"device", notice.about}, {"on", false}};
         break;
     }
     log::warning("alarms", {{"what", event.kind}, {"detail", event.detail.dump()}});

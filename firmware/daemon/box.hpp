@@ -133,6 +133,15 @@ class Box {
   void list_readings(const nlohmann::json& args, control::Reply reply);
   void list_events(const nlohmann::json& args, control::Reply reply);
   void acknowledge(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void operated(Result<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
+                control::Reply reply);
+  [[nodiscard]] detect::PutAside aside_for(Millis length, std::string reason, const control::Caller& caller) const;
+  void shelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void unshelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void take_out_of_service(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void put_in_service(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void maintain(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void explain(const nlohmann::json& args, const control::Reply& reply) const;
 
   // commands.cpp: what the county asks
   void load_command_ids();

@@ -34,7 +34,34 @@ json describe(const drivers::DeviceInfo& device, const std::vector<detect::Quali
   return {{"id", device.id}, {"driver", device.driver}, {"name", in_both(device.name)}, {"points", std::move(points)}};
 }
 
-json describe(const detect::AlarmRule& rule) {
+json describe(const detect::OutputRule& rule) {
+  auto alarms = json::array();
+  for (const auto& trigger : rule.triggers) alarms.push_back(trigger.alarm);
+  return {{"output", rule.id}, {"name", in_both(rule.name)},       {"kind", rule.is_message() ? "message" : "state"},
+          {"alarms", alarms},  {"severity", to_string(rule.least)}, {"county", rule.county}};
+}
+
+json describe(const cameras::CameraConfig& camera) {
+  auto zones = json::array();
+  for (const auto& zone : camera.zones) {
+    zones.push_back({{"id", zone.id}, {"name", in_both(zone.name)}, {"polygon", zone.polygon}});
+  }
+  json out{{"id", camera.id}, {"name", in_both(camera.name)}, {"zones", std::move(zones)}};
+  if (camera.drawn_on) out["drawn_on"] = {camera.drawn_on->first, camera.drawn_on->second};
+  if (!camera.gb28181.empty()) out["gb28181"] = camera.gb28181;
+  return out;
+}
+
+template <class Things>
+json describe_all(const Things& things) {
+  auto out = json::array();
+  for (const auto& thing : things) out.push_back(describe(thing));
+  return out;
+}
+
+}  // namespace
+
+json describe_alarm(const detect::AlarmRule& rule) {
   json out{{"alarm", rule.id},
            {"point", rule.point},
            {"condition", detect::to_string(rule.condition)},
@@ -63,39 +90,14 @@ json describe(const detect::AlarmRule& rule) {
   return out;
 }
 
-json describe(const detect::OutputRule& rule) {
-  auto alarms = json::array();
-  for (const auto& trigger : rule.triggers) alarms.push_back(trigger.alarm);
-  return {{"output", rule.id}, {"name", in_both(rule.name)},       {"kind", rule.is_message() ? "message" : "state"},
-          {"alarms", alarms},  {"severity", to_string(rule.least)}, {"county", rule.county}};
-}
-
-json describe(const cameras::CameraConfig& camera) {
-  auto zones = json::array();
-  for (const auto& zone : camera.zones) {
-    zones.push_back({{"id", zone.id}, {"name", in_both(zone.name)}, {"polygon", zone.polygon}});
-  }
-  json out{{"id", camera.id}, {"name", in_both(camera.name)}, {"zones", std::move(zones)}};
-  if (camera.drawn_on) out["drawn_on"] = {camera.drawn_on->first, camera.drawn_on->second};
-  if (!camera.gb28181.empty()) out["gb28181"] = camera.gb28181;
-  return out;
-}
-
-template <class Things>
-json describe_all(const Things& things) {
-  auto out = json::array();
-  for (const auto& thing : things) out.push_back(describe(thing));
-  return out;
-}
-
-}  // namespace
-
 json describe(const Settings& settings) {
   auto devices = json::array();
   for (const auto& device : settings.devices) devices.push_back(describe(device.info, settings.rules.quality));
+  auto alarms = json::array();
+  for (const auto& rule : settings.rules.alarms) alarms.push_back(describe_alarm(rule));
   return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
-          {"alarms", describe_all(settings.rules.alarms)},
+          {"alarms", std::move(alarms)},
           {"outputs", describe_all(settings.outputs)},
           {"cameras", describe_all(settings.cameras)}};
 }

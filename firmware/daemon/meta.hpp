@@ -10,4 +10,7 @@ namespace hamlet::daemon {
 /// zones; all that a page needs to draw itself. No source, user or password of a camera.
 [[nodiscard]] nlohmann::json describe(const Settings& settings);
 
+/// One alarm of it.
+[[nodiscard]] nlohmann::json describe_alarm(const detect::AlarmRule& rule);
+
 }  // namespace hamlet::daemon

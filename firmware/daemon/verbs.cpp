@@ -7,6 +7,7 @@
 
 #include "firmware/control/args.hpp"
 #include "firmware/daemon/box.hpp"
+#include "firmware/daemon/meta.hpp"
 #include "firmware/daemon/texts.hpp"
 #include "sync/journal/figures.hpp"
 #include "sync/journal/reader.hpp"
@@ -76,6 +77,18 @@ void Box::add_verbs() {
            [this](const json& args, const auto&, Reply reply) { list_events(args, std::move(reply)); });
   add_verb("alarm.ack", Access::change, "alarm, occurrence?",
            [this](const json& args, const auto& caller, Reply reply) { acknowledge(args, caller, std::move(reply)); });
+  const auto operate = [this](std::string name, std::string args, auto method) {
+    add_verb(std::move(name), Access::change, std::move(args), [this, method](const json& in, const auto& caller, Reply reply) {
+      (this->*method)(in, caller, std::move(reply));
+    });
+  };
+  operate("alarm.shelve", "alarm, for_ms, reason?", &Box::shelve);
+  operate("alarm.unshelve", "alarm", &Box::unshelve);
+  operate("alarm.out-of-service", "alarm, reason?", &Box::take_out_of_service);
+  operate("alarm.in-service", "alarm", &Box::put_in_service);
+  operate("alarm.maintenance", "device, for_ms, reason?: for_ms 0 ends it", &Box::maintain);
+  add_verb("alarm.explain", Access::read, "alarm",
+           [this](const json& args, const auto&, const Reply& reply) { explain(args, reply); });
   add_verb("uplink.test", Access::read, "", [this](const json& args, const auto&, const Reply& reply) {
     Args in{args};
     if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
@@ -119,7 +132,13 @@ json Box::alarm_json(const Alarm& alarm) const {
 json Box::alarms_json() const {
   auto rows = json::array();
   for (const auto& alarm : detect_->alarms()) rows.push_back(alarm_json(alarm));
-  return {{"alarms", std::move(rows)}};
+  json out{{"alarms", std::move(rows)}, {"flood", detect_->in_flood()}, {"maintenance", json::array()}};
+  for (const auto& [device, how] : detect_->maintenance()) {
+    json row{{"device", device}, {"by", how.by}, {"reason", how.reason}};
+    if (how.until) row["until"] = to_ms(journal_->date({journal_->boot(), *how.until}).wall);
+    out["maintenance"].push_back(std::move(row));
+  }
+  return out;
 }
 
 json Box::points_json() const {
@@ -321,6 +340,103 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
     if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
     reply(json{{"alarm", row}});
   }, journal::Durable::urgent);
+}
+
+// ---- putting alarms aside -------------------------------------------------------------------------------------------
+
+// What an operator did to alarms: transitions and event in one commit, told to be done when that is durable.
+void Box::operated(Result<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
+  if (!done) return reply(tl::unexpected(control::Failure{done.error()}));
+  take_transitions(*done);
+  detail["by"] = caller.name;
+  emit_gateway("operator", std::move(detail));
+  auto rows = json::array();
+  for (const auto& alarm : *done) rows.push_back(alarm_json(alarm));
+  journal_->sync([reply = std::move(reply), rows = std::move(rows)](const Status& status) {
+    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+    reply(json{{"alarms", rows}});
+  }, journal::Durable::urgent);
+}
+
+detect::PutAside Box::aside_for(Millis length, std::string reason, const control::Caller& caller) const {
+  detect::PutAside how{.length = length, .by = caller.name, .reason = std::move(reason)};
+  if (const auto wall = certain_time(clock_.mono()); wall && length > Millis{0}) how.until_wall = *wall + length;
+  return how;
+}
+
+void Box::shelve(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto id = in.text("alarm");
+  const auto length = in.integer_or("for_ms", 0);
+  const auto reason = in.text_or("reason", "");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  operated(detect_->shelve(id, aside_for(Millis{length}, reason, caller), clock_.mono()),
+           {{"verb", "alarm.shelve"}, {"alarm", id}, {"for_ms", length}, {"reason", reason}}, caller, std::move(reply));
+  arm_tick();
+}
+
+void Box::unshelve(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto id = in.text("alarm");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  operated(detect_->unshelve(id, clock_.mono()), {{"verb", "alarm.unshelve"}, {"alarm", id}}, caller, std::move(reply));
+}
+
+void Box::take_out_of_service(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto id = in.text("alarm");
+  const auto reason = in.text_or("reason", "");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  operated(detect_->take_out_of_service(id, aside_for({}, reason, caller), clock_.mono()),
+           {{"verb", "alarm.out-of-service"}, {"alarm", id}, {"reason", reason}}, caller, std::move(reply));
+}
+
+void Box::put_in_service(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto id = in.text("alarm");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  operated(detect_->put_in_service(id, clock_.mono()), {{"verb", "alarm.in-service"}, {"alarm", id}}, caller,
+           std::move(reply));
+  arm_tick();
+}
+
+void Box::maintain(const json& args, const control::Caller& caller, Reply reply) {
+  Args in{args};
+  const auto device = in.text("device");
+  const auto length = in.integer_or("for_ms", 0);
+  const auto reason = in.text_or("reason", "");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  const auto now = clock_.mono();
+  auto done = length == 0 ? detect_->end_maintenance(device, now)
+                          : detect_->begin_maintenance(device, aside_for(Millis{length}, reason, caller), now);
+  operated(std::move(done),
+           {{"verb", "alarm.maintenance"}, {"device", device}, {"on", length > 0}, {"for_ms", length}, {"reason", reason}},
+           caller, std::move(reply));
+  arm_tick();
+}
+
+// Why an alarm is there, what to do about it, and what stands before it.
+void Box::explain(const json& args, const Reply& reply) const {
+  Args in{args};
+  const auto id = in.text("alarm");
+  if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  const auto standing = detect_->standing(id);
+  if (!standing) return reply(tl::unexpected(control::Failure{standing.error()}));
+  const auto& rule = *standing->rule;
+  auto out = alarm_json(standing->alarm);
+  out["rule"] = describe_alarm(rule);
+  const auto aside = [&](const detect::PutAside& how) {
+    json row{{"by", how.by}, {"reason", how.reason}};
+    if (how.until) row["until"] = to_ms(journal_->date({journal_->boot(), *how.until}).wall);
+    return row;
+  };
+  if (standing->shelved) out["shelved"] = aside(*standing->shelved);
+  if (standing->out_of_service) out["out_of_service"] = aside(*standing->out_of_service);
+  if (standing->by_design) out["suppressed_by"].push_back("design");
+  if (standing->maintenance) out["suppressed_by"].push_back("maintenance");
+  if (standing->hushed) out["suppressed_by"].push_back("flood");
+  if (standing->chatters) out["chatters"] = true;
+  reply(json{{"alarm", std::move(out)}});
 }
 
 }  // namespace hamlet::daemon

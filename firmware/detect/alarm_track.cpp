@@ -412,7 +412,8 @@ Status AlarmTrack::restore(std::string_view stored) {
   occurrence_ = *occurrence;
   since_ = *since;
   value_ = value_of(member("value"));
-  if (*inner != AlarmState::normal) limit_ = value_of(member("limit"));
+  const bool has_own_limit = rule_->condition != Condition::when && rule_->seasons.empty();
+  if (*inner != AlarmState::normal || !has_own_limit) limit_ = value_of(member("limit"));
   last_value_ = json.contains("_value") ? value_of(json["_value"]) : value_;
   if (json.contains("_limit")) last_limit_ = value_of(json["_limit"]);
   delay_.reset();

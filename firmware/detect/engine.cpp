@@ -271,10 +271,11 @@ void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
   if (found == point_by_name_.end()) return;
   auto& point = points_[found->second];
   if (point.quality.is_late(reading.at)) return;
+  const bool repeated = reading.why != kGap && point.quality.is_repeated(reading);
   point.quality.prime(reading, context(point, wall));
   if (const auto due = point.quality.gap_due()) due_.arm(point_timer(found->second), *due);
   for (const auto& [watch, term] : point.listeners) {
-    watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
+    if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
   }
   if (!counts(reading)) return;
   for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value);
@@ -398,6 +399,7 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   auto& point = points_[found->second];
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
+  const bool repeated = point.quality.is_repeated(out.reading);
   if (const auto next = due_.next(); !late && next && *next <= at) advance(out.transitions, at, wall, nullptr);
   auto judged = point.quality.judge(out.reading, context(point, wall));
   out.tests = judged.tests;
@@ -418,7 +420,7 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
     }
   }
   for (const auto& [watch, term] : point.listeners) {
-    watches_[watch].watch.feed(term, at, wall, out.reading.value, known);
+    if (!repeated) watches_[watch].watch.feed(term, at, wall, out.reading.value, known);
     judge(out.transitions, watch, at, wall);
   }
   return out;

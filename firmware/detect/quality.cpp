@@ -360,7 +360,7 @@ PointQuality::PointQuality(QualityRule rule) : rule_{std::move(rule)} {
 
 PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& context) {
   const bool late = is_late(reading.at);
-  if (reading.at == last_at_ && reading.value == last_value_) {
+  if (is_repeated(reading)) {
     reading.quality = last_quality_;
     reading.why = last_why_;
     return {last_tests_, last_score_, {}, {}};

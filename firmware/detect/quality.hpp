@@ -212,6 +212,10 @@ class PointQuality {
 
   /// Whether `at` is before the newest sample.
   [[nodiscard]] bool is_late(MonoTime at) const { return last_at_ && at < *last_at_; }
+  /// Whether it is the newest sample once more.
+  [[nodiscard]] bool is_repeated(const Reading& reading) const {
+    return reading.at == last_at_ && reading.value == last_value_;
+  }
   /// Sets quality and why of a normalised reading. Late ones too: see Engine.
   Judgement judge(Reading& reading, const Context& context);
   /// Remembers a reading that was judged before.

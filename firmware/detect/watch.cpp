@@ -433,10 +433,17 @@ Watch::Result Watch::remember(const Node& node) {
   return {count(node, memory, turned, before), Truth::unknown};
 }
 
+// From before the start.
+void Watch::know_nothing_before(Memory& memory) {
+  if (memory.last_unknown_ms) return;
+  memory.last_unknown_ms = now_ms_;
+  changed_ = true;
+}
+
 Truth Watch::within(const Node& node, Memory& memory, bool turned, Truth before) {
   const auto now = memory.past.front().now;
   const auto length = node.window.length.count();
-  if (!memory.last_unknown_ms) memory.last_unknown_ms = now_ms_;  // nothing is known from before the start
+  know_nothing_before(memory);
   if (turned && before == Truth::yes) memory.last_true_ms = now_ms_;
   if (turned && before == Truth::unknown) memory.last_unknown_ms = now_ms_;
   if (now == Truth::yes) return Truth::yes;
@@ -460,7 +467,7 @@ Truth Watch::held(const Node& node, Memory& memory, bool turned, Truth before) {
 
 Interval Watch::count(const Node& node, Memory& memory, bool turned, Truth before) {
   const auto now = memory.past.front().now;
-  if (!memory.last_unknown_ms) memory.last_unknown_ms = now_ms_;
+  know_nothing_before(memory);
   if (turned && before == Truth::unknown) memory.last_unknown_ms = now_ms_;
   auto& flips = memory.flips;
   if (turned && now == Truth::yes && before == Truth::no) {

@@ -119,6 +119,7 @@ class Watch {
   [[nodiscard]] bool covered(Window& window, const Expression::Node& node, std::int64_t begin_ms);
   [[nodiscard]] bool step(Past& past, Truth truth, Millis tolerance);
   [[nodiscard]] Result remember(const Expression::Node& node);
+  void know_nothing_before(Memory& memory);
   [[nodiscard]] Truth within(const Expression::Node& node, Memory& memory, bool turned, Truth before);
   [[nodiscard]] Truth held(const Expression::Node& node, Memory& memory, bool turned, Truth before);
   [[nodiscard]] Interval count(const Expression::Node& node, Memory& memory, bool turned, Truth before);

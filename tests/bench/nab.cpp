@@ -201,11 +201,11 @@ int main(int argc, char** argv) {
   std::filesystem::path folder;
   double threshold = 0.5;
   bool as_json = false;
-  hamlet::CommandLine line{"Scores the detector on series with labelled windows by NAB's rules"};
-  line.path("FOLDER", folder, "category/file.csv and windows.json", hamlet::CommandLine::Given::always);
-  line.number("--threshold", threshold, "of our detector; 0: the best for these series");
-  line.flag("--json", as_json, "A line a detector: {detector, threshold, standard, …}");
-  if (const auto ends = line.parse(argc, argv)) return *ends;
+  hamlet::CommandLine arguments{"Scores the detector on series with labelled windows by NAB's rules"};
+  arguments.path("FOLDER", folder, "category/file.csv and windows.json", hamlet::CommandLine::Given::always);
+  arguments.number("--threshold", threshold, "of our detector; 0: the best for these series");
+  arguments.flag("--json", as_json, "A line a detector: {detector, threshold, standard, …}");
+  if (const auto ends = arguments.parse(argc, argv)) return *ends;
   try {
     std::ifstream file{folder / "windows.json"};
     const auto windows = json::parse(file);

@@ -250,7 +250,13 @@ TEST_CASE("a restart at any reading gives the same outcome") {
       engine = std::move(again);
     });
     CAPTURE(seed);
-    CHECK(got.transitions == expected.transitions);
+    for (const auto& [id, transitions] : expected.transitions) {
+      CAPTURE(id);
+      const auto found = got.transitions.find(id);
+      REQUIRE(found != got.transitions.end());
+      CHECK(fmt::format("{}", fmt::join(found->second, "\n")) == fmt::format("{}", fmt::join(transitions, "\n")));
+    }
+    CHECK(got.transitions.size() == expected.transitions.size());
     CHECK(got.readings.at("river.level") == expected.readings.at("river.level"));
     CHECK(got.readings.at("rain.hour") == expected.readings.at("rain.hour"));
   }
@@ -337,10 +343,14 @@ TEST_CASE("no alarm without a cause, and none lost") {
       CHECK(expected.empty());
       continue;
     }
+    std::string occurrence;
     for (const auto& line : transitions->second) {
       const auto second = std::stoll(line.substr(line.find(':') + 1)) / 1'000;
-      if (second > last) continue;
-      got.push_back(fmt::format("{} {}", line.starts_with("high unacked") ? "raised" : "back", second));
+      const auto number = line.substr(line.find('#'), line.find(" at ") - line.find('#'));
+      const bool raised = line.starts_with("high unacked") || line.starts_with("high suppressed");
+      if (second > last || (raised && number == occurrence)) continue;  // shown again after a flood
+      occurrence = number;
+      got.push_back(fmt::format("{} {}", raised ? "raised" : "back", second));
     }
     CAPTURE(seed);
     CHECK(got == expected);
