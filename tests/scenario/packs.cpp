@@ -105,7 +105,7 @@ struct PackVillage : Village {
     for (const auto& event : answer.value("events", json::array())) {
       const auto& detail = event["detail"];
       if (event["kind"] != "output" || detail.value("output", "") != id) continue;
-      out.insert(0, fmt::format("{} {}, ", detail.value("on", false) ? "on" : "off", detail.value("why", "")));
+      out += fmt::format("{} {}, ", detail.value("on", false) ? "on" : "off", detail.value("why", ""));
     }
     return out;
   }
