@@ -42,11 +42,12 @@ struct PointInfo {
 /// Something that a device can be told to do, as the config declares it.
 struct OutputInfo {
   std::string output;  ///< "device.output"
-  ValueType type = ValueType::boolean;
+  ValueType type = ValueType::boolean;  ///< text: it sends messages
   Text name{};
+  bool repeatable = true;  ///< setting it to what it is does no harm, and mends it where the device has forgotten
 };
 
-/// One output of a device at work: a coil, a register, a pin. Io thread only. It does what it is told; when and whether is
+/// One output of a device at work: a coil, a register, a pin, a siren, a message. Io thread only. It does what it is told; when and whether is
 /// not its business.
 class Output {
  public:

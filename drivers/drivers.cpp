@@ -79,7 +79,9 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
     }
     info.type = own(table);
   }
-  if (points.empty() && !device.has("point")) device.error("", texts::no_point());
+  const auto keys = device.keys();
+  const bool acts = std::find(keys.begin(), keys.end(), "output") != keys.end();
+  if (points.empty() && !device.has("point") && !acts) device.error("", texts::no_point());
   return points;
 }
 

@@ -8,8 +8,11 @@
 #include "drivers/lines/lines.hpp"
 #include "drivers/modbus/modbus.hpp"
 #include "drivers/mqtt/mqtt.hpp"
+#include "drivers/program/program.hpp"
 #include "drivers/replay/replay.hpp"
 #include "drivers/sl651/sl651.hpp"
+#include "drivers/sms/sms.hpp"
+#include "drivers/speaker/speaker.hpp"
 
 namespace hamlet::drivers {
 
@@ -21,8 +24,11 @@ std::span<const Driver> registry() {
       Driver{"lines", &lines::read},
       Driver{"modbus", &modbus::read},
       Driver{"mqtt", &mqtt::read},
+      Driver{"program", &program::read},
       Driver{"replay", &replay::read},
       Driver{"sl651", &sl651::read},
+      Driver{"sms", &sms::read},
+      Driver{"speaker", &speaker::read},
   };
   return kDrivers;
 }

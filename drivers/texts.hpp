@@ -194,4 +194,27 @@ inline Text no_history_of(std::string_view kind) {
                   "'{}' cannot be asked for again; expected \"minute\", \"hour\" or \"day\"", kind);
 }
 
+// Actuators.
+inline Text relay_no_point() {
+  return sentence("还要有一个 [[device.point]]，如回读的线圈：这样才知道设备在不在",
+                  "a [[device.point]] is missing, as the coil read back: it tells whether the device is there");
+}
+inline Text no_output() {
+  return sentence("设备至少要有一个 [[device.output]]", "a device of this kind needs at least one [[device.output]]");
+}
+inline Text on_or_text() {
+  return sentence("应写 on = […]（可加 off），或只写 text = […]（消息从标准输入读取）",
+                  "expected on = [...], perhaps with off, or text = [...] alone, a program that reads the message");
+}
+inline Text want_file() {
+  return sentence("应为录音文件的绝对路径，如 \"/etc/hamlet/sounds/flood.wav\"",
+                  "expected a recording, by its whole path, as \"/etc/hamlet/sounds/flood.wav\"");
+}
+inline Text want_numbers(std::size_t most) {
+  return sentence("应为 1 至 {} 个号码，如 [\"+8613800000000\"]", "expected 1 to {} numbers, as [\"+8613800000000\"]", most);
+}
+inline Text no_number(std::string_view text) {
+  return sentence("“{}”不是电话号码；应如 \"+8613800000000\"", "'{}' is no telephone number, as \"+8613800000000\"", text);
+}
+
 }  // namespace hamlet::drivers::texts

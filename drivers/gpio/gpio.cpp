@@ -10,10 +10,12 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <gpiod.h>
 
+#include "drivers/actor.hpp"
 #include "drivers/modbus/decode.hpp"
 #include "drivers/texts.hpp"
 
@@ -26,6 +28,7 @@ using namespace std::string_view_literals;
 
 constexpr std::array kModes{"input"sv, "count"sv};
 constexpr std::array kBiases{"as-is"sv, "pull-up"sv, "pull-down"sv, "off"sv};  // as Bias
+constexpr std::array kPushes{"push-pull"sv, "open-drain"sv, "open-source"sv};        // as Push
 constexpr Millis kAgain = 5s;  // until a pin that could not be had is tried again
 
 // An event is one of our own; nothing else of the pin's is read from the descriptor.
@@ -76,6 +79,30 @@ int flags_of(const PinSettings& settings) {
       flags |= GPIOD_LINE_REQUEST_FLAG_BIAS_DISABLE;
       break;
   }
+  return static_cast<int>(flags);
+}
+
+class GpiodDrivenPin final : public DrivenPin {
+ public:
+  GpiodDrivenPin(gpiod_chip* chip, gpiod_line* line) : chip_{chip}, line_{line} {}
+  ~GpiodDrivenPin() override { gpiod_chip_close(chip_); }  // releases the line, too
+  GpiodDrivenPin(const GpiodDrivenPin&) = delete;
+  GpiodDrivenPin& operator=(const GpiodDrivenPin&) = delete;
+
+  Status set(bool on) override {
+    if (gpiod_line_set_value(line_, on ? 1 : 0) == 0) return {};
+    return fail(Errc::unavailable, std::generic_category().message(errno));
+  }
+
+ private:
+  gpiod_chip* chip_;
+  gpiod_line* line_;
+};
+
+int flags_of(const DrivenSettings& settings) {
+  auto flags = static_cast<unsigned>(flags_of(settings.pin));
+  if (settings.push == Push::open_drain) flags |= GPIOD_LINE_REQUEST_FLAG_OPEN_DRAIN;
+  if (settings.push == Push::open_source) flags |= GPIOD_LINE_REQUEST_FLAG_OPEN_SOURCE;
   return static_cast<int>(flags);
 }
 
@@ -209,8 +236,10 @@ class Input {
 
 class GpioDevice final : public Device, public std::enable_shared_from_this<GpioDevice> {
  public:
-  GpioDevice(Settings settings, OpenPin open, const Surroundings& around)
-      : settings_{std::move(settings)}, open_{std::move(open)}, around_{around}, again_{around.io} {}
+  GpioDevice(Settings settings, OpenPin open, DrivePin drive, const Surroundings& around)
+      : settings_{std::move(settings)}, open_{std::move(open)}, drive_{std::move(drive)}, around_{around}, again_{around.io} {
+    for (const auto& [id, driven] : settings_.outputs) outputs_.try_emplace(id, *this, driven);
+  }
   ~GpioDevice() override { stop(); }
 
   void start() override {
@@ -222,9 +251,56 @@ class GpioDevice final : public Device, public std::enable_shared_from_this<Gpio
     stopped_ = true;
     again_.cancel();
     inputs_.clear();
+    outputs_.clear();
+  }
+
+  Output* output(std::string_view id) override {
+    const auto found = outputs_.find(id);
+    return found == outputs_.end() ? nullptr : &found->second;
   }
 
  private:
+  /// Takes its pin when it is first set, with that value; anew where it has failed.
+  class Driven final : public Output {
+   public:
+    Driven(GpioDevice& device, const DrivenSettings& settings) : device_{device}, settings_{settings} {}
+
+    void set(const Value& value, std::function<void(Status)> done) override {
+      auto status = set_now(value == Value{true});
+      if (!status) pin_.reset();
+      device_.on_set(std::move(status), std::move(done));
+    }
+
+   private:
+    Status set_now(bool on) {
+      if (pin_) return pin_->set(on);
+      auto pin = device_.drive_(settings_, on);
+      if (!pin) return fail(std::move(pin).error());
+      pin_ = std::move(*pin);
+      return {};
+    }
+
+    GpioDevice& device_;
+    const DrivenSettings& settings_;  // the device's
+    std::unique_ptr<DrivenPin> pin_;
+  };
+
+  // A device that has inputs is up or down as these are.
+  void on_set(Status status, std::function<void(Status)> done) {
+    asio::post(around_.io, [weak = weak_from_this(), status = std::move(status), done = std::move(done)] {
+      const auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      if (self->settings_.points.empty()) {
+        if (status) {
+          self->around_.report.answered({});
+        } else {
+          self->around_.report.failed("no-pin", status.error().message);
+        }
+      }
+      done(status);
+    });
+  }
+
   void await_again() {
     again_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
       if (error) return;
@@ -253,8 +329,10 @@ class GpioDevice final : public Device, public std::enable_shared_from_this<Gpio
 
   const Settings settings_;
   const OpenPin open_;
+  const DrivePin drive_;
   const Surroundings around_;
   asio::steady_timer again_;
+  std::map<std::string, Driven, std::less<>> outputs_;
   std::vector<std::unique_ptr<Input>> inputs_;
   bool stopped_ = false;
 };
@@ -283,8 +361,24 @@ Result<std::unique_ptr<Pin>> open_pin(const PinSettings& settings) {
   return std::make_unique<GpiodPin>(chip, line);
 }
 
-std::shared_ptr<Device> make_device(Settings settings, OpenPin open, const Surroundings& around) {
-  return std::make_shared<GpioDevice>(std::move(settings), std::move(open), around);
+Result<std::unique_ptr<DrivenPin>> drive_pin(const DrivenSettings& settings, bool on) {
+  gpiod_chip* const chip = gpiod_chip_open_by_name(settings.pin.chip.c_str());
+  if (chip == nullptr) {
+    return fail(Errc::not_found, fmt::format("{}: {}; `gpiodetect` lists the chips, and hamletd must be in the group gpio",
+                                             settings.pin.chip, std::generic_category().message(errno)));
+  }
+  auto* const line = gpiod_chip_get_line(chip, settings.pin.line);
+  if (line == nullptr || gpiod_line_request_output_flags(line, "hamletd", flags_of(settings), on ? 1 : 0) != 0) {
+    auto message = fmt::format("line {} of {}: {}; `gpioinfo` tells who uses it", settings.pin.line, settings.pin.chip,
+                               std::generic_category().message(errno));
+    gpiod_chip_close(chip);
+    return fail(Errc::unavailable, std::move(message));
+  }
+  return std::make_unique<GpiodDrivenPin>(chip, line);
+}
+
+std::shared_ptr<Device> make_device(Settings settings, OpenPin open, DrivePin drive, const Surroundings& around) {
+  return std::make_shared<GpioDevice>(std::move(settings), std::move(open), std::move(drive), around);
 }
 
 Blueprint read(const config::Table& device, const std::string& id) {
@@ -308,8 +402,15 @@ Blueprint read(const config::Table& device, const std::string& id) {
     return settings.points.back().counts ? ValueType::number : ValueType::boolean;
   });
   for (std::size_t i = 0; i < infos.size(); ++i) settings.points[i].name = infos[i].point;
-  return {.points = std::move(infos), .build = [settings = std::move(settings)](const Surroundings& around) {
-            return make_device(settings, open_pin, around);
+  auto outputs = read_outputs(device, id, [&](const config::Table& table, OutputInfo&) {
+    auto& driven = settings.outputs[table.id("id")];
+    driven.pin.chip = chip;
+    driven.pin.line = static_cast<unsigned>(table.integer("line", {0, 1023}));
+    driven.pin.active_low = table.flag_or("active_low", false);
+    driven.push = static_cast<Push>(table.choice_or("push", 0, kPushes));
+  });
+  return {.points = std::move(infos), .outputs = std::move(outputs), .build = [settings = std::move(settings)](const Surroundings& around) {
+            return make_device(settings, open_pin, drive_pin, around);
           }};
 }
 

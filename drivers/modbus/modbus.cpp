@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <set>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -12,6 +11,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include "drivers/actor.hpp"
 #include "drivers/counter.hpp"
 #include "drivers/modbus/bus.hpp"
 #include "drivers/modbus/profile.hpp"
@@ -124,6 +124,7 @@ std::vector<PointInfo> read_all_points(const config::Table& device, const std::s
   const bool needs_points = !profile || device.has("point");
   auto infos = profile ? profile_infos(device, id, *profile) : std::vector<PointInfo>{};
   if (needs_points) infos = read_points(device, id, own, std::move(infos));
+  if (infos.empty() && device.has("output") && !device.has("point")) device.error("", texts::relay_no_point());
   for (const auto& info : infos) {
     auto& each = points[info.point.substr(id.size() + 1)];
     each.point.name = info.point;
@@ -137,21 +138,13 @@ std::vector<PointInfo> read_all_points(const config::Table& device, const std::s
   return infos;
 }
 
-std::vector<OutputInfo> read_outputs(const config::Table& device, const std::string& id, Settings& settings) {
+std::vector<OutputInfo> read_all_outputs(const config::Table& device, const std::string& id, Settings& settings) {
   const auto base = device.integer_or("base", 0, {0, 1});
-  std::vector<OutputInfo> infos;
-  std::set<std::string> seen;
-  for (const auto& table : device.tables("output")) {
+  return read_outputs(device, id, [&](const config::Table& table, OutputInfo& info) {
     auto output = read_output(table, base);
-    if (!seen.insert(output.id).second) {
-      table.error("id", texts::output_twice(output.id));
-    }
-    infos.push_back({.output = fmt::format("{}.{}", id, output.id),
-                     .type = output.coil ? ValueType::boolean : ValueType::number,
-                     .name = table.both_or("name", {.zh = output.id, .en = output.id})});
+    info.type = output.coil ? ValueType::boolean : ValueType::number;
     settings.outputs.push_back(std::move(output));
-  }
-  return infos;
+  });
 }
 
 Status to_status(const tl::expected<void, Fault>& done) {
@@ -289,7 +282,7 @@ Blueprint read(const config::Table& device, const std::string& id) {
   const auto profile = find_profile(device);
   auto settings = read_settings(device, profile);
   auto infos = read_all_points(device, id, profile, settings);
-  auto outputs = read_outputs(device, id, settings);
+  auto outputs = read_all_outputs(device, id, settings);
   return {.points = std::move(infos),
           .outputs = std::move(outputs),
           .build = [settings = std::move(settings)](const Surroundings& around) {

@@ -21,6 +21,18 @@ std::string Args::text(std::string_view key) {
   return value;
 }
 
+nlohmann::json Args::value(std::string_view key) {
+  const auto* value = ask(key);
+  if (value == nullptr) {
+    note(texts::arg_missing(key));
+  } else if (value->is_boolean() || (value->is_string() && !value->get_ref<const std::string&>().empty())) {
+    return *value;
+  } else {
+    note(texts::arg_not_value(key));
+  }
+  return {};
+}
+
 std::string Args::text_or(std::string_view key, std::string fallback) {
   const auto* value = ask(key);
   if (value == nullptr) return fallback;

@@ -25,6 +25,8 @@ class Args {
   explicit Args(const nlohmann::json& args) : args_{args} {}
 
   [[nodiscard]] std::string text(std::string_view key);
+  /// A boolean or a text that is not empty; required.
+  [[nodiscard]] nlohmann::json value(std::string_view key);
   [[nodiscard]] std::string text_or(std::string_view key, std::string fallback);
   [[nodiscard]] std::int64_t integer_or(std::string_view key, std::int64_t fallback, std::int64_t min = 0,
                                         std::int64_t max = std::numeric_limits<std::int64_t>::max());

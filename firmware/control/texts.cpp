@@ -87,6 +87,11 @@ Text arg_not_text(std::string_view key) {
   return {fmt::format("参数 {} 应为非空字符串", key), fmt::format("the argument {} must be a string, not empty", key)};
 }
 
+Text arg_not_value(std::string_view key) {
+  return {fmt::format("参数 {} 应为 true、false 或非空字符串", key),
+          fmt::format("the argument {} must be true, false or a string, not empty", key)};
+}
+
 Text arg_not_integer(std::string_view key, std::int64_t min, std::int64_t max) {
   return {fmt::format("参数 {} 应为整数，范围 {}", key, range(min, max)),
           fmt::format("the argument {} must be a whole number, {}", key, range(min, max))};

@@ -24,6 +24,7 @@ namespace hamlet::control::texts {
 [[nodiscard]] Text arg_missing(std::string_view key);
 [[nodiscard]] Text arg_unknown(std::string_view key);
 [[nodiscard]] Text arg_not_text(std::string_view key);
+[[nodiscard]] Text arg_not_value(std::string_view key);
 [[nodiscard]] Text arg_not_integer(std::string_view key, std::int64_t min, std::int64_t max);
 [[nodiscard]] Text args_wrong(std::string_view detail);
 

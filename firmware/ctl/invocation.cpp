@@ -111,6 +111,7 @@ class CommandLine {
     add_reading_verbs();
     add_history_verbs();
     add_alarm_verbs();
+    add_output_verbs();
     add_config_verbs();
     add_probe_verbs();
   }
@@ -245,6 +246,21 @@ class CommandLine {
     app.add_option("--reason", out_.reason, text(Say::opt_reason))->type_name(text(Say::meta_text));
   }
 
+  void add_output_verbs() {
+    auto* outputs = verb(app_, "outputs", Say::verb_outputs, Verb::outputs);
+    verb(*outputs, "list", Say::verb_outputs_list, Verb::outputs);
+    auto* set = verb(*outputs, "set", Say::verb_outputs_set, Verb::output_set);
+    auto* give_back = verb(*outputs, "auto", Say::verb_outputs_auto, Verb::output_set);
+    for (auto* app : {set, give_back}) {
+      app->add_option("ID", out_.output, text(Say::arg_output))
+          ->required()
+          ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    }
+    set->add_option("VALUE", out_.value, text(Say::arg_output_value))->required();
+    add_length(*set, Say::opt_for);
+    set->preparse_callback([this](std::size_t) { length_ = "10min"; });
+  }
+
   void add_config_verbs() {
     add_picture_verbs();
     add_journal_verbs();
@@ -254,6 +270,11 @@ class CommandLine {
     config->require_subcommand(1);
     auto* inner = verb(*config, "check", Say::verb_config_check, Verb::config_check);
     inner->add_option("FILE", out_.config, text(Say::arg_file));
+    auto* init = verb(app_, "init", Say::verb_init, Verb::init);
+    init->add_option("--pack", out_.pack, text(Say::opt_pack))
+        ->type_name(text(Say::meta_id))
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    init->add_option("--output", out_.file, text(Say::opt_output))->type_name(text(Say::meta_file));
     auto* backtest = verb(app_, "backtest", Say::verb_backtest, Verb::backtest);
     backtest->add_option("--csv", out_.csv, text(Say::opt_csv))->type_name(text(Say::meta_file))->required();
     backtest->add_option("--point", out_.point, text(Say::arg_point))

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
       .work_on_journal = [&clock](const auto& asked, const auto& gateway,
                                   const auto& tell) { return hamlet::ctl::work_on_journal(asked, gateway, clock, tell); },
       .check_config = check_config,
+      .packs = get_env("HAMLET_PACKS").empty() ? HAMLET_DATADIR "/packs" : get_env("HAMLET_PACKS"),
       .backtest = hamlet::ctl::backtest,
       .probe = [](const auto& asked) { return hamlet::ctl::probe(asked, {std::cin, std::cout, std::cerr}); },
   };

@@ -11,6 +11,7 @@
 #include "firmware/config/gateway.hpp"
 #include "firmware/ctl/exit.hpp"
 #include "firmware/ctl/format.hpp"
+#include "firmware/ctl/packs.hpp"
 #include "firmware/ctl/table.hpp"
 #include "firmware/ctl/texts.hpp"
 #include "firmware/ctl/views.hpp"
@@ -67,10 +68,15 @@ std::string_view wire_name(Verb verb) {
       return "uplink";
     case Verb::uplink_test:
       return "uplink.test";
+    case Verb::outputs:
+      return "outputs";
+    case Verb::output_set:
+      return "output.set";
     case Verb::journal_stat:
     case Verb::journal_check:
     case Verb::journal_export:
     case Verb::config_check:
+    case Verb::init:
     case Verb::backtest:
     case Verb::probe:
       break;  // ask nobody
@@ -104,6 +110,11 @@ json wire_args(const Invocation& asked) {
   if (asked.verb == Verb::media_list) {
     if (asked.limit > 0) args["limit"] = asked.limit;
     if (asked.held) args["held"] = 1;
+  }
+  if (asked.verb == Verb::output_set) {
+    args["output"] = asked.output;
+    args["value"] = asked.value == "on" ? json(true) : asked.value == "off" ? json(false) : json(asked.value);
+    if (asked.length >= Millis{1}) args["for_ms"] = asked.length.count();
   }
   if (asked.verb >= Verb::alarm_shelve && asked.verb <= Verb::alarm_explain) {
     if (!asked.alarm.empty()) args["alarm"] = asked.alarm;
@@ -140,6 +151,7 @@ class Run {
     if (asked_.verb == Verb::backtest) return world_.backtest(asked_, world_.out, world_.err);
     if (is_on_files(asked_.verb)) return work_on_journal();
     if (asked_.verb == Verb::probe) return world_.probe(asked_);
+    if (asked_.verb == Verb::init) return asked_.pack.empty() ? list_packs() : write_pack();
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (!result) return tell(result.error());
     if (asked_.verb == Verb::media_show) return save(*result);
@@ -258,6 +270,40 @@ class Run {
     }
     const auto code = present(*result);
     return result->value("ok", true) ? code : kFailed;
+  }
+
+  int list_packs() const {
+    const auto packs = find_packs(world_.packs);
+    if (packs.empty()) return complain("not-found", both(Say::no_packs, world_.packs.string()), kFailed);
+    json rows = json::array();
+    for (const auto& pack : packs) rows.push_back({{"pack", pack.id}, {"text", {{"zh", pack.title.zh}, {"en", pack.title.en}}}});
+    return present({{"packs", std::move(rows)}});
+  }
+
+  int write_pack() const {
+    const auto packs = find_packs(world_.packs);
+    const auto found = std::find_if(packs.begin(), packs.end(), [&](const auto& pack) { return pack.id == asked_.pack; });
+    if (found == packs.end()) {
+      std::string known;
+      for (const auto& pack : packs) known += (known.empty() ? "" : ", ") + pack.id;
+      return complain("not-found", both(Say::no_pack, asked_.pack, known), kFailed);
+    }
+    if (asked_.file.empty()) {
+      world_.out << found->toml;
+      return kOk;
+    }
+    const auto file = asked_.file.string();
+    if (std::filesystem::exists(asked_.file)) return complain("failed", both(Say::file_exists, file), kFailed);
+    std::ofstream out{asked_.file, std::ios::binary};
+    out << found->toml << std::flush;
+    if (!out) return complain("failed", both(Say::file_fails, file, std::strerror(errno)), kFailed);
+    words(Say::pack_written, file);
+    return kOk;
+  }
+
+  template <class... Args>
+  static Text both(Say id, const Args&... args) {
+    return {say(Lang::zh, id, args...), say(Lang::en, id, args...)};
   }
 
   // Where the config says; its default where the config cannot be read.

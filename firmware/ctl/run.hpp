@@ -39,6 +39,8 @@ struct World {
       work_on_journal;
   /// Everything wrong in a config; empty: nothing.
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
+  /// Where the ready-made configs are; see packs.hpp.
+  std::filesystem::path packs{};
   /// See backtest.hpp.
   std::function<int(const Invocation&, std::ostream& out, std::ostream& err)> backtest{};
   /// Carries out `hamlet probe …`, words and all, and returns the exit code; see probe.hpp.

@@ -69,6 +69,11 @@ enum class Say {
   verb_alarms_in,
   verb_alarms_maintenance,
   verb_alarms_explain,
+  verb_outputs,
+  verb_outputs_list,
+  verb_outputs_set,
+  verb_outputs_auto,
+  verb_init,
   verb_cameras,
   verb_cameras_snapshot,
   verb_media,
@@ -97,6 +102,10 @@ enum class Say {
   arg_picture,
   arg_alarm,
   arg_device,
+  arg_output,
+  arg_output_value,
+  opt_pack,
+  opt_output,
   arg_file,
   arg_protocol,
   arg_serial,
@@ -142,6 +151,25 @@ enum class Say {
   not_a_time,
   range_or_unsent,
   see_help,
+  // outputs and packs
+  no_outputs,
+  output_done,
+  output_auto,
+  output_sent,
+  output_heading,
+  output_confirmed,
+  output_until,
+  output_waits,
+  on,
+  off,
+  by_hand_by,
+  pack_heading,
+  next_init,
+  pack_written,
+  no_pack,
+  no_packs,
+  file_exists,
+  file_fails,
   // failures
   error_line,
   advice_daemon_down,
@@ -377,7 +405,8 @@ enum class Kind {
   time_quality,
   lane,
   detail,
-  frame_field
+  frame_field,
+  output
 };
 
 /// One code of the contract, and what people call it.

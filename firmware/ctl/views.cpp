@@ -127,6 +127,15 @@ class View {
       case Verb::uplink_test:
         uplink_test();
         break;
+      case Verb::outputs:
+        outputs();
+        break;
+      case Verb::output_set:
+        output_set();
+        break;
+      case Verb::init:
+        packs();
+        break;
       case Verb::config_check:
         config_check();
         break;
@@ -182,6 +191,9 @@ class View {
   void acknowledged();
   void put_aside();
   void explained();
+  void outputs();
+  void output_set();
+  void packs();
   void cameras();
   void picture();
   void pictures();
@@ -350,6 +362,46 @@ void View::alarms() {
 void View::acknowledged() {
   const auto& alarm = member(result_, "alarm");
   hint(Say::acked_done, text_at(alarm, "alarm"), figure(alarm, "occurrence"));
+}
+
+void View::outputs() {
+  const auto outputs = list_at(result_, "outputs");
+  if (outputs.empty()) return hint(Say::no_outputs, asked_.config.string());
+  Table table{{left(Say::output_heading), left(Say::name), left(Say::state), left(Say::reason), left(Say::since),
+               left(Say::output_confirmed), left(Say::output_until), left(Say::output_waits)}};
+  for (const auto& output : outputs) {
+    const auto& by_hand = member(output, "by_hand");
+    const auto& confirmed = member(output, "confirmed");
+    const auto failure = text_at(output, "failure");
+    auto reason = called(Kind::output, text_at(output, "why"));
+    if (const auto alarm = text_at(output, "alarm"); !alarm.empty()) reason += " " + alarm;
+    if (!failure.empty()) reason = failure;
+    const bool on = member(output, "on") == true;
+    const auto state = text_at(output, "kind") == "message" ? figure(output, "pending") : text(on ? Say::on : Say::off);
+    table.add({text_at(output, "output"), both_at(lang_, output, "name"), Cell{state, on ? Style::bad : Style::plain},
+               Cell{reason, failure.empty() ? Style::plain : Style::bad}, time_of(output, "since"),
+               confirmed.is_null() ? text(Say::none) : text(Say::yes),
+               by_hand.is_object() ? text(Say::by_hand_by, time_of(by_hand, "until"), text_at(by_hand, "by")) : text(Say::none),
+               time_of(output, "waits_until")});
+  }
+  put(table);
+}
+
+void View::output_set() {
+  const auto& output = member(result_, "output");
+  const auto id = text_at(output, "output");
+  const auto& by_hand = member(output, "by_hand");
+  if (text_at(output, "kind") == "message") return hint(Say::output_sent, id);
+  if (!by_hand.is_object()) return hint(Say::output_auto, id);
+  hint(Say::output_done, id, text(member(by_hand, "on") == true ? Say::on : Say::off), time_of(by_hand, "until"));
+}
+
+void View::packs() {
+  const auto packs = list_at(result_, "packs");
+  Table table{{left(Say::pack_heading), left(Say::text)}};
+  for (const auto& pack : packs) table.add({text_at(pack, "pack"), both_at(lang_, pack, "text")});
+  put(table);
+  hint(Say::next_init, text_at(packs.front(), "pack"));
 }
 
 // How each alarm stands now that one was put aside, or taken back.

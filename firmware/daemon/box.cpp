@@ -28,6 +28,7 @@ constexpr Millis kClockCheck{5'000};
 constexpr Millis kDetectorsEvery = std::chrono::hours{1};
 constexpr std::size_t kMaxPrimed = 20'000;  // readings
 constexpr Millis kGather{20};  // acknowledgements that are waited for together
+constexpr Millis kLastActs{1'000};
 constexpr Millis kDrain{1'500};
 constexpr Millis kDrainCheck{20};
 constexpr std::string_view kRevisionKey = "meta/revision";
@@ -67,6 +68,7 @@ Box::Box(boost::asio::io_context& io, std::filesystem::path config_file, Setting
       durable_timer_{io},
       batch_timer_{io},
       tick_timer_{io},
+      act_timer_{io},
       clock_timer_{io},
       trial_timer_{io} {
   add_verbs();
@@ -149,6 +151,7 @@ void Box::open_rooms() {
                     .when_durable = [this](std::function<void(Status)> then) { when_durable(std::move(then)); }});
   drivers_->start();
   sensing_ = true;
+  open_outputs();
   arm_tick();
 }
 
@@ -212,6 +215,8 @@ void Box::prime_detect() {
 // The last that the county hears of this run is the event gateway/stop.
 void Box::stop_sensing() {
   if (!std::exchange(sensing_, false)) return;
+  acting_ = false;
+  act_timer_.cancel();
   tick_timer_.cancel();
   clock_timer_.cancel();
   drivers_->stop();
@@ -222,8 +227,13 @@ void Box::stop_sensing() {
 }
 
 void Box::shut_down(std::function<void()> done) {
-  stop_sensing();
-  await_drain(clock_.mono() + kDrain, std::move(done));
+  acting_ = false;
+  act_timer_.cancel();
+  for (const auto& action : outputs_->stop(clock_.mono())) carry_out(action);
+  await_outputs(clock_.mono() + kLastActs, [this, done = std::move(done)]() mutable {
+    stop_sensing();
+    await_drain(clock_.mono() + kDrain, std::move(done));
+  });
 }
 
 bool Box::drained() const {
@@ -276,6 +286,7 @@ Status Box::reload() {
 }
 
 void Box::apply(Settings settings) {
+  acting_ = false;
   drivers_->stop();
   end_open_events("reload", false);
   flush_readings();
@@ -305,6 +316,10 @@ void Box::take_readings(std::vector<Reading> readings) {
   for (auto& reading : readings) {
     const auto wall = certain_time(reading.at);
     auto outcome = detect_->evaluate(std::move(reading), wall);
+    // Before anything that has to do with the disk; the reading and what follows from it together.
+    outputs_->reading(outcome.reading, wall);
+    for (const auto& alarm : outcome.transitions) outputs_->alarm(alarm);
+    act();
     take_findings(outcome);
     take_reading(std::move(outcome.reading));
     take_transitions(outcome.transitions);
@@ -415,6 +430,10 @@ void Box::take_picture(Event event, std::string jpeg) {
 
 // Records and lifecycle state go into one transaction; the county hears of it when that is durable.
 void Box::take_transitions(const std::vector<Alarm>& transitions) {
+  if (outputs_) {  // first of all
+    for (const auto& alarm : transitions) outputs_->alarm(alarm);
+    act();
+  }
   for (const auto& alarm : transitions) {
     log::info("alarm", {{"id", alarm.id},
                         {"state", to_string(alarm.state)},
@@ -570,6 +589,9 @@ void Box::forget_orphans() {
 void Box::tick() {
   const auto now = clock_.mono();
   auto due = detect_->tick(now, certain_time(now));
+  if (outputs_) {
+    for (const auto& reading : due.readings) outputs_->reading(reading);
+  }
   for (auto& reading : due.readings) take_reading(std::move(reading));
   flush_full_batch();
   take_transitions(due.transitions);

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "firmware/daemon/eyes_link.hpp"
 #include "firmware/daemon/settings.hpp"
 #include "firmware/detect/engine.hpp"
+#include "firmware/detect/outputs.hpp"
 
 namespace hamlet::daemon {
 
@@ -45,7 +47,7 @@ class Box {
 
   /// Opens the journal and starts every room. Blocks while the journal opens.
   [[nodiscard]] Status start();
-  /// Ends the sensors and cameras, commits what waits, gives the uplink at most kDrain to send it, and stop()s; then calls
+  /// Puts the outputs into their fail-safe state, ends the sensors and cameras, commits what waits, gives the uplink at most kDrain to send it, and stop()s; then calls
   /// `done`.
   void shut_down(std::function<void()> done);
   /// Ends every room and commits what waits. Idempotent. Blocks; the rooms' own bounds add up to less than 9 s, normally far
@@ -101,6 +103,20 @@ class Box {
   [[nodiscard]] uplink::Hooks uplink_hooks();
   [[nodiscard]] std::vector<std::string> uplink_names() const;
   void start_uplink();
+
+  // act.cpp: outputs
+  void open_outputs();
+  void act();
+  void arm_act();
+  void carry_out(const detect::Action& action);
+  void on_acted(const std::string& output, std::uint64_t number, const Status& status);
+  void tell_action(const detect::Action& action);
+  void save_outputs();
+  [[nodiscard]] bool data_gets_through() const;
+  void await_outputs(MonoTime deadline, std::function<void()> done);
+  [[nodiscard]] nlohmann::json outputs_json() const;
+  [[nodiscard]] nlohmann::json output_json(const detect::OutputState& state) const;
+  void set_output(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
 
   // verbs.cpp: what can be asked
   void add_verbs();
@@ -165,6 +181,9 @@ class Box {
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<PictureStore> pictures_;
   std::optional<detect::Engine> detect_;
+  std::optional<detect::Outputs> outputs_;
+  std::set<std::string> failing_outputs_;
+  bool acting_ = false;
   MonoTime detectors_saved_{};
   std::unique_ptr<drivers::Drivers> drivers_;
   std::unique_ptr<EyesLink> eyes_;
@@ -180,6 +199,7 @@ class Box {
   boost::asio::steady_timer durable_timer_;
   boost::asio::steady_timer batch_timer_;
   boost::asio::steady_timer tick_timer_;
+  boost::asio::steady_timer act_timer_;
   boost::asio::steady_timer clock_timer_;
   std::map<std::string, Reading, std::less<>> latest_;  // by point
 

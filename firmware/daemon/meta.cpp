@@ -34,6 +34,13 @@ json describe(const drivers::DeviceInfo& device, const std::vector<detect::Quali
   return {{"id", device.id}, {"driver", device.driver}, {"name", in_both(device.name)}, {"points", std::move(points)}};
 }
 
+json describe(const detect::OutputRule& rule) {
+  auto alarms = json::array();
+  for (const auto& trigger : rule.triggers) alarms.push_back(trigger.alarm);
+  return {{"output", rule.id}, {"name", in_both(rule.name)},       {"kind", rule.is_message() ? "message" : "state"},
+          {"alarms", alarms},  {"severity", to_string(rule.least)}, {"county", rule.county}};
+}
+
 json describe(const cameras::CameraConfig& camera) {
   auto zones = json::array();
   for (const auto& zone : camera.zones) {
@@ -91,6 +98,7 @@ json describe(const Settings& settings) {
   return {{"name", in_both(settings.gateway.name)},
           {"devices", std::move(devices)},
           {"alarms", std::move(alarms)},
+          {"outputs", describe_all(settings.outputs)},
           {"cameras", describe_all(settings.cameras)}};
 }
 

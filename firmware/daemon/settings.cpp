@@ -45,6 +45,32 @@ void check_sources(const config::Table& root, const Settings& settings) {
   }
 }
 
+// Events have no readings that an output would wait for.
+std::vector<std::string> points_of(const detect::AlarmRule& rule) {
+  if (!rule.when) return {rule.point};
+  std::vector<std::string> points;
+  for (const auto& term : rule.when->terms()) {
+    if (!term.is_event) points.push_back(term.name);
+  }
+  return points;
+}
+
+std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Settings& settings,
+                                             const detect::Names& names) {
+  std::vector<detect::Drive> drives;
+  for (const auto& device : settings.devices) {
+    for (const auto& output : device.info.outputs) {
+      auto takes = detect::Drive::Takes::flag;
+      if (output.type == drivers::ValueType::number) takes = detect::Drive::Takes::number;
+      if (output.type == drivers::ValueType::text) takes = detect::Drive::Takes::text;
+      drives.push_back({output.output, takes, output.repeatable});
+    }
+  }
+  std::vector<detect::Trigger> alarms;
+  for (const auto& rule : settings.rules.alarms) alarms.push_back({rule.id, points_of(rule)});
+  return detect::read_outputs(root, alarms, names, drives);
+}
+
 // A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
 void check_types(const config::Table& root, const Settings& settings) {
   std::map<std::string_view, drivers::ValueType> types;
@@ -115,7 +141,9 @@ tl::expected<Settings, Mistakes> read_files(const std::filesystem::path& file, c
   out.devices = drivers::Drivers::read_config(root);
   out.cameras = cameras::read_cameras(root);
   out.pictures = read_pictures(root.table("media"), out.journal);
-  out.rules = detect::read_rules(root, names_of(out));
+  const auto names = names_of(out);
+  out.rules = detect::read_rules(root, names);
+  out.outputs = read_outputs(root, out, names);
   check_sources(root, out);
   check_types(root, out);
   document.finish();

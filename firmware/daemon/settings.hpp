@@ -10,6 +10,7 @@
 #include "firmware/config/gateway.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/daemon/picture_store.hpp"
+#include "firmware/detect/outputs.hpp"
 #include "firmware/detect/rules.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -25,6 +26,7 @@ struct Settings {
   uplink::Options uplink;
   drivers::Drivers::Config devices;
   detect::Rules rules;
+  std::vector<detect::OutputRule> outputs;
   std::vector<cameras::CameraConfig> cameras;
   PictureStore::Options pictures;
   bool changed_by_county = false;

@@ -9,6 +9,11 @@ Text device_down(std::string_view device, std::string_view why) {
           fmt::format("device {} does not answer ({}): check its power, wiring and address", device, why)};
 }
 
+Text output_fails(std::string_view output, std::string_view why) {
+  return {fmt::format("输出 {} 无法动作（{}）：检查设备供电和接线", output, why),
+          fmt::format("the output {} cannot be set ({}): check its device's power and wiring", output, why)};
+}
+
 Text camera_down(std::string_view camera, std::string_view why) {
   return {fmt::format("摄像机 {} 没有画面（{}）：检查供电、网线和地址", camera, why),
           fmt::format("camera {} gives no picture ({}): check its power, cable and address", camera, why)};
@@ -77,6 +82,11 @@ Text disk_is_busy() {
 Text pictures_fail(std::string_view why) {
   return {fmt::format("图片无法读写（{}）：检查剩余空间和存储卡", why),
           fmt::format("pictures cannot be read or written ({}): check free space and the card", why)};
+}
+
+Text output_not_from_afar(std::string_view output) {
+  return {fmt::format("本机配置不允许远程控制输出 {}（该 [[output]] 中写 county = true 才可以）", output),
+          fmt::format("this box's config does not let the output {} be set from afar (it takes county = true in its [[output]])", output)};
 }
 
 Text command_not_allowed(std::string_view verb) {

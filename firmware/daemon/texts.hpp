@@ -8,6 +8,7 @@
 namespace hamlet::daemon::texts {
 
 [[nodiscard]] Text device_down(std::string_view device, std::string_view why);
+[[nodiscard]] Text output_fails(std::string_view output, std::string_view why);
 [[nodiscard]] Text camera_down(std::string_view camera, std::string_view why);
 [[nodiscard]] Text eyes_lost();
 [[nodiscard]] Text journal_fails(std::string_view why);
@@ -23,6 +24,7 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text no_picture_name(std::string_view name);
 [[nodiscard]] Text disk_is_busy();
 [[nodiscard]] Text pictures_fail(std::string_view why);
+[[nodiscard]] Text output_not_from_afar(std::string_view output);
 [[nodiscard]] Text command_not_allowed(std::string_view verb);
 [[nodiscard]] Text command_ran_already(std::string_view id);
 [[nodiscard]] Text command_without_expiry(std::string_view verb);

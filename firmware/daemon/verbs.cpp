@@ -68,6 +68,9 @@ void Box::add_verbs() {
   show("cameras", &Box::cameras_json);
   show("journal", &Box::journal_json);
   show("uplink", &Box::uplink_json);
+  show("outputs", &Box::outputs_json);
+  add_verb("output.set", Access::change, "output, value, for_ms?",
+           [this](const json& args, const auto& caller, Reply reply) { set_output(args, caller, std::move(reply)); });
   add_verb("readings", Access::read, "point, since_ms?, limit?",
            [this](const json& args, const auto&, Reply reply) { list_readings(args, std::move(reply)); });
   add_verb("events", Access::read, "source?, since_ms?, limit?",
@@ -185,6 +188,9 @@ json Box::problems_json() const {
     if (device.value("state", "") != "down") continue;
     const auto id = device.value("id", "");
     out.push_back(problem("device:" + id, texts::device_down(id, device.value("why", ""))));
+  }
+  for (const auto& output : outputs_->states()) {
+    if (!output.failure.empty()) out.push_back(problem("output:" + output.rule->id, texts::output_fails(output.rule->id, output.failure)));
   }
   const auto eyes = eyes_->status();
   if (eyes["eyes"].value("state", "") == "lost") out.push_back(problem("eyes", texts::eyes_lost()));

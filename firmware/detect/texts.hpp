@@ -101,6 +101,42 @@ inline Text alarm_twice(std::string_view id) {
   return sentence("已有报警“{}”", "another alarm is called '{}' already", id);
 }
 
+// Outputs.
+inline Text no_such_output(std::string_view id) {
+  return sentence("没有可用的输出“{}”", "there is no such output '{}'", id);
+}
+inline Text no_such_alarm(std::string_view id) { return sentence("没有报警“{}”", "there is no alarm '{}'", id); }
+inline Text no_such_drive(std::string_view name) {
+  return sentence("没有设备输出“{}”；应为“设备.输出”，见该设备的 [[device.output]]",
+                  "there is no '{}'; expected \"device.output\", of a [[device.output]]", name);
+}
+inline Text no_trigger() {
+  return sentence("缺少此项；请写 when = [\"报警\", …]，或 severity = \"critical\"",
+                  "missing; write when = [\"alarm\", ...], or severity = \"critical\" for all of them");
+}
+inline Text only_points() {
+  return sentence("联锁条件只能用测点，不能用事件", "an interlock speaks of points, not of events");
+}
+inline Text rest_without_max() { return sentence("没有 max_on 时无意义", "has no meaning without max_on"); }
+inline Text max_below_min() { return sentence("不得短于 min_on", "must not be shorter than min_on"); }
+inline Text both_fail_safe_on(std::string_view other) {
+  return sentence("“{}”与本输出的 fail_safe 都是 \"on\"，启动时会同时接通",
+                  "'{}' and this one both have fail_safe = \"on\": they would be on together at a start", other);
+}
+inline Text output_twice(std::string_view id) {
+  return sentence("已有输出“{}”", "another output is called '{}' already", id);
+}
+inline Text driven_twice(std::string_view drive, std::string_view id) {
+  return sentence("“{}”已由输出“{}”驱动", "'{}' is driven by the output '{}' already", drive, id);
+}
+inline Text message_wants_text(std::string_view id) {
+  return sentence("输出“{}”发送消息：请给出文字", "the output '{}' sends messages: give it a text", id);
+}
+inline Text output_wants_on_or_off(std::string_view id) {
+  return sentence("输出“{}”只能是 true（开）、false（关）或 \"auto\"（自动）",
+                  "the output '{}' is true (on), false (off) or \"auto\"", id);
+}
+
 // ---- expressions: what is wrong, at a character -----------------------------------------------------------------------
 
 inline Text at_character(std::size_t character, const Text& what) {

@@ -26,6 +26,7 @@ struct Figure {
 void add(Figure figure);
 
 // One for each file NAME.cpp beside this header that CMakeLists.txt names: each calls add() for its figures.
+void register_acting_figures();
 void register_cameras_figures();
 void register_contract_figures();
 void register_control_figures();

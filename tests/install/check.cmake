@@ -13,7 +13,7 @@ foreach(path
     ${BINDIR}/hamlet ${SBINDIR}/hamletd ${LIBEXECDIR}/hamlet/hamlet-eyes
     ${PREFIX}/lib/systemd/system/hamletd.service ${PREFIX}/lib/systemd/system/hamlet-eyes.service
     ${PREFIX}/lib/sysusers.d/hamlet.conf ${PREFIX}/lib/tmpfiles.d/hamlet.conf
-    ${DOCDIR}/LICENSE ${DOCDIR}/CONTRACT.md ${DOCDIR}/examples/hamlet.toml)
+    ${PREFIX}/share/hamlet/packs/flash-flood.toml ${DOCDIR}/LICENSE ${DOCDIR}/CONTRACT.md ${DOCDIR}/examples/hamlet.toml)
   expect(${path})
 endforeach()
 file(GLOB schemas ${tree}${DOCDIR}/schema/*.json)

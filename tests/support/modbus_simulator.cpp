@@ -117,6 +117,21 @@ void ModbusSimulator::forget_requests() {
   requests_.clear();
 }
 
+bool ModbusSimulator::coil(std::uint16_t address) const {
+  const std::lock_guard lock{mutex_};
+  return server_->mapping->tab_bits[address] != 0;
+}
+
+void ModbusSimulator::log_answers() {
+  const std::lock_guard lock{mutex_};
+  answers_.emplace();
+}
+
+std::vector<ModbusSimulator::Answer> ModbusSimulator::answers() const {
+  const std::lock_guard lock{mutex_};
+  return answers_.value_or(std::vector<Answer>{});
+}
+
 std::size_t ModbusSimulator::connections() const {
   const std::lock_guard lock{mutex_};
   return connections_;
@@ -200,12 +215,15 @@ void ModbusSimulator::answer(const std::vector<std::uint8_t>& frame) {
   const auto request = parse(frame);
   if (fault_ == Fault::exception) {
     modbus_reply_exception(server_->context, frame.data(), code_);
-  } else if (request.count > most_) {
+  } else if (frame[kHeader] <= MODBUS_FC_READ_INPUT_REGISTERS && request.count > most_) {
     modbus_reply_exception(server_->context, frame.data(), kIllegalValue);
   } else if (refuses(request)) {
     modbus_reply_exception(server_->context, frame.data(), MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
   } else {
     modbus_reply(server_->context, frame.data(), static_cast<int>(frame.size()), server_->mapping);
+    if (!answers_) return;
+    const bool writes_coil = frame[kHeader] == MODBUS_FC_WRITE_SINGLE_COIL;
+    answers_->push_back({request, writes_coil ? std::optional{frame[kHeader + 3] != 0} : std::nullopt, std::chrono::steady_clock::now()});
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -62,6 +63,15 @@ class ModbusSimulator {
   };
   [[nodiscard]] std::vector<Request> requests() const;
   void forget_requests();
+  [[nodiscard]] bool coil(std::uint16_t address) const;
+  /// An answer that was given, or a coil that was written, and when: since log_answers().
+  struct Answer {
+    Request request;
+    std::optional<bool> written{};  ///< of a coil
+    std::chrono::steady_clock::time_point at{};
+  };
+  void log_answers();
+  [[nodiscard]] std::vector<Answer> answers() const;
   [[nodiscard]] std::size_t connections() const;  ///< accepted since the start
 
  private:
@@ -88,6 +98,7 @@ class ModbusSimulator {
   std::set<std::pair<Kind, std::uint16_t>> forbidden_;
   std::vector<Request> requests_;
   std::size_t connections_ = 0;
+  std::optional<std::vector<Answer>> answers_;
 
   std::vector<int> clients_;  // of the thread
   std::thread thread_;

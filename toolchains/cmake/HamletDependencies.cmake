@@ -15,6 +15,8 @@ find_package(SQLite3 REQUIRED)
 find_package(Boost 1.74 REQUIRED)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 pkg_check_modules(GPIOD REQUIRED IMPORTED_TARGET libgpiod)
+pkg_check_modules(ALSA REQUIRED IMPORTED_TARGET alsa)
+pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
 find_library(RE2_LIBRARY re2 REQUIRED) # its pkg-config file asks for -pthread, which precompiled headers do not bear
 pkg_check_modules(FFMPEG REQUIRED IMPORTED_TARGET libavformat libavcodec libswscale libavutil)
 pkg_check_modules(TURBOJPEG REQUIRED IMPORTED_TARGET libturbojpeg)

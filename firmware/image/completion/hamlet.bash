@@ -9,15 +9,16 @@ _hamlet() {
   COMPREPLY=()
   case $before in
     --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
-    --socket | --config | --csv | --to | --out) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --socket | --config | --csv | --to | --out | --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --zone) COMPREPLY=($(compgen -W 'Z +08:00' -- "$word")); return ;;
     --point) COMPREPLY=($(compgen -W "$(_hamlet_ids points point)" -- "$word")); return ;;
     --since | --until) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
-    --source | --limit | --occurrence) return ;;
+    --pack) COMPREPLY=($(compgen -W "$(_hamlet_ids init pack)" -- "$word")); return ;;
+    --source | --limit | --occurrence | --for) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --lang | --socket | --config | --csv | --zone | --point | --to | --out | --since | --until | --source | --limit | --occurrence) ((++i)) ;;
+      --lang | --socket | --config | --csv | --zone | --point | --to | --out | --since | --until | --source | --limit | --occurrence | --for | --pack | --output) ((++i)) ;;
       -*) ;;
       *)
         if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
@@ -29,7 +30,7 @@ _hamlet() {
 
   local words='--json --lang --socket --config --help'
   case $verb in
-    '') words+=' --version status points readings events alarms cameras media journal uplink config backtest probe' ;;
+    '') words+=' --version status points readings events alarms outputs cameras media journal uplink config init backtest probe' ;;
     readings)
       words+=' --since --limit'
       [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
@@ -42,6 +43,14 @@ _hamlet() {
         [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
       fi
       ;;
+    outputs)
+      if [ -z "$inner" ]; then words+=' list set auto'
+      elif [ "$inner" != list ]; then
+        words+=' --for'
+        if [ -z "$argument" ]; then [[ $word == -* ]] || words+=" $(_hamlet_ids outputs output)"; else words+=' on off'; fi
+      fi
+      ;;
+    init) words+=' --pack --output' ;;
     backtest) words+=' --csv --point --zone --summary' ;;
     journal)
       case $inner in

@@ -119,7 +119,7 @@ TEST_CASE("a pin that counts goes on after a restart; an input tells what it set
     while (!done() && std::chrono::steady_clock::now() < end) io.run_one_for(10ms);
     REQUIRE(done());
   };
-  auto device = gpio::make_device(settings, open, {io, clock, heard, commons, memory, nullptr});
+  auto device = gpio::make_device(settings, open, {}, {io, clock, heard, commons, memory, nullptr});
   device->start();
   until([&] { return last("io.door") == "false" && last("io.rain") == "0"; });
   rain.edge(true, 1000ms);
@@ -131,7 +131,7 @@ TEST_CASE("a pin that counts goes on after a restart; an input tells what it set
   until([&] { return last("io.rain") == "0.4" && last("io.door") == "true"; });
   device->stop();
   heard.readings.clear();
-  auto again = gpio::make_device(settings, open, {io, clock, heard, commons, memory, nullptr});
+  auto again = gpio::make_device(settings, open, {}, {io, clock, heard, commons, memory, nullptr});
   again->start();
   until([&] { return last("io.rain") == "0.4"; });
   again->stop();

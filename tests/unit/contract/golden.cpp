@@ -105,6 +105,16 @@ std::string event_gap() {
   return in_lane(encode_event(gap, mono_from_ms(123)), Lane::event, 79, {3, mono_from_ms(123)});
 }
 
+std::string event_output() {
+  const Event output{.source = "gateway",
+                     .kind = "output",
+                     .phase = Phase::once,
+                     .id = "aa00000000000003",
+                     .at = mono_from_ms(123),
+                     .detail = {{"output", "siren"}, {"on", true}, {"value", true}, {"why", "alarm"}, {"alarm", "river-level-high"}, {"occurrence", 12}}};
+  return in_lane(encode_event(output, mono_from_ms(123)), Lane::event, 80, {3, mono_from_ms(123)});
+}
+
 Presence presence() {
   Presence out{.gw = kGw, .epoch = kEpoch, .boot = 3, .firmware = "0.1.0"};
   out.lanes[index(Lane::alarm)] = {.last = 12, .pending = {}};
@@ -124,6 +134,7 @@ const std::map<std::string, Ours> kOurs{
     {"event-motion", {"event", event}},
     {"event-time", {"event", event_time}},
     {"event-gap", {"event", event_gap}},
+    {"event-output", {"event", event_output}},
     {"alarmlog",
      {"alarmlog",
       [] {

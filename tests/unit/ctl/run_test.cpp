@@ -1,5 +1,8 @@
 #include "firmware/ctl/run.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include <doctest/doctest.h>
@@ -62,6 +65,7 @@ struct Bench {
                             return journal;
                           },
                       .check_config = [this](const auto&) { return diagnostics; },
+                      .packs = std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "firmware/image/packs",
                       .probe =
                           [this](const auto& asked) {
                             probed = asked.probe;
@@ -89,6 +93,49 @@ TEST_CASE("the daemon is asked what was meant") {
   CHECK(bench.args == json{{"alarm", "high"}, {"occurrence", 3}});
   CHECK(bench.run({"status", "--json"}) == kOk);
   CHECK(bench.args == json::object());
+}
+
+TEST_CASE("an output is set by hand for a while, and given back") {
+  Bench bench;
+  bench.answer = json{{"output", {{"output", "siren"}, {"kind", "state"}, {"by_hand", {{"on", true}, {"until", 1'795'411'860'000}}}}}};
+  CHECK(bench.run({"outputs", "set", "siren", "on", "--for", "5min"}) == kOk);
+  CHECK(bench.verb == "output.set");
+  CHECK(bench.args == json{{"output", "siren"}, {"value", true}, {"for_ms", 300'000}});
+  CHECK(has(bench.err, "siren: on by hand until 2026-"));
+  bench.run({"outputs", "set", "siren", "off"});
+  CHECK(bench.args == json{{"output", "siren"}, {"value", false}, {"for_ms", 600'000}});
+  bench.run({"outputs", "set", "duty", "试验"});
+  CHECK(bench.args["value"] == "试验");
+  bench.run({"outputs", "auto", "siren"});
+  CHECK(bench.args == json{{"output", "siren"}, {"value", "auto"}});
+  bench.answer = json{{"outputs", {{{"output", "siren"}, {"name", {{"zh", "警报器"}, {"en", "Siren"}}}, {"kind", "state"}, {"on", true},
+                                    {"why", "alarm"}, {"alarm", "high"}, {"since", 1'795'411'860'000}, {"confirmed", true}}}}};
+  CHECK(bench.run({"--lang", "zh", "outputs"}) == kOk);
+  CHECK(has(bench.out, "警报器"));
+  CHECK(has(bench.out, "告警 high"));
+  bench.answer = json{{"outputs", json::array()}};
+  bench.run({"outputs"});
+  CHECK(has(bench.err, "no outputs"));
+}
+
+TEST_CASE("packs are listed, shown and written, and nothing is written over") {
+  Bench bench;
+  CHECK(bench.run({"init"}) == kOk);
+  for (const auto* pack : {"cold-store", "flash-flood", "living-alone", "pond-safety"}) CHECK(has(bench.out, pack));
+  CHECK(bench.run({"init", "--json"}) == kOk);
+  CHECK(json::parse(bench.out)["packs"].size() == 4);
+  CHECK(bench.run({"init", "--pack", "flash-flood"}) == kOk);
+  CHECK(has(bench.out, "[[output]]"));
+  CHECK(bench.run({"init", "--pack", "flash-flod"}) == kFailed);
+  CHECK(has(bench.err, "cold-store, flash-flood"));
+  const auto file = std::filesystem::temp_directory_path() / "hamlet-unit-ctl-pack.toml";
+  std::filesystem::remove(file);
+  CHECK(bench.run({"init", "--pack", "pond-safety", "--output", file.string()}) == kOk);
+  CHECK(bench.run({"init", "--pack", "pond-safety", "--output", file.string()}) == kFailed);
+  CHECK(has(bench.err, "already"));
+  std::filesystem::remove(file);
+  CHECK(bench.run({"init", "--pack", "pond-safety", "--output", "/no/such/folder/x.toml"}) == kFailed);
+  CHECK(bench.verb.empty());
 }
 
 TEST_CASE("--json prints the result as it is, in one line and no language") {

@@ -35,6 +35,52 @@ std::filesystem::path example() { return std::filesystem::path{std::getenv("HAML
 
 }  // namespace
 
+TEST_CASE("every ready-made pack is right as it is, and drives something") {
+  const auto folder = example().parent_path() / "packs";
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{folder}) {
+    if (entry.path().extension() != ".toml") continue;
+    CAPTURE(entry.path().string());
+    ++count;
+    std::ifstream in{entry.path()};
+    const std::string toml{std::istreambuf_iterator<char>{in}, {}};
+    const auto settings = read(std::string{kSmallest} + toml);
+    REQUIRE_MESSAGE(settings, settings.error().front().to_string());
+    CHECK_FALSE(settings->outputs.empty());
+    for (const auto& output : settings->outputs) CHECK_FALSE(output.triggers.empty());
+    for (const auto& alarm : settings->rules.alarms) CHECK(alarm.text.zh != alarm.text.en);
+  }
+  CHECK(count == 4);
+}
+
+TEST_CASE("an output needs a device\'s output and an alarm that are there") {
+  const std::string relay = R"([[device]]
+id = "relay"
+driver = "modbus"
+address = "127.0.0.1"
+[[device.point]]
+id = "on"
+function = "coil"
+address = 0
+[[device.output]]
+id = "siren"
+function = "coil"
+address = 0
+[[alarm]]
+id = "high"
+point = "relay.on"
+equals = true
+)";
+  const auto good = read(std::string{kSmallest} + relay + "[[output]]\nid = \"siren\"\ndrive = \"relay.siren\"\nwhen = [\"high\"]\n");
+  REQUIRE_MESSAGE(good, good.error().front().to_string());
+  REQUIRE(good->outputs.size() == 1);
+  CHECK(good->outputs[0].triggers[0].points == std::vector<std::string>{"relay.on"});
+  CHECK(first_mistake(std::string{kSmallest} + relay + "[[output]]\nid = \"siren\"\ndrive = \"relay.sirne\"\nwhen = [\"high\"]\n").find("did you mean \'relay.siren\'?") !=
+        std::string::npos);
+  const auto meta = daemon::describe(*good);
+  CHECK(meta["outputs"][0]["alarms"][0] == "high");
+}
+
 TEST_CASE("the example config is right, and shows every kind of thing") {
   const auto settings = daemon::read_settings(example());
   REQUIRE_MESSAGE(settings, settings.error().front().to_string());

@@ -119,7 +119,7 @@ TEST_CASE("an unknown driver is told once, with the nearest there is") {
   CHECK(problems("[[device]]\nid = \"a\"\ndriver = \"modbuss\"\naddress = \"x\"\n[[device.point]]\nid = \"b\"\n") ==
         Lines{"3:10: device[1].driver: there is no driver 'modbuss'; did you mean 'modbus'?"});
   CHECK(problems("[[device]]\nid = \"a\"\ndriver = \"lonworks-over-ip\"\n") ==
-        Lines{"3:10: device[1].driver: there is no driver 'lonworks-over-ip'; known: board, gpio, hj212, lines, modbus, mqtt, replay, sl651"});
+        Lines{"3:10: device[1].driver: there is no driver 'lonworks-over-ip'; known: board, gpio, hj212, lines, modbus, mqtt, program, replay, sl651, sms, speaker"});
   CHECK(problems("[[device]]\nid = \"a\"\naddress = \"x\"\n") ==
         Lines{"1:1: device[1].driver: missing; this key is required"});
 }

@@ -1,0 +1,155 @@
+// From a reading over its limit to the output switched: a whole box in this process, sensors and relay on real Modbus
+// TCP.
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include "firmware/daemon/box.hpp"
+#include "tests/bench/bench.hpp"
+#include "tests/support/modbus_simulator.hpp"
+#include "tests/support/process.hpp"
+
+namespace hamlet::bench {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = support::ModbusSimulator::Kind;
+
+constexpr int kDevices = 100;  // of 100 points each, each second
+constexpr int kAlarms = 100;   // on the first ten devices: each tenth point
+constexpr int kRounds = 30;
+constexpr int kEachRound = 20;
+
+int address_of(int alarm) {
+  return alarm * 10;
+}
+std::uint8_t unit_of(int alarm) {
+  return static_cast<std::uint8_t>(alarm / 10 + 1);
+}
+
+std::string config(const std::string& folder, std::uint16_t sensors, std::uint16_t relay) {
+  auto out = fmt::format(
+      "[gateway]\nid = \"gw-1\"\ndivision = \"430124104203\"\nstate_dir = \"{0}/state\"\nrun_dir = "
+      "\"{0}\"\ntrust_clock = true\n",
+      folder);
+  std::string rules;
+  for (int device = 0; device < kDevices; ++device) {
+    out += fmt::format(
+        "[[device]]\nid = \"d{}\"\ndriver = \"modbus\"\naddress = \"127.0.0.1\"\nport = {}\nunit_id = {}\nperiod = "
+        "\"1s\"\n",
+        device, sensors, device + 1);
+    for (int point = 0; point < 100; ++point) {
+      out += fmt::format("[[device.point]]\nid = \"p{}\"\nfunction = \"holding\"\naddress = {}\ntype = \"uint16\"\n",
+                         point, device % 10 * 100 + point);
+      rules += fmt::format(
+          "[quality.\"d{}.p{}\"]\nrange = [0, 100]\nrate_of_change = {{ change = 100, per = \"1s\" }}\ngap = \"1min\"\n",
+          device, point);
+    }
+  }
+  out += fmt::format(
+      "[[device]]\nid = \"relay\"\ndriver = \"modbus\"\naddress = \"127.0.0.1\"\nport = {}\nperiod = "
+      "\"1s\"\n[[device.point]]\nid = \"c0\"\nfunction = \"coil\"\naddress = 0\n",
+      relay);
+  for (int alarm = 0; alarm < kAlarms; ++alarm) {
+    out += fmt::format("[[device.output]]\nid = \"c{0}\"\nfunction = \"coil\"\naddress = {0}\n", alarm);
+    rules += fmt::format(
+        "[[alarm]]\nid = \"a{0}\"\npoint = \"d{1}.p{2}\"\nabove = 50\nseverity = \"critical\"\ntext = {{ zh = \"高\", "
+        "en = \"high\" }}\n"
+        "[[output]]\nid = \"o{0}\"\ndrive = \"relay.c{0}\"\nwhen = [\"a{0}\"]\n",
+        alarm, alarm / 10, alarm % 10 * 10);
+  }
+  return out + rules;
+}
+
+bool wait_for(const std::function<bool()>& done) {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+// From the first answer with the new value to the coil's write, in ms.
+std::optional<double> latency(const std::vector<support::ModbusSimulator::Answer>& read,
+                              const std::vector<support::ModbusSimulator::Answer>& written, int alarm,
+                              std::chrono::steady_clock::time_point from) {
+  const auto of_point = [&](const auto& answer) {
+    const auto& request = answer.request;
+    return answer.at >= from && request.unit == unit_of(alarm) && request.address <= address_of(alarm) &&
+           address_of(alarm) < request.address + request.count;
+  };
+  const auto of_coil = [&](const auto& answer) {
+    return answer.at >= from && answer.written == true && answer.request.address == alarm;
+  };
+  const auto seen = std::find_if(read.begin(), read.end(), of_point);
+  const auto switched = std::find_if(written.begin(), written.end(), of_coil);
+  if (seen == read.end() || switched == written.end()) return {};
+  return std::chrono::duration<double, std::milli>{switched->at - seen->at}.count();
+}
+
+void to_output(benchmark::State& state) {
+  const support::TempDir dir;
+  support::ModbusSimulator sensors;
+  support::ModbusSimulator relay;
+  std::ofstream{dir.path() / "hamlet.toml"} << config(dir.path().string(), sensors.port(), relay.port());
+  auto settings = daemon::read_settings(dir.path() / "hamlet.toml");
+  if (!settings) return state.SkipWithError(settings.error().front().to_string().c_str());
+  boost::asio::io_context io;
+  daemon::Box box{io, dir.path() / "hamlet.toml", std::move(*settings), {}};
+  if (auto started = box.start(); !started) return state.SkipWithError(started.error().message.c_str());
+  std::thread thread{[&] { io.run(); }};
+  for (auto _ : state) {
+    std::vector<double> all;
+    sensors.log_answers();
+    (void)wait_for([&] { return sensors.answers().size() >= 3 * kDevices; });  // it knows every point
+    for (int round = 0; round < kRounds; ++round) {
+      const auto mine = [round](int i) { return (round * 7 + i * 5) % kAlarms; };
+      sensors.log_answers();
+      relay.log_answers();
+      const auto from = std::chrono::steady_clock::now();
+      for (int i = 0; i < kEachRound; ++i)
+        sensors.set_register(Kind::holding, static_cast<std::uint16_t>(address_of(mine(i))), 60);
+      const auto on = [&](bool wanted) {
+        for (int i = 0; i < kEachRound; ++i) {
+          if (relay.coil(static_cast<std::uint16_t>(mine(i))) != wanted) return false;
+        }
+        return true;
+      };
+      if (!wait_for([&] { return on(true); })) break;
+      for (int i = 0; i < kEachRound; ++i) {
+        if (const auto one = latency(sensors.answers(), relay.answers(), mine(i), from)) all.push_back(*one);
+      }
+      for (int i = 0; i < kEachRound; ++i)
+        sensors.set_register(Kind::holding, static_cast<std::uint16_t>(address_of(mine(i))), 0);
+      if (!wait_for([&] { return on(false); })) break;
+    }
+    if (all.size() < kRounds * kEachRound) {
+      state.SkipWithError("an output did not follow its alarm");
+      break;
+    }
+    std::sort(all.begin(), all.end());
+    state.counters["value"] = all[all.size() * 99 / 100];
+  }
+  boost::asio::post(io, [&] {
+    box.stop();
+    io.stop();
+  });
+  thread.join();
+}
+
+}  // namespace
+
+void register_acting_figures() {
+  add({.name = "detect.to_output_p99", .unit = "ms", .ours = to_output, .iterations = 1});
+}
+
+}  // namespace hamlet::bench
