@@ -2,13 +2,13 @@
 #include <cstdio>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <opencv2/core/utility.hpp>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "cameras/eyes.hpp"
 #include "firmware/core/clock.hpp"
+#include "firmware/core/command_line.hpp"
 #include "firmware/core/log.hpp"
 
 namespace {
@@ -23,11 +23,10 @@ void confine() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Watches the cameras for hamletd, which starts it."};
+  hamlet::CommandLine line{"Watches the cameras for hamletd, which starts it.", HAMLET_VERSION};
   std::string socket;
-  app.add_option("--socket", socket, "the daemon's socket for its eyes")->required();
-  app.set_version_flag("--version", HAMLET_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  line.text("--socket", socket, "the daemon's socket for its eyes", hamlet::CommandLine::Given::always);
+  if (const auto ends = line.parse(argc, argv)) return *ends;
 
   std::signal(SIGPIPE, SIG_IGN);
   confine();

@@ -7,14 +7,12 @@
 #include <filesystem>
 #include <utility>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <fmt/format.h>
 
+#include "firmware/core/command_line.hpp"
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/settings.hpp"
@@ -105,17 +103,12 @@ class Daemon {
 };
 
 int run(int argc, char** argv) {
-  CLI::App app{"hamletd: the daemon of a Hamlet village gateway"};
+  CommandLine line{"hamletd: the daemon of a Hamlet village gateway", HAMLET_VERSION};
   std::filesystem::path file = HAMLET_SYSCONFDIR "/hamlet.toml";
   bool check = false;
-  app.add_option("--config", file, "the config file")->capture_default_str();
-  app.add_flag("--check", check, "check the config and end: 0 where it is right, 1 where not");
-  app.set_version_flag("--version", HAMLET_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  line.path("--config", file, "the config file");
+  line.flag("--check", check, "check the config and end: 0 where it is right, 1 where not");
+  if (const auto ends = line.parse(argc, argv)) return *ends;
   auto settings = read_settings(file);
   if (!settings) {
     print(settings.error());

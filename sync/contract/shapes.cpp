@@ -11,9 +11,9 @@ namespace {
 // Holes in a shape: bytes that no body has.
 constexpr char kUnsigned = '\x03';  // an integer, as a varint
 constexpr char kSigned = '\x04';    // an integer, zigzag
-constexpr char kDecimal = '\x05';   // digits behind the point, then all digits as an integer, zigzag
+constexpr char kFraction = '\x05';   // digits behind the point, then all digits as an integer, zigzag
 constexpr char kHex = '\x06';       // 16 hex digits, as 8 bytes
-constexpr char kText = '\x07';      // up to the next quotation mark
+constexpr char kQuoted = '\x07';      // up to the next quotation mark
 constexpr char kList = '\x08';      // up to the next bracket that closes
 
 // How a message is written: as topic and body, as body alone, or by a shape.
@@ -61,7 +61,7 @@ std::string topic_of(std::string_view body) {
   return kind ? "event/" + std::string{*source} + "/" + std::string{*kind} : std::string{};
 }
 
-constexpr std::size_t kMaxDigits = 18;
+constexpr std::size_t kMaxShapeDigits = 18;
 
 std::string_view take_digits(std::string_view& text) {
   std::size_t count = 0;
@@ -81,7 +81,7 @@ std::uint64_t number_of(std::string_view digits) {
 
 std::optional<std::uint64_t> take_unsigned(std::string_view& text) {
   const auto digits = take_digits(text);
-  if (digits.empty() || digits.size() > kMaxDigits || (digits.size() > 1 && digits.front() == '0')) return {};
+  if (digits.empty() || digits.size() > kMaxShapeDigits || (digits.size() > 1 && digits.front() == '0')) return {};
   return number_of(digits);
 }
 
@@ -93,11 +93,11 @@ std::optional<std::int64_t> take_signed(std::string_view& text) {
   return minus ? -static_cast<std::int64_t>(*number) : static_cast<std::int64_t>(*number);
 }
 
-struct Decimal {
+struct Fraction {
   std::int64_t number = 0;
   std::size_t digits = 0;  // behind the point
 };
-std::optional<Decimal> take_decimal(std::string_view& text) {
+std::optional<Fraction> take_decimal(std::string_view& text) {
   const bool minus = text.starts_with('-');
   if (minus) text.remove_prefix(1);
   const auto before = take_digits(text);
@@ -108,13 +108,13 @@ std::optional<Decimal> take_decimal(std::string_view& text) {
     behind = take_digits(text);
     if (behind.empty()) return {};
   }
-  if (before.size() + behind.size() > kMaxDigits) return {};
+  if (before.size() + behind.size() > kMaxShapeDigits) return {};
   const auto number = static_cast<std::int64_t>(number_of(std::string{before}.append(behind)));
   if (minus && number == 0) return {};
-  return Decimal{minus ? -number : number, behind.size()};
+  return Fraction{minus ? -number : number, behind.size()};
 }
 
-void append_decimal(std::string& out, Decimal decimal) {
+void append_decimal(std::string& out, Fraction decimal) {
   auto text = std::to_string(decimal.number);
   if (decimal.digits == 0) {
     out += text;
@@ -168,7 +168,7 @@ bool fill(char hole, std::string& out, std::string_view& text) {
       if (number) put_signed(out, *number);
       return number.has_value();
     }
-    case kDecimal: {
+    case kFraction: {
       const auto decimal = take_decimal(text);
       if (!decimal) return false;
       put_varint(out, decimal->digits);
@@ -177,7 +177,7 @@ bool fill(char hole, std::string& out, std::string_view& text) {
     }
     case kHex:
       return fill_hex(out, text);
-    case kText:
+    case kQuoted:
       return fill_up_to('"', out, text);
     case kList:
       return fill_up_to(']', out, text);
@@ -196,10 +196,10 @@ bool pour(char hole, ByteReader& in, std::string& out) {
     case kSigned:
       out += std::to_string(in.zigzag());
       return in.ok();
-    case kDecimal: {
+    case kFraction: {
       const auto digits = in.varint();
       const auto number = in.zigzag();
-      if (!in.ok() || digits > kMaxDigits) return false;
+      if (!in.ok() || digits > kMaxShapeDigits) return false;
       append_decimal(out, {number, static_cast<std::size_t>(digits)});
       return true;
     }
@@ -210,7 +210,7 @@ bool pour(char hole, ByteReader& in, std::string& out) {
         out += kDigits[static_cast<unsigned char>(byte) & 0xfU];
       }
       return in.ok();
-    case kText:
+    case kQuoted:
     case kList:
       out += in.text();
       return in.ok();

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int kLevel = 3;
+constexpr int kExportLevel = 3;
 constexpr std::size_t kRecords = 256;  // at a time
 constexpr std::size_t kBytes = 1U << 20;
 
@@ -129,7 +129,7 @@ class Lines {
     void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
   };
   explicit Lines(OutFile file) : file_{std::move(file)}, context_{ZSTD_createCCtx()}, out_(ZSTD_CStreamOutSize(), '\0') {
-    ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, kLevel);
+    ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, kExportLevel);
     ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1);
   }
   Status pump(std::string_view bytes, ZSTD_EndDirective how) {

@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kBlocks = 256;  // at a time
-constexpr std::size_t kBytes = 1U << 20;
+constexpr std::size_t kSliceBytes = 1U << 20;
 constexpr std::size_t kMostListed = 100;
 constexpr auto kDay = std::chrono::duration_cast<Millis>(std::chrono::days{1});
 
@@ -58,7 +58,7 @@ Result<std::optional<double>> bytes_a_reading(Reader& reader, const std::vector<
   std::uint64_t readings = 0;
   Blocks unpacker;
   for (auto from = ends->second > kNewest ? ends->second - kNewest : 0; from <= ends->second;) {
-    const auto blocks = store.blocks(Lane::tele, from, kBlocks, kBytes);
+    const auto blocks = store.blocks(Lane::tele, from, kBlocks, kSliceBytes);
     if (!blocks) return fail(blocks.error());
     if (blocks->empty()) break;
     for (const auto& block : *blocks) {
@@ -165,8 +165,8 @@ class Check {
   // Error: of something else than damage.
   Status check(Lane lane) {
     for (Key next = 0;;) {
-      auto blocks = store_.blocks(lane, next, kBlocks, kBytes);
-      if (!blocks && blocks.error().code == Errc::corrupt) blocks = store_.blocks(lane, next, 1, kBytes);
+      auto blocks = store_.blocks(lane, next, kBlocks, kSliceBytes);
+      if (!blocks && blocks.error().code == Errc::corrupt) blocks = store_.blocks(lane, next, 1, kSliceBytes);
       if (!blocks) {
         if (blocks.error().code != Errc::corrupt) return fail(std::move(blocks).error());
         // A page is gone: SQLite's check names it; what is behind it is reached block by block where it can be.
@@ -189,7 +189,7 @@ class Check {
     constexpr Key kFarthest = 1U << 20;
     for (Key step = 1; step <= kFarthest; step *= 2) {
       const auto block = store_.block_from(lane, from + step);
-      if (block && *block && store_.blocks(lane, (*block)->key, 1, kBytes)) return (*block)->first();
+      if (block && *block && store_.blocks(lane, (*block)->key, 1, kSliceBytes)) return (*block)->first();
     }
     return {};
   }

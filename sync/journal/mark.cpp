@@ -24,13 +24,13 @@ std::uint32_t big_endian(const unsigned char* at) {
          static_cast<std::uint32_t>(at[2]) << 8 | at[3];
 }
 
-struct Sum {
+struct FrameSum {
   std::uint32_t a = 0;
   std::uint32_t b = 0;
-  friend bool operator==(const Sum&, const Sum&) = default;
+  friend bool operator==(const FrameSum&, const FrameSum&) = default;
 };
 
-Sum add(Sum sum, const unsigned char* bytes, std::size_t count, bool big) {
+FrameSum add(FrameSum sum, const unsigned char* bytes, std::size_t count, bool big) {
   for (std::size_t i = 0; i + 8 <= count; i += 8) {
     const auto word = [&](std::size_t at) {
       const auto value = big_endian(bytes + i + at);
@@ -42,7 +42,7 @@ Sum add(Sum sum, const unsigned char* bytes, std::size_t count, bool big) {
   return sum;
 }
 
-Sum sum_at(const unsigned char* at) { return {big_endian(at), big_endian(at + 4)}; }
+FrameSum sum_at(const unsigned char* at) { return {big_endian(at), big_endian(at + 4)}; }
 
 /// What the log's index (-shm) says was committed: https://www.sqlite.org/walformat.html#the_wal_index_header
 struct Committed {
@@ -59,7 +59,7 @@ std::optional<Committed> committed_frames(const std::filesystem::path& file) {
   index.read(reinterpret_cast<char*>(header.data()), kIndexHeader);
   if (static_cast<std::size_t>(index.gcount()) != kIndexHeader) return {};
   const auto number = [&header](std::size_t at) { return __builtin_bswap32(big_endian(header.data() + at)); };
-  const Sum written{number(40), number(44)};
+  const FrameSum written{number(40), number(44)};
   const bool begun = header[12] != 0;
   if (!begun || add({}, header.data(), 40, false) != written) return {};
   Committed out{.frames = number(16)};

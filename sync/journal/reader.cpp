@@ -191,7 +191,7 @@ Result<json> Reader::readings(std::string_view point, WallTime since, std::size_
       if (dated.wall < since) continue;
       json row{{"t", to_ms(dated.wall)},
                {"tq", to_string(dated.quality)},
-               {"v", to_json(reading.value)},
+               {"v", hamlet::to_json(reading.value)},
                {"q", to_string(reading.quality)}};
       if (!reading.why.empty()) row["why"] = reading.why;
       if (point.empty()) row["s"] = reading.point;

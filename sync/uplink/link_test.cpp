@@ -15,7 +15,7 @@ namespace hamlet::uplink {
 namespace {
 
 using nlohmann::json;
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 constexpr Millis kRoundTrip{3'000};
 
 }  // namespace
@@ -110,10 +110,10 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
   static json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
   void begin(std::string_view what) {
     step = what;
-    since = Clock::now();
+    since = Steady::now();
   }
   void passes(const std::string& detail, std::optional<Millis> took = {}) {
-    json one{{"step", step}, {"ok", true}, {"ms", took.value_or(std::chrono::duration_cast<Millis>(Clock::now() - since)).count()}};
+    json one{{"step", step}, {"ok", true}, {"ms", took.value_or(std::chrono::duration_cast<Millis>(Steady::now() - since)).count()}};
     if (!detail.empty()) one["detail"] = detail;
     steps.push_back(std::move(one));
   }
@@ -138,7 +138,7 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
   wire::LinkChecker checker;
   json steps = json::array();
   std::string step;
-  Clock::time_point since;
+  Steady::time_point since;
   bool came_back = false;
   bool finished = false;
   std::optional<wire::MqttClient> client;  // last: its handlers use the rest

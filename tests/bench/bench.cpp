@@ -1,3 +1,4 @@
+#include "firmware/core/command_line.hpp"
 #include "tests/bench/bench.hpp"
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -203,14 +203,11 @@ void add(Figure figure) {
 
 int main(int argc, char** argv) {
   hamlet::bench::Arguments arguments;
-  CLI::App app{"Measures Hamlet: a row a figure, both sides interleaved, medians", "hamlet-bench"};
-  app.add_flag("--json", arguments.json,
-               "NDJSON: name, value, unit, versus, versus_value, ratio = value / versus_value");
-  app.add_flag("--list", arguments.list, "Print the figures' names and measure nothing");
-  app.add_option("--rounds", arguments.rounds, "Runs of each side; the median counts")
-      ->check(CLI::Range(1, 99))
-      ->capture_default_str();
-  app.add_option("suites", arguments.suites, "Only figures whose names begin so: journal, uplink.drain");
-  CLI11_PARSE(app, argc, argv);
+  hamlet::CommandLine line{"Measures Hamlet: a row a figure, both sides interleaved, medians"};
+  line.flag("--json", arguments.json, "NDJSON: name, value, unit, versus, versus_value, ratio = value / versus_value");
+  line.flag("--list", arguments.list, "Print the figures' names and measure nothing");
+  line.number("--rounds", arguments.rounds, "Runs of each side; the median counts", 1, 99);
+  line.texts("suites", arguments.suites, "Only figures whose names begin so: journal, uplink.drain");
+  if (const auto ends = line.parse(argc, argv)) return *ends;
   return hamlet::bench::run(arguments);
 }

@@ -11,9 +11,6 @@
 #include <set>
 #include <sstream>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <opencv2/core/utility.hpp>
@@ -22,6 +19,7 @@
 
 #include "cameras/analysis.hpp"
 #include "cameras/capture.hpp"
+#include "firmware/core/command_line.hpp"
 
 using namespace hamlet;
 using namespace hamlet::cameras;
@@ -455,20 +453,22 @@ json to_json(const Row& row) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  CLI::App app{"The camera pipeline over every sequence of a folder, judged by pixel and by event."};
+  using Line = hamlet::CommandLine;
+  Line line{"The camera pipeline over every sequence of a folder, judged by pixel and by event."};
   fs::path folder;
   fs::path out;
   fs::path clip = "/usr/share/doc/opencv-doc/examples/data/vtest.avi";
   bool as_json = false;
   bool events = false;
   std::string only;
-  app.add_option("folder", folder, "sequences: NAME/input/in%06d.jpg, NAME/groundtruth/gt%06d.png, video files; events.json")->required()->check(CLI::ExistingDirectory);
-  app.add_option("--out", out, "write NAME/bin%06d.png and NAME/events.json here");
-  app.add_option("--only", only, "this sequence alone");
-  app.add_option("--vtest", clip, "Debian opencv-doc's vtest.avi, judged where FOLDER has its pets09-s2l1.boxes.txt");
-  app.add_flag("--json", as_json, "a line a sequence");
-  app.add_flag("--events", events, "print each event");
-  CLI11_PARSE(app, argc, argv);
+  line.path("folder", folder, "sequences: NAME/input/in%06d.jpg, NAME/groundtruth/gt%06d.png, video files; events.json",
+            Line::Given::always, Line::Names::folder);
+  line.path("--out", out, "write NAME/bin%06d.png and NAME/events.json here");
+  line.text("--only", only, "this sequence alone");
+  line.path("--vtest", clip, "Debian opencv-doc's vtest.avi, judged where FOLDER has its pets09-s2l1.boxes.txt");
+  line.flag("--json", as_json, "a line a sequence");
+  line.flag("--events", events, "print each event");
+  if (const auto ends = line.parse(argc, argv)) return *ends;
   cv::setNumThreads(1);
   std::vector<Row> rows;
   auto sequences = sequences_in(folder);

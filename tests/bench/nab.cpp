@@ -10,13 +10,11 @@
 #include <iostream>
 #include <map>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "drivers/replay/series.hpp"
+#include "firmware/core/command_line.hpp"
 #include "firmware/detect/detector.hpp"
 
 using namespace hamlet;
@@ -203,11 +201,11 @@ int main(int argc, char** argv) {
   std::filesystem::path folder;
   double threshold = 0.5;
   bool as_json = false;
-  CLI::App app{"Scores the detector on series with labelled windows by NAB's rules", "nab"};
-  app.add_option("FOLDER", folder, "category/file.csv and windows.json")->required();
-  app.add_option("--threshold", threshold, "of our detector; 0: the best for these series");
-  app.add_flag("--json", as_json, "A line a detector: {detector, threshold, standard, …}");
-  CLI11_PARSE(app, argc, argv);
+  hamlet::CommandLine arguments{"Scores the detector on series with labelled windows by NAB's rules"};
+  arguments.path("FOLDER", folder, "category/file.csv and windows.json", hamlet::CommandLine::Given::always);
+  arguments.number("--threshold", threshold, "of our detector; 0: the best for these series");
+  arguments.flag("--json", as_json, "A line a detector: {detector, threshold, standard, …}");
+  if (const auto ends = arguments.parse(argc, argv)) return *ends;
   try {
     std::ifstream file{folder / "windows.json"};
     const auto windows = json::parse(file);

@@ -4,11 +4,9 @@
 #include <iostream>
 #include <map>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
+#include "firmware/core/command_line.hpp"
 #include "tests/support/qartod_vectors.hpp"
 
 using nlohmann::json;
@@ -23,12 +21,12 @@ struct Count {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string file;
+  std::filesystem::path file;
   bool as_json = false;
-  CLI::App app{"Runs a file of QARTOD vectors through firmware/detect and prints what differs", "qartod"};
-  app.add_option("FILE", file, "[{test, args, t, x, flags}, …]")->required();
-  app.add_flag("--json", as_json, "One object: {cases, equal, tests, differ}");
-  CLI11_PARSE(app, argc, argv);
+  hamlet::CommandLine line{"Runs a file of QARTOD vectors through firmware/detect and prints what differs"};
+  line.path("FILE", file, "[{test, args, t, x, flags}, …]", hamlet::CommandLine::Given::always);
+  line.flag("--json", as_json, "One object: {cases, equal, tests, differ}");
+  if (const auto ends = line.parse(argc, argv)) return *ends;
 
   std::ifstream in{file};
   const auto vectors = json::parse(in, nullptr, false);

@@ -1,6 +1,7 @@
 // The road, end to end, on the real programs: hamletd, hamlet-eyes, mosquitto, a Modbus device, a clip, a bad link.
 
 #include "tests/scenario/village.hpp"
+#include "tests/support/zstd_lines.hpp"
 
 using namespace hamlet;
 using namespace hamlet::scenario;
@@ -45,6 +46,51 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
       },
       kPatience));
   MESSAGE(village.county.snapshot().to_string());
+}
+
+TEST_CASE("what is exported to a stick is what the county then receives") {
+  Village village;
+  County books{{.broker = village.broker.uri(), .base = "hamlet/v1/430124/104/203/gw-test", .keep_messages = true}};
+  village.start();
+  REQUIRE_MESSAGE(village.county.wait_until([](const auto& now) { return now.total(Lane::tele).prefix >= 3; }, kPatience),
+                  village.hamletd->log());
+  village.proxy.cut();
+  village.set_level(4.0F);
+  REQUIRE(village.ask_until("journal", [](const json& now) {
+    return Village::unsent(now, "tele") >= 10 && Village::unsent(now, "alarm") >= 1;
+  }));
+
+  const auto stick = village.dir.path() / "stick";
+  std::filesystem::create_directory(stick);
+  const auto said = village.dir.path() / "export.log";
+  support::Process exporting{{support::program("hamlet"), "--config", village.config.string(), "--json", "journal", "export",
+                              "--to", stick.string(), "--unsent"},
+                             said};
+  REQUIRE_MESSAGE(exporting.wait(20s) == 0, exporting.log());
+  const auto folder = std::filesystem::directory_iterator{stick}->path();
+
+  village.proxy.open();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  village.hamletd->signal(SIGTERM);
+  CHECK(village.hamletd->wait(5s) == 0);
+  village.check_all_arrived();
+
+  std::map<std::pair<Lane, std::uint64_t>, County::Arrival> received;
+  for (auto& arrival : books.snapshot().messages) received[{arrival.lane, arrival.seq}] = arrival;
+  for (const auto lane : {Lane::alarm, Lane::tele}) {
+    const auto name = std::string{contract::to_string(lane)};
+    const auto lines = support::zstd_lines(folder / (name + ".ndjson.zst"));
+    CHECK(lines.size() >= (lane == Lane::tele ? 10 : 1));
+    for (const auto& line : lines) {
+      auto exported = json::parse(line);
+      const auto found = received.find({lane, exported["payload"]["seq"].get<std::uint64_t>()});
+      REQUIRE_MESSAGE(found != received.end(), line);
+      auto sent = found->second.payload;
+      CHECK(exported["topic"].get<std::string>() == "hamlet/v1/430124/104/203/gw-test/" + found->second.topic);
+      for (auto* each : {&sent, &exported["payload"]}) each->erase("hist");  // grows old meanwhile
+      CHECK(exported["payload"] == sent);
+    }
+  }
 }
 
 TEST_CASE("an acknowledgement outlives kill -9") {

@@ -61,14 +61,14 @@ if(HAMLET_FUZZ)
   target_link_options(hamlet_options INTERFACE -fsanitize=address,undefined)
 endif()
 
-# hamlet_room(NAME [SOURCES ...] [PUBLIC ...] [PRIVATE ...] [PCH header ...] [APART])
+# hamlet_room(NAME [SOURCES ...] [PUBLIC ...] [PRIVATE ...] [PCH header ...])
 # A room: the static library hamlet_NAME. PUBLIC and PRIVATE are what it links; third-party libraries that only its .cpp
-# files touch are PRIVATE, so that nobody else can include their headers by accident. APART: its files are never compiled as one.
+# files touch are PRIVATE, so that nobody else can include their headers by accident.
 function(hamlet_room name)
-  cmake_parse_arguments(ROOM "APART" "" "SOURCES;PUBLIC;PRIVATE;PCH" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "SOURCES;PUBLIC;PRIVATE;PCH" ${ARGN})
   add_library(hamlet_${name} STATIC ${ROOM_SOURCES})
   target_link_libraries(hamlet_${name} PUBLIC hamlet_options ${ROOM_PUBLIC} PRIVATE ${ROOM_PRIVATE})
-  if(HAMLET_UNITY AND NOT ROOM_APART)
+  if(HAMLET_UNITY)
     set_target_properties(hamlet_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
   endif()
   if(ROOM_PCH)

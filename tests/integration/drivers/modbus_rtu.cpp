@@ -14,7 +14,7 @@ using namespace hamlet;
 using namespace hamlet::drivers;
 using namespace std::chrono_literals;
 using support::SerialBus;
-using Fault = SerialBus::Fault;
+using BusFault = SerialBus::Fault;
 
 namespace {
 
@@ -65,34 +65,34 @@ TEST_CASE("what a slave does wrong is told in words, and forgotten when it is ri
   CHECK(to_string(rig.next("unit-1.level").value) == "2.31");
   std::string why;
   SUBCASE("silence") {
-    bus.set_fault(1, Fault::silent);
+    bus.set_fault(1, BusFault::silent);
     why = "timeout";
   }
   SUBCASE("answers that come too late") {
-    bus.set_fault(1, Fault::late, 700ms);
+    bus.set_fault(1, BusFault::late, 700ms);
     why = "timeout";
   }
   SUBCASE("wrong checksums") {
-    bus.set_fault(1, Fault::wrong_crc);
+    bus.set_fault(1, BusFault::wrong_crc);
     why = "bad-answer";
   }
   SUBCASE("another slave's answers") {
-    bus.set_fault(1, Fault::wrong_unit);
+    bus.set_fault(1, BusFault::wrong_unit);
     why = "bad-answer";
   }
   SUBCASE("half frames") {
-    bus.set_fault(1, Fault::half);
+    bus.set_fault(1, BusFault::half);
     why = "bad-answer";
   }
   SUBCASE("a flood") {
-    bus.set_fault(1, Fault::flood);
+    bus.set_fault(1, BusFault::flood);
     why = "bad-answer";
   }
   CAPTURE(why);
   REQUIRE(rig.run_until([&] { return !rig.events.empty(); }));
   CHECK(rig.events[0].detail["why"] == why);
   CHECK(rig.events[0].detail["message"].get<std::string>().find(bus.path()) != std::string::npos);
-  bus.set_fault(1, Fault::none);
+  bus.set_fault(1, BusFault::none);
   REQUIRE(rig.run_until([&] { return rig.events.size() == 2; }));
   CHECK(rig.events[1].phase == Phase::end);
   CHECK(to_string(rig.next("unit-1.level").value) == "2.31");
@@ -101,9 +101,9 @@ TEST_CASE("what a slave does wrong is told in words, and forgotten when it is ri
 TEST_CASE("what a good driver has to bear is borne") {
   SerialBus bus;
   add(bus, 1, 2310);
-  SUBCASE("noise before the frame") { bus.set_fault(1, Fault::noise); }
-  SUBCASE("an echo that nobody spoke of") { bus.set_fault(1, Fault::echo); }
-  SUBCASE("a slow dribble") { bus.set_fault(1, Fault::dribble, 10ms); }
+  SUBCASE("noise before the frame") { bus.set_fault(1, BusFault::noise); }
+  SUBCASE("an echo that nobody spoke of") { bus.set_fault(1, BusFault::echo); }
+  SUBCASE("a slow dribble") { bus.set_fault(1, BusFault::dribble, 10ms); }
   Rig rig{bus_toml(bus) + device(1)};
   CHECK(to_string(rig.next("unit-1.level").value) == "2.31");
   CHECK(rig.events.empty());
@@ -112,7 +112,7 @@ TEST_CASE("what a good driver has to bear is borne") {
 TEST_CASE("an adapter's echo is dropped where the config says so, also from writes") {
   SerialBus bus;
   add(bus, 1, 2310);
-  bus.set_fault(1, Fault::echo);
+  bus.set_fault(1, BusFault::echo);
   Rig rig{bus_toml(bus, "echo = true") + device(1) +
           "[[device.output]]\nid = \"pump\"\nfunction = \"holding\"\naddress = 8\ntype = \"uint16\"\n"};
   CHECK(to_string(rig.next("unit-1.level").value) == "2.31");
@@ -127,7 +127,7 @@ TEST_CASE("a late answer is not taken for another request's") {
   bus.add(1);
   bus.set(1, 0, {100});
   bus.set(1, 50, {200});
-  bus.set_fault(1, Fault::late, 250ms);  // beyond the timeout, within that of the second try
+  bus.set_fault(1, BusFault::late, 250ms);  // beyond the timeout, within that of the second try
   Rig rig{bus_toml(bus) +
           "[[device]]\nid = \"a\"\ndriver = \"modbus\"\nbus = \"rs485\"\nunit_id = 1\nperiod = \"100ms\"\n"
           "timeout = \"200ms\"\nretries = 3\n"
@@ -146,7 +146,7 @@ TEST_CASE("a dead slave leaves the others their bus, and is found when it comes 
   SerialBus bus;
   add(bus, 1, 1);
   add(bus, 2, 2);
-  bus.set_fault(2, Fault::silent);
+  bus.set_fault(2, BusFault::silent);
   Rig rig{bus_toml(bus) + device(1) + device(2)};
   REQUIRE(rig.run_until([&] { return rig.state(1) == "down"; }));
   bus.forget_requests();
@@ -154,7 +154,7 @@ TEST_CASE("a dead slave leaves the others their bus, and is found when it comes 
   REQUIRE(rig.run_until([&] { return rig.count("unit-1.level") >= 30; }));
   CHECK(bus.requests(2) <= 3);
   CHECK(rig.state(0) == "up");
-  bus.set_fault(2, Fault::none);
+  bus.set_fault(2, BusFault::none);
   REQUIRE(rig.run_until([&] { return rig.state(1) == "up"; }));
 }
 
@@ -214,7 +214,7 @@ TEST_CASE("outputs are written between polls and confirmed") {
   CHECK(done->error().message.find("illegal-function") != std::string::npos);
   set("unit-1.setpoint", Value{std::string{"on"}});
   CHECK(done->error().code == Errc::invalid);
-  bus.set_fault(1, Fault::silent);
+  bus.set_fault(1, BusFault::silent);
   set("unit-1.setpoint", Value{1.0});
   CHECK(done->error().code == Errc::unavailable);
   CHECK(rig.drivers->output("unit-1.none") == nullptr);
@@ -313,7 +313,7 @@ StartTcpServer(context=context, framer=ModbusRtuFramer, address=("127.0.0.1", po
 TEST_CASE("stop returns at once while a slave hangs") {
   SerialBus bus;
   add(bus, 1, 1);
-  bus.set_fault(1, Fault::silent);
+  bus.set_fault(1, BusFault::silent);
   Rig rig{bus_toml(bus) +
           "[[device]]\nid = \"a\"\ndriver = \"modbus\"\nbus = \"rs485\"\nunit_id = 1\ntimeout = \"30s\"\n"
           "[[device.point]]\nid = \"x\"\nfunction = \"holding\"\naddress = 0\ntype = \"uint16\"\n"};

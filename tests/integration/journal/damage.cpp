@@ -35,8 +35,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kCases = 1'000;
-/// Now and then a zeroed sector takes a row with it that nothing tells of (about 1 in 2,000). Not mended yet; counted.
-constexpr int kMaxSilent = 2;
 constexpr std::array<std::uint64_t, kLaneCount> kAtRest{40, 150, 400, 20};  // checkpointed
 constexpr std::array<std::uint64_t, kLaneCount> kInLog{60, 200, 500, 30};   // and on in the WAL, this lane last
 constexpr std::uint64_t kInTurn = 10;
@@ -149,7 +147,7 @@ class Examination {
   // Tends until all was checked and salvage has ended; whatever was found meanwhile is read again.
   void settle(Desk& desk) {
     constexpr int kRounds = 12;
-    for (int pass = 0; pass < 5; ++pass) {
+    for (int pass = 0; pass < 8; ++pass) {
       for (int i = 0; i < kRounds; ++i)
         if (!desk.tend()) find("stuck");
       if (read_all(desk)) return;
@@ -157,8 +155,9 @@ class Examination {
     find("failed-read");
   }
 
-  // False where something cannot be read, yet.
+  // False where something cannot be read, yet: also where reading made the journal say something, or replace itself.
   bool read_all(Desk& desk) {
+    const auto before = std::pair{desk->epoch(), desk->committed(Lane::event)};
     there_ = {};
     states_.reset();
     told_ = told_ || !desk->set_aside().empty();
@@ -170,7 +169,7 @@ class Examination {
     auto states = desk->load_state("detect/");
     if (!states) return false;
     states_ = std::move(*states);
-    return true;
+    return desk.sync() && before == std::pair{desk->epoch(), desk->committed(Lane::event)};
   }
 
   bool read_lane(Desk& desk, const Epoch& epoch, Lane lane) {
@@ -225,7 +224,6 @@ class Examination {
 
   // What is not there must be told.
   void compare() {
-    std::uint64_t silent = 0;
     for (const auto lane : contract::kLanes) {
       const auto i = index(lane);
       for (std::uint64_t seq = 1; seq <= kInLog.at(i); ++seq) {
@@ -236,11 +234,10 @@ class Examination {
         } else if (told_) {
           find("told");
         } else {
-          ++silent;
+          find("silent-" + std::string{contract::to_string(lane)});
         }
       }
     }
-    if (silent > 0) find("silent");
     if (!states_) return;
     for (const auto& [key, value] : *states_)
       if ("detect/" + value.substr(std::min<std::size_t>(6, value.size())) != key) find("WRONG-STATE");
@@ -298,7 +295,7 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
     if (one != nullptr) MESSAGE(story);
     auto words = ending.signal != 0 ? fmt::format("signal-{}", ending.signal) : ending.says;
     CHECK_MESSAGE(ending.signal == 0, story);
-    for (const auto* never : {"WRONG", "NUMBER-AGAIN", "failed-read", "closed", "refuses", "stuck", "forgot"})
+    for (const auto* never : {"WRONG", "NUMBER-AGAIN", "failed-read", "closed", "refuses", "stuck", "forgot", "silent"})
       CHECK_MESSAGE(words.find(never) == std::string::npos, story);
     if (words.empty()) words = "unharmed";
     while (!words.empty()) {
@@ -308,6 +305,5 @@ TEST_CASE("a thousand damaged journals open, hand out nothing wrong, and go on")
       words.erase(0, end + 1);
     }
   }
-  CHECK(found["silent"].first <= kMaxSilent);
   for (const auto& [word, cases] : found) MESSAGE(word << ": " << cases.first << ", first " << cases.second);
 }

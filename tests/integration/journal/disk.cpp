@@ -34,7 +34,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kReserve = 4U << 20;
 
 // What no packing makes smaller by much.
-std::string body_of(Lane lane, std::uint64_t seq) {
+std::string text_of(Lane lane, std::uint64_t seq) {
   std::minstd_rand random{static_cast<unsigned>(seq)};
   std::string noise(lane == Lane::tele ? 20'000 : 500, '\0');
   for (auto& byte : noise) byte = static_cast<char>(' ' + 10 + random() % 80);
@@ -50,7 +50,7 @@ std::string missing(Desk& desk, const std::vector<std::pair<Lane, std::uint64_t>
       if (!records) return records.error().message;
       if (records->empty()) return fmt::format("{} ends at {} and not {}", contract::to_string(lane), seq, last);
       for (const auto& record : *records)
-        if (record.seq != ++seq || record.body.bytes != body_of(lane, seq))
+        if (record.seq != ++seq || record.body.bytes != text_of(lane, seq))
           return fmt::format("{} {} is not what was given", contract::to_string(lane), seq);
     }
   }
@@ -69,7 +69,7 @@ std::string on_a_full_disk(const fs::path& folder, std::uint64_t reserve, Fill f
     if (!desk.ok()) return desk.error().message;
     desk->on_health([&health](const Status& status) { health.push_back(status.has_value()); });
     const auto append = [&](Lane lane, std::uint64_t& seq) {
-      const auto given = desk.append(lane, body_of(lane, seq + 1));
+      const auto given = desk.append(lane, text_of(lane, seq + 1));
       if (!given || given->seq != seq + 1) return false;
       ++seq;
       return true;
@@ -166,13 +166,13 @@ TEST_CASE("readings that waited on a full disk when the power went are declared,
       const auto ended = in_child([&]() -> std::string {
         static Desk desk{own.path(), kReserve};  // never closed
         if (!desk.ok()) return desk.error().message;
-        if (some_stored && !desk.append(Lane::tele, body_of(Lane::tele, 1))) return "the first reading is refused";
-        if (!desk.append(Lane::alarm, body_of(Lane::alarm, 1)) || !desk.sync()) return "the first commit failed";
+        if (some_stored && !desk.append(Lane::tele, text_of(Lane::tele, 1))) return "the first reading is refused";
+        if (!desk.append(Lane::alarm, text_of(Lane::alarm, 1)) || !desk.sync()) return "the first commit failed";
         fill_up(own.path(), 0);
         for (std::uint64_t seq = stored + 1; seq <= stored + kWaiting; ++seq)
-          if (!desk.append(Lane::tele, body_of(Lane::tele, seq))) return "a reading is refused";
+          if (!desk.append(Lane::tele, text_of(Lane::tele, seq))) return "a reading is refused";
         (void)desk.sync();
-        if (!desk.append(Lane::alarm, body_of(Lane::alarm, 2))) return "an alarm is refused";
+        if (!desk.append(Lane::alarm, text_of(Lane::alarm, 2))) return "an alarm is refused";
         if (!desk.run_until([&] { return desk->committed(Lane::alarm) == 2; })) return "alarms do not commit from the reserve";
         if (desk->committed(Lane::tele) != stored) return "the disk was not full";
         return {};
@@ -205,7 +205,7 @@ TEST_CASE("a disk that becomes read-only stops commits and nothing else") {
       if (!mount_small_disk(folder.path(), "size=16m")) return kMayNot;
       {
         Desk desk{folder.path()};
-        if (!desk.ok() || !desk.append(Lane::event, body_of(Lane::event, 1)) || !desk.sync()) return "no first life";
+        if (!desk.ok() || !desk.append(Lane::event, text_of(Lane::event, 1)) || !desk.sync()) return "no first life";
       }
       if (::mount("tmpfs", folder.path().c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, "size=16m") != 0)
         return "cannot remount: " + std::to_string(errno);
@@ -228,14 +228,14 @@ TEST_CASE("a disk that becomes read-only stops commits and nothing else") {
       REQUIRE(desk.ok());
       std::vector<bool> health;
       desk->on_health([&health](const Status& status) { health.push_back(status.has_value()); });
-      REQUIRE(desk.append(Lane::event, body_of(Lane::event, 1)));
+      REQUIRE(desk.append(Lane::event, text_of(Lane::event, 1)));
       REQUIRE(desk.sync());
       disk.set_read_only(true);
-      REQUIRE(desk.append(Lane::event, body_of(Lane::event, 2)));
+      REQUIRE(desk.append(Lane::event, text_of(Lane::event, 2)));
       CHECK(!desk.sync());
       CHECK(health == std::vector{false});
       CHECK(desk.read(Lane::event, 1).value().size() == 1);
-      REQUIRE(desk.append(Lane::alarm, body_of(Lane::alarm, 1)));
+      REQUIRE(desk.append(Lane::alarm, text_of(Lane::alarm, 1)));
       disk.set_read_only(false);
       CHECK(desk.run_until([&] { return desk->committed(Lane::event) == 2 && desk->committed(Lane::alarm) == 1; }));
       CHECK(health == std::vector{false, true});

@@ -8,12 +8,12 @@
 #include <stdexcept>
 #include <system_error>
 
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "firmware/core/command_line.hpp"
 #include "tests/support/demo/demo.hpp"
 #include "tests/support/demo/interrupt.hpp"
 
@@ -76,15 +76,14 @@ int main(int argc, char** argv) {
   std::filesystem::path clip;
   std::filesystem::path programs;
   std::filesystem::path work;
-  unsigned seconds = 0;
-  CLI::App app{"A village and its county on this machine; started by firmware/demo", "hamlet-demo"};
-  app.add_option("--clip", clip, "What the camera sees")->required()->check(CLI::ExistingFile);
-  app.add_option("--bin", programs, "Where hamletd, hamlet-eyes and hamlet are")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--work", work, "Folder to run in; removed at the end")->required();
-  app.add_option("--seconds", seconds, "End by itself after so long")->check(CLI::Range(20U, 999'999U));
-  CLI11_PARSE(app, argc, argv);
+  int seconds = 0;
+  using Line = hamlet::CommandLine;
+  Line line{"A village and its county on this machine; started by firmware/demo"};
+  line.path("--clip", clip, "What the camera sees", Line::Given::always, Line::Names::file);
+  line.path("--bin", programs, "Where hamletd, hamlet-eyes and hamlet are", Line::Given::always, Line::Names::folder);
+  line.path("--work", work, "Folder to run in; removed at the end", Line::Given::always);
+  line.number("--seconds", seconds, "End by itself after so long", 20, 999'999);
+  if (const auto ends = line.parse(argc, argv)) return *ends;
   try {
     hamlet::demo::Options options{
         .clip = std::filesystem::canonical(clip),

@@ -9,9 +9,9 @@
 
 #include <sys/mount.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "sync/journal/store.hpp"
+#include "tests/support/zstd_lines.hpp"
 #include "tests/unit/journal/fixture.hpp"
 
 using namespace hamlet;
@@ -27,26 +27,6 @@ std::string slurp(const fs::path& file) {
   std::ostringstream text;
   text << std::ifstream{file, std::ios::binary}.rdbuf();
   return text.str();
-}
-
-std::vector<std::string> lines_of(const fs::path& file) {
-  const auto packed = slurp(file);
-  std::string text;
-  ZSTD_DCtx* context = ZSTD_createDCtx();
-  std::array<char, 65'536> chunk{};
-  ZSTD_inBuffer in{packed.data(), packed.size(), 0};
-  for (std::size_t left = 1; left != 0;) {
-    ZSTD_outBuffer out{chunk.data(), chunk.size(), 0};
-    left = ZSTD_decompressStream(context, &out, &in);
-    REQUIRE(ZSTD_isError(left) == 0);
-    text.append(chunk.data(), out.pos);
-    REQUIRE((left == 0 || in.pos < in.size || out.pos > 0));  // cut short
-  }
-  ZSTD_freeDCtx(context);
-  std::vector<std::string> lines;
-  std::istringstream stream{text};
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
 }
 
 // What sha256sum says of the folder.
@@ -128,7 +108,7 @@ TEST_CASE("an export has every message exactly as the county would have got it")
   const fs::path folder{(*manifest)["folder"].get<std::string>()};
   CHECK(folder.filename().string().starts_with("hamlet-gw-0017-"));
   for (const auto lane : {Lane::alarm, Lane::event, Lane::tele}) {
-    const auto lines = lines_of(folder / (std::string{contract::to_string(lane)} + ".ndjson.zst"));
+    const auto lines = support::zstd_lines(folder / (std::string{contract::to_string(lane)} + ".ndjson.zst"));
     CHECK(lines == village.messages(lane));
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const auto message = contract::parse_message(json::parse(lines[i])["payload"].dump());
@@ -137,7 +117,7 @@ TEST_CASE("an export has every message exactly as the county would have got it")
       CHECK(message->seq == i + 1);
     }
   }
-  const auto pictures = lines_of(folder / "media.ndjson.zst");
+  const auto pictures = support::zstd_lines(folder / "media.ndjson.zst");
   REQUIRE(pictures.size() == 3);
   const auto line = json::parse(pictures[1]);
   CHECK(line["topic"] == topics().at("media/" + contract::media_name(village.epoch, 2)));

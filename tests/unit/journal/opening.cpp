@@ -318,11 +318,11 @@ TEST_CASE("a copy gives new numbers at once, however much is being appended") {
   std::uint64_t seq = 0;
   for (const auto& record : *records) {
     CHECK(record.seq == ++seq);
-    const auto json = nlohmann::json::parse(record.body.bytes);
-    if (!json.contains("n")) continue;  // what the journal says of it
-    CHECK(json["n"] == ++found);
-    CHECK(json["media"][0] == contract::media_name(desk.journal->epoch(), found));
-    CHECK(std::filesystem::exists(folder.path() / "media" / (json["media"][0].get<std::string>() + ".jpg")));
+    const auto message = nlohmann::json::parse(record.body.bytes);
+    if (!message.contains("n")) continue;  // what the journal says of it
+    CHECK(message["n"] == ++found);
+    CHECK(message["media"][0] == contract::media_name(desk.journal->epoch(), found));
+    CHECK(std::filesystem::exists(folder.path() / "media" / (message["media"][0].get<std::string>() + ".jpg")));
   }
   CHECK(found == given);
   CHECK(desk.read(Lane::media).value().size() == given);
