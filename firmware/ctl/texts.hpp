@@ -326,6 +326,8 @@ enum class Say {
   acked_done,
   nothing_changed,
   alarm_stands,
+  in_maintenance,
+  in_flood,
   condition,
   suppressed_when,
   cause,

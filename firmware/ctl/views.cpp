@@ -340,8 +340,24 @@ void View::alarms() {
   auto alarms = list_at(result_, "alarms");
   if (alarms.empty()) return hint(Say::no_alarms_defined, asked_.config.string());
   const auto normal = std::stable_partition(alarms.begin(), alarms.end(), calls_for_somebody);
-  const auto quiet = alarms.end() - normal;
-  if (normal == alarms.begin()) return hint(Say::no_active_alarms, quiet);
+  const auto aside = std::stable_partition(normal, alarms.end(), [](const json& alarm) {
+    const auto state = text_at(alarm, "state");
+    return state != "shelved" && state != "suppressed" && state != "out-of-service";
+  });
+  const auto quiet = aside - normal;
+  const auto tell_rest = [&, put_aside = std::vector<json>(aside, alarms.end())] {
+    for (const auto& alarm : put_aside) {
+      hint(Say::alarm_stands, text_at(alarm, "alarm"), called(Kind::alarm_state, text_at(alarm, "state")));
+    }
+    for (const auto& each : list_at(result_, "maintenance")) {
+      hint(Say::in_maintenance, text_at(each, "device"), time_of(each, "until"));
+    }
+    if (member(result_, "flood") == true) hint(Say::in_flood);
+  };
+  if (normal == alarms.begin()) {
+    hint(Say::no_active_alarms, quiet);
+    return tell_rest();
+  }
   alarms.erase(normal, alarms.end());
   std::stable_sort(alarms.begin(), alarms.end(), [](const json& a, const json& b) { return urgency(a) < urgency(b); });
 
@@ -356,6 +372,7 @@ void View::alarms() {
   }
   put(table);
   if (quiet > 0) hint(Say::more_alarms_normal, quiet);
+  tell_rest();
   if (text_at(alarms.front(), "state") != "acked") hint(Say::next_ack, text_at(alarms.front(), "alarm"));
 }
 

@@ -38,7 +38,7 @@ Status failed(const std::filesystem::path& file, std::string_view what) {
   return fail(Errc::failed, fmt::format("{} {}: {}", what, file.string(), std::strerror(errno)));
 }
 
-Status sync_folder(const std::filesystem::path& file) {
+Status sync_folder_of(const std::filesystem::path& file) {
   const int folder = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = folder >= 0 && ::fsync(folder) == 0;
   if (folder >= 0) ::close(folder);
@@ -52,12 +52,12 @@ Status write_durably(const std::filesystem::path& file, std::string_view text) {
   const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
   ::close(fd);
   if (!written) return failed(file, "write");
-  return sync_folder(file);
+  return sync_folder_of(file);
 }
 
 void remove_durably(const std::filesystem::path& file) {
   std::error_code error;
-  if (std::filesystem::remove(file, error)) (void)sync_folder(file);
+  if (std::filesystem::remove(file, error)) (void)sync_folder_of(file);
   if (error) log::error("cannot remove a file", {{"file", file.string()}, {"error", error.message()}});
 }
 
@@ -124,7 +124,7 @@ void Box::confirm_config(const Reply& reply) {
   if (error) return reply(tl::unexpected(control::Failure{Error{Errc::failed, error.message()}}));
   trial_ = Trial::none;
   trial_timer_.cancel();
-  if (auto synced = sync_folder(gateway.county_config()); !synced) return reply(tl::unexpected(control::Failure{synced.error()}));
+  if (auto synced = sync_folder_of(gateway.county_config()); !synced) return reply(tl::unexpected(control::Failure{synced.error()}));
   log::info("the county's config is confirmed");
   emit_gateway("config", {{"outcome", "confirmed"}, {"rev", revision_}});
   reply(json{{"rev", revision_}});

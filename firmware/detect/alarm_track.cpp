@@ -87,19 +87,13 @@ bool resume(PutAside& aside, MonoTime now, std::optional<WallTime> wall) {
 }
 
 double TrailingMinimum::add(MonoTime at, double x) {
-  while (!entries_.empty() && entries_.back().value >= x) entries_.pop_back();
-  if (!entries_.empty() && at - entries_.back().first < granule_) {
-    entries_.back().last = at;
-  } else {
-    entries_.push_back({at, at, x});
-  }
-  const auto stays = std::find_if(entries_.begin(), entries_.end(), [&](const auto& each) { return each.last >= at - window_; });
-  entries_.erase(entries_.begin(), stays);
-  return entries_.front().value;
+  lows_.add(to_ms(at), x);
+  lows_.drop_before(to_ms(at - window_));
+  return lows_.samples().front().value;
 }
 
 AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot)
-    : rule_{std::make_shared<const AlarmRule>(std::move(rule))}, boot_{boot}, limit_{rule_->limit}, last_limit_{rule_->limit} {
+    : rule_{std::make_shared<const AlarmRule>(std::move(rule))}, boot_{boot} {
   if (rule_->condition == Condition::rise || rule_->condition == Condition::fall) {
     window_ = std::make_unique<TrailingMinimum>(rule_->within);
   }
@@ -112,7 +106,7 @@ Alarm AlarmTrack::alarm() const {
           .severity = rule_->severity,
           .since = since_,
           .value = value_,
-          .limit = limit_,
+          .limit = limits_ ? limits_->shown : rule_->limit,
           .text = rule_->text,
           .sources = rule_->sources()};
 }
@@ -158,7 +152,7 @@ std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::opti
   const double back = raised() ? rule_->deadband : 0;
   const auto [low, high] = limits(*limit, wall);
   const auto one_sided = [&](bool surely, bool perhaps) {
-    if (!rule_->seasons.empty() && low == high) last_limit_ = low;
+    if (!rule_->seasons.empty() && low == high) set_last_limit(low);
     return surely == perhaps ? std::optional{surely} : std::nullopt;
   };
   switch (rule_->condition) {
@@ -191,7 +185,8 @@ std::vector<Alarm> AlarmTrack::settle(MonoTime now) {
 
 std::vector<Alarm> AlarmTrack::observe(MonoTime at, const Value& value, std::optional<WallTime> wall) {
   at = not_before_last_change(at);
-  return observe(at, holds(at, value, wall), value, last_limit_);
+  const auto stands = holds(at, value, wall);
+  return observe(at, stands, value, Value{last_limit()});
 }
 
 std::vector<Alarm> AlarmTrack::observe(MonoTime at, std::optional<bool> stands, const Value& value,
@@ -203,7 +198,7 @@ std::vector<Alarm> AlarmTrack::observe(MonoTime at, std::optional<bool> stands, 
     return {};
   }
   last_value_ = value;
-  if (&limit != &last_limit_) last_limit_ = limit;
+  set_last_limit(limit);
   if (unjudged()) return {};
   if (*stands == raised()) {
     if (delay_) set_delay({});
@@ -260,6 +255,14 @@ void AlarmTrack::set_delay(std::optional<Delay> delay) {
   changed_ = true;
 }
 
+void AlarmTrack::set_last_limit(const Value& limit) {
+  if (limits_) {
+    limits_->last = limit;
+  } else if (limit != rule_->limit) {
+    limits_ = std::make_unique<Limits>(Limits{rule_->limit, limit});
+  }
+}
+
 // What stands before the state hides its changes.
 std::vector<Alarm> AlarmTrack::change(AlarmState state, MonoTime at) {
   const auto shown = this->state();
@@ -275,7 +278,7 @@ std::vector<Alarm> AlarmTrack::change(AlarmState state, MonoTime at) {
 std::vector<Alarm> AlarmTrack::turn(MonoTime at) {
   set_delay({});
   value_ = last_value_;
-  limit_ = last_limit_;
+  if (limits_) limits_->shown = limits_->last;
   if (raised()) {
     chatters_ = false;
     const bool seen = state() == state_;
@@ -319,7 +322,7 @@ std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
     out.push_back(alarm());
   }
   if (anew && last_stood_) {
-    for (auto& more : observe(at, last_stood_, Value{last_value_}, Value{last_limit_})) out.push_back(std::move(more));
+    for (auto& more : observe(at, last_stood_, Value{last_value_}, Value{last_limit()})) out.push_back(std::move(more));
   }
   return out;
 }
@@ -365,12 +368,12 @@ std::string AlarmTrack::save() const {
            {"severity", to_string(rule_->severity)},
            {"since", to_json(since_)},
            {"value", hamlet::to_json(value_)},
-           {"limit", hamlet::to_json(limit_)},
+           {"limit", hamlet::to_json(limits_ ? limits_->shown : rule_->limit)},
            {"text", {{"zh", rule_->text.zh}, {"en", rule_->text.en}}},
            {"sources", rule_->sources()}};
   if (delay_) {
     out["_value"] = hamlet::to_json(last_value_);
-    if (rule_->condition == Condition::when || !rule_->seasons.empty()) out["_limit"] = hamlet::to_json(last_limit_);
+    if (rule_->condition == Condition::when || !rule_->seasons.empty()) out["_limit"] = hamlet::to_json(last_limit());
     if (delay_->due) {
       out["_due"] = to_json(Moment{boot_, *delay_->due});
     } else {
@@ -413,9 +416,12 @@ Status AlarmTrack::restore(std::string_view stored) {
   since_ = *since;
   value_ = value_of(member("value"));
   const bool has_own_limit = rule_->condition != Condition::when && rule_->seasons.empty();
-  if (*inner != AlarmState::normal || !has_own_limit) limit_ = value_of(member("limit"));
+  limits_.reset();
+  if (auto limit = value_of(member("limit")); (*inner != AlarmState::normal || !has_own_limit) && limit != rule_->limit) {
+    limits_ = std::make_unique<Limits>(Limits{std::move(limit), rule_->limit});
+  }
   last_value_ = json.contains("_value") ? value_of(json["_value"]) : value_;
-  if (json.contains("_limit")) last_limit_ = value_of(json["_limit"]);
+  if (json.contains("_limit")) set_last_limit(value_of(json["_limit"]));
   delay_.reset();
   if (const auto due = moment(member("_due")); due && due->boot == boot_) {
     delay_ = Delay{due->mono, {}};

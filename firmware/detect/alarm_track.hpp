@@ -14,28 +14,23 @@
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
+#include "firmware/detect/quality.hpp"
 #include "firmware/detect/rules.hpp"
 
 namespace hamlet::detect {
 
-/// The lowest of the values of a trailing window of time, both ends included. At most 130 entries: values closer in
-/// time than 1/128 of the window share one, which lasts as long as its newest, so the window may be longer by so much,
-/// never shorter.
+/// The lowest of the values of a trailing window of time, both ends included. At most 130 entries of 16 bytes: values
+/// closer in time than 1/128 of the window share one, which lasts as long as its newest, so the window may be longer by
+/// so much, never shorter.
 class TrailingMinimum {
  public:
-  explicit TrailingMinimum(Millis window) : window_{window}, granule_{window / 128} {}
+  explicit TrailingMinimum(Millis window) : window_{window}, lows_{window.count() / 128} {}
   /// Takes a value, not older than the last one, and gives the minimum with it.
   double add(MonoTime at, double x);
 
  private:
-  struct Entry {
-    MonoTime first;
-    MonoTime last;
-    double value;
-  };
   Millis window_;
-  Millis granule_;
-  std::vector<Entry> entries_;  // rising in time and in value
+  Extremes lows_;
 };
 
 /// Who put an alarm aside, until when, and why.
@@ -151,6 +146,8 @@ class AlarmTrack {
   [[nodiscard]] std::pair<double, double> limits(double limit, std::optional<WallTime> wall) const;
   [[nodiscard]] MonoTime not_before_last_change(MonoTime at) const;
   void set_delay(std::optional<Delay> delay);
+  [[nodiscard]] const Value& last_limit() const { return limits_ ? limits_->last : rule_->limit; }
+  void set_last_limit(const Value& limit);
   [[nodiscard]] std::vector<Alarm> change(AlarmState state, MonoTime at);
   [[nodiscard]] std::vector<Alarm> turn(MonoTime at);
   void note_raised(MonoTime at);
@@ -166,9 +163,12 @@ class AlarmTrack {
   std::uint64_t occurrence_ = 0;
   Moment since_{};                // of what is shown
   Value value_{};                 // when it entered that
-  Value limit_{};
   Value last_value_;              // the newest that counted
-  Value last_limit_;
+  struct Limits {
+    Value shown;  // that was crossed
+    Value last;   // of the newest value
+  };
+  std::unique_ptr<Limits> limits_;  // where they are not the rule's: of expressions, by season
   std::optional<bool> last_stood_{};
   std::optional<Delay> delay_;
   std::unique_ptr<TrailingMinimum> window_;  // rise; of the negative values for fall

@@ -136,8 +136,27 @@ double Tail::wanted() const {
 
 // Moves the top to where it holds just what is wanted.
 void Tail::find_top() {
-  while (top_ > 0 && in_top_ < wanted()) in_top_ += bins_.at(--top_);
-  while (top_ < kBins - 1 && in_top_ - bins_.at(top_) >= wanted()) in_top_ -= bins_.at(top_++);
+  while (top_ > 0 && in_top_ < wanted()) in_top_ += count(--top_);
+  while (top_ < kBins - 1 && in_top_ - count(top_) >= wanted()) in_top_ -= count(top_++);
+}
+
+// Room for a bin, and one more on its side.
+void Tail::grow_to(std::size_t bin) {
+  if (bin >= first_ && bin < end()) return;
+  const auto low = bins_.empty() ? bin : std::min<std::size_t>(first_, bin == 0 ? 0 : bin - 1);
+  const auto high = bins_.empty() ? bin : std::max(end() - 1, std::min(bin + 1, kBins - 1));
+  std::vector<std::uint16_t> wider(high - low + 1);
+  for (auto i = low; i <= high; ++i) wider[i - low] = count(i);
+  bins_ = std::move(wider);
+  first_ = static_cast<std::uint8_t>(low);
+}
+
+void Tail::take(const Bins& bins) {
+  const auto used = [](std::uint16_t each) { return each != 0; };
+  const auto low = std::find_if(bins.begin(), bins.end(), used);
+  const auto high = std::find_if(bins.rbegin(), bins.rend(), used).base();
+  bins_ = low < high ? std::vector<std::uint16_t>(low, high) : std::vector<std::uint16_t>{};
+  first_ = low < high ? static_cast<std::uint8_t>(low - bins.begin()) : std::uint8_t{0};
 }
 
 double Tail::rarity(double u) const {
@@ -146,9 +165,10 @@ double Tail::rarity(double u) const {
   if (bin < top_) return 0;
   double beyond = 0;  // how far those in the top lie beyond its lower end, added up, in nepers
   double as_rare = 0;
-  for (auto j = top_; j < kBins; ++j) {
-    beyond += bins_.at(j) * (static_cast<double>(j - top_) + 0.5) * kLn2 / 3;
-    if (j >= bin) as_rare += bins_.at(j);
+  for (auto j = std::max<std::size_t>(top_, first_); j < end(); ++j) {
+    const double here = bins_[j - first_];
+    beyond += here * (static_cast<double>(j - top_) + 0.5) * kLn2 / 3;
+    if (j >= bin) as_rare += here;
   }
   const double mean_beyond = (beyond + 8) / (in_top_ + 20.0);
   const double fitted = std::log10(inserted_ / static_cast<double>(in_top_)) +
@@ -165,7 +185,8 @@ void Tail::insert(double u) {
     return;
   }
   const auto bin = bin_of(u);
-  ++bins_.at(bin);
+  grow_to(bin);
+  ++bins_[bin - first_];
   ++inserted_;
   if (bin >= top_) ++in_top_;
   if (inserted_ >= kFull) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -44,14 +45,25 @@ void Engine::build(Rules rules) {
     const auto when = rule.when;
     const auto suppressed_when = rule.suppressed_when;
     if (!when) points_[point_index(rule.point)].alarms.push_back(alarms_.size());
-    alarm_by_id_.emplace(rule.id, alarms_.size());
     alarms_.emplace_back(std::move(rule), boot_);
     if (suppressed_when) add_watch(alarms_.size() - 1, suppressed_when, true);
     if (when) add_watch(alarms_.size() - 1, when, false);
   }
   points_.shrink_to_fit();
   alarms_.shrink_to_fit();
+  alarms_by_id_.resize(alarms_.size());
+  std::iota(alarms_by_id_.begin(), alarms_by_id_.end(), std::uint32_t{0});
+  std::sort(alarms_by_id_.begin(), alarms_by_id_.end(),
+            [&](auto a, auto b) { return alarms_[a].rule().id < alarms_[b].rule().id; });
   due_.reset(shared_timer() + 1);
+}
+
+std::optional<std::size_t> Engine::index_of(std::string_view id, const std::vector<AlarmTrack>& alarms,
+                                            const std::vector<std::uint32_t>& by_id) {
+  const auto found = std::lower_bound(by_id.begin(), by_id.end(), id,
+                                      [&](auto alarm, std::string_view wanted) { return alarms[alarm].rule().id < wanted; });
+  if (found == by_id.end() || alarms[*found].rule().id != id) return {};
+  return *found;
 }
 
 void Engine::add_watch(std::size_t alarm, const std::shared_ptr<const Expression>& expression, bool suppresses) {
@@ -201,14 +213,14 @@ Status Engine::restore(std::string_view key, std::string_view value) {
     return fail(Errc::invalid, fmt::format("'{}' is no key of an alarm's state", key));
   }
   const auto id = key.substr(kKeyPrefix.size());
-  const auto found = alarm_by_id_.find(id);
-  if (found == alarm_by_id_.end()) {
+  const auto found = index_of(id, alarms_, alarms_by_id_);
+  if (!found) {
     orphans_.insert_or_assign(std::string{id}, std::string{value});
     return {};
   }
-  auto& alarm = alarms_[found->second];
+  auto& alarm = alarms_[*found];
   auto status = alarm.restore(value);
-  if (const auto watches = watches_of_.find(found->second); status && watches != watches_of_.end()) {
+  if (const auto watches = watches_of_.find(*found); status && watches != watches_of_.end()) {
     const auto json = nlohmann::json::parse(value, nullptr, false);
     const auto stored = json.value("_watch", nlohmann::json{});
     if (stored.is_object() && stored.value("boot", nlohmann::json{}) == boot_) {
@@ -219,8 +231,8 @@ Status Engine::restore(std::string_view key, std::string_view value) {
   }
   if (alarm.by_design() && !alarm.rule().suppressed_when) static_cast<void>(alarm.suppress(false, alarm.alarm().since.mono));
   foreign_ = true;
-  if (save_alarm(found->second) != value) changed_.insert(found->second);
-  note(found->second);
+  if (save_alarm(*found) != value) changed_.insert(*found);
+  note(*found);
   return status;
 }
 
@@ -301,7 +313,7 @@ void Engine::reload(Rules rules) {
   auto points = std::exchange(points_, {});
   auto point_by_name = std::exchange(point_by_name_, {});
   auto alarms = std::exchange(alarms_, {});
-  auto alarm_by_id = std::exchange(alarm_by_id_, {});
+  const auto by_id = std::exchange(alarms_by_id_, {});
   auto watches = std::exchange(watches_, {});
   auto watches_of = std::exchange(watches_of_, {});
   by_source_.clear();
@@ -310,15 +322,21 @@ void Engine::reload(Rules rules) {
   ticking_ = false;  // silence of points that are new counts from the next tick
 
   for (auto& alarm : alarms) orphans_.insert_or_assign(alarm.rule().id, alarm.save());
+  const std::vector<std::string> ids = [&] {  // they move away
+    std::vector<std::string> out;
+    for (const auto& alarm : alarms) out.push_back(alarm.rule().id);
+    return out;
+  }();
   for (std::size_t i = 0; i < alarms_.size(); ++i) {
     const auto& id = alarms_[i].rule().id;
-    const auto old = alarm_by_id.find(id);
+    const auto at = std::lower_bound(by_id.begin(), by_id.end(), id, [&](auto a, const auto& wanted) { return ids[a] < wanted; });
+    const auto old = at != by_id.end() && ids[*at] == id ? std::optional<std::size_t>{*at} : std::nullopt;
     const auto stored = orphans_.find(id);
-    if (old != alarm_by_id.end() && alarms[old->second].rule().judges_as(alarms_[i].rule())) {
-      alarms[old->second].reword(alarms_[i].rule());
-      alarms_[i] = std::move(alarms[old->second]);
+    if (old && alarms[*old].rule().judges_as(alarms_[i].rule())) {
+      alarms[*old].reword(alarms_[i].rule());
+      alarms_[i] = std::move(alarms[*old]);
       if (const auto mine = watches_of_.find(i); mine != watches_of_.end()) {
-        const auto& before = watches_of.at(old->second);
+        const auto& before = watches_of.at(*old);
         for (std::size_t w = 0; w < mine->second.size(); ++w) {
           watches_[mine->second[w]].watch = std::move(watches[before[w]].watch);
         }
@@ -468,8 +486,7 @@ std::optional<MonoTime> Engine::next_due() const {
 // ---- what operators do ----------------------------------------------------------------------------------------------
 
 Result<std::size_t> Engine::find(std::string_view alarm) const {
-  const auto found = alarm_by_id_.find(alarm);
-  if (found != alarm_by_id_.end()) return found->second;
+  if (const auto found = index_of(alarm, alarms_, alarms_by_id_)) return *found;
   std::vector<std::string> ids;
   for (const auto& each : alarms_) ids.push_back(each.rule().id);
   const auto near = config::nearest(alarm, ids);

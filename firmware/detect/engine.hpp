@@ -218,6 +218,8 @@ class Engine {
   void end_due_maintenance(Transitions& all, MonoTime now);
   void maintain(Transitions& all, std::size_t alarm, MonoTime now);
   [[nodiscard]] Result<std::size_t> find(std::string_view alarm) const;
+  [[nodiscard]] static std::optional<std::size_t> index_of(std::string_view id, const std::vector<AlarmTrack>& alarms,
+                                                           const std::vector<std::uint32_t>& by_id);
   [[nodiscard]] bool has_device(const AlarmRule& rule, std::string_view device) const;
   [[nodiscard]] PointQuality::Context context(const Point& point, std::optional<WallTime> wall) const;
   [[nodiscard]] Status restore_detector(std::string_view point, std::string_view value);
@@ -234,7 +236,7 @@ class Engine {
   std::vector<Point> points_;
   std::unordered_map<std::string, std::size_t, StringHash, std::equal_to<>> point_by_name_;
   std::vector<AlarmTrack> alarms_;
-  std::map<std::string, std::size_t, std::less<>> alarm_by_id_;
+  std::vector<std::uint32_t> alarms_by_id_;                  // of alarms_, sorted by id
   std::vector<Watching> watches_;
   std::map<std::size_t, std::vector<std::size_t>> watches_of_;       // by alarm
   std::map<std::string, std::vector<Listener>, std::less<>> by_source_;  // of events

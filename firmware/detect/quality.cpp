@@ -9,6 +9,7 @@ namespace hamlet::detect {
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kExactSteps = 127;  // from the first to the last of 128 samples
 constexpr int kFewestSamples = 3;
 constexpr std::int64_t kBuckets = 32;  // of a longer window of AttenuatedSignal
@@ -149,61 +150,143 @@ Flag RateOfChange::check(MonoTime at, std::optional<double> x) {
   return std::abs(*x - *before) / seconds > per_second_ ? Flag::suspect : Flag::good;
 }
 
-FlatLine::FlatLine(const FlatLineRule& rule) : tolerance_{rule.tolerance}, by_count_{rule.every.has_value()} {
-  const auto positions = [&](Millis threshold) { return by_count_ ? threshold / *rule.every : threshold.count(); };
-  suspect_ = positions(rule.suspect);
-  fail_ = rule.fail ? positions(*rule.fail) : kNever;
-  longest_ = rule.fail ? std::max(suspect_, fail_) : suspect_;
-  granule_ = std::max<std::int64_t>(1, (longest_ + kExactSteps - 1) / kExactSteps);
+void Extremes::add(std::int64_t position, double x) {
+  while (!samples_.empty() && samples_.back().value >= x) samples_.pop_back();
+  if (!samples_.empty() && position / granule_ == samples_.back().position / granule_) {
+    samples_.back().position = position;
+  } else {
+    if (samples_.size() * 4 < samples_.capacity()) samples_.shrink_to_fit();
+    samples_.push_back({x, position});
+  }
 }
+
+void Extremes::drop_before(std::int64_t position) {
+  const auto stays =
+      std::find_if(samples_.begin(), samples_.end(), [&](const auto& each) { return each.position >= position; });
+  samples_.erase(samples_.begin(), stays);
+}
+
+FlatLine::FlatLine(const FlatLineRule& rule)
+    : tolerance_{rule.tolerance},
+      by_count_{rule.every.has_value()},
+      suspect_{by_count_ ? rule.suspect / *rule.every : rule.suspect.count()},
+      fail_{!rule.fail ? kNever : by_count_ ? *rule.fail / *rule.every : rule.fail->count()},
+      longest_{rule.fail ? std::max(suspect_, fail_) : suspect_},
+      lows_{(longest_ + kExactSteps - 1) / kExactSteps},
+      highs_{(longest_ + kExactSteps - 1) / kExactSteps} {}
 
 Flag FlatLine::check(MonoTime at, std::optional<double> x) {
   if (by_count_) ++position_;
   if (!x) return Flag::missing;
   if (!by_count_) {
     const auto silence = to_ms(at) - std::exchange(position_, to_ms(at));
-    if (samples_ == 0 || silence > suspect_) restart();
+    if (lows_.empty() || silence > suspect_) restart();
   }
   add(*x);
-  if (tolerance_ <= 0 || (!by_count_ && samples_ < kFewestSamples)) return Flag::good;
+  const bool few = before_[0] == kNone || before_[0] < flat_since_;
+  before_ = {before_[1], position_};
+  if (tolerance_ <= 0 || (!by_count_ && few)) return Flag::good;
   const auto flat_for = position_ - flat_since_;
   if (flat_for >= fail_) return Flag::fail;
   return flat_for >= suspect_ ? Flag::suspect : Flag::good;
 }
 
 void FlatLine::restart() {
-  buckets_.clear();
-  samples_ = 0;
+  lows_.clear();
+  highs_.clear();
+  before_ = {kNone, kNone};
   flat_since_ = position_;
 }
 
+// The newest sample that is too far off is among the lowest, or the highest, of those since.
 void FlatLine::add(double x) {
-  // Back from here as far as all values are less than the tolerance apart.
-  double low = x;
-  double high = x;
-  auto flat = buckets_.rbegin();
-  for (; flat != buckets_.rend(); ++flat) {
-    const auto [lower, higher] = std::pair{std::min(low, flat->low), std::max(high, flat->high)};
-    if (!(higher - lower < tolerance_)) break;
-    low = lower;
-    high = higher;
+  const auto too_far = [&](const Extremes& extremes, double sign) {
+    for (const auto& each : extremes.samples()) {
+      if (sign * x - each.value < tolerance_) break;
+      flat_since_ = std::max(flat_since_, each.position + 1);
+    }
+  };
+  too_far(lows_, 1);
+  too_far(highs_, -1);
+  const auto from = std::max(flat_since_, position_ - longest_);
+  lows_.drop_before(from);
+  highs_.drop_before(from);
+  lows_.add(position_, x);
+  highs_.add(position_, -x);
+}
+
+// ---- samples --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::array<double, 7> kPowers{1, 10, 100, 1'000, 10'000, 100'000, 1'000'000};
+constexpr std::int32_t kMissing = std::numeric_limits<std::int32_t>::min();
+constexpr double kLargest = 2'147'483'647;
+
+}  // namespace
+
+std::optional<double> Samples::value(std::size_t i) const {
+  if (!exact_.empty()) return std::isnan(exact_[i]) ? std::nullopt : std::optional{exact_[i]};
+  if (scaled_[i] == kMissing) return {};
+  return scaled_[i] / kPowers.at(static_cast<std::size_t>(decimals_));
+}
+
+void Samples::push(std::int64_t at_ms, std::optional<double> x) {
+  if (empty()) {
+    base_ms_ = at_ms;
+    decimals_ = 0;
+  } else if (at_ms - base_ms_ > std::numeric_limits<std::uint32_t>::max()) {
+    const auto later = offsets_.front();
+    for (auto& offset : offsets_) offset -= later;
+    base_ms_ += later;
   }
-  if (flat != buckets_.rend()) {
-    flat_since_ = flat->last + 1;
-    buckets_.erase(buckets_.begin(), flat.base());
-    samples_ = std::min(samples_, static_cast<int>(buckets_.size()));
-  }
-  const auto stays = std::find_if(buckets_.begin(), buckets_.end(),
-                                  [&](const auto& bucket) { return bucket.last >= position_ - longest_; });
-  buckets_.erase(buckets_.begin(), stays);
-  if (!buckets_.empty() && position_ - bucket_begin_ < granule_) {
-    auto& newest = buckets_.back();
-    newest = {std::min(newest.low, x), std::max(newest.high, x), position_};
+  const auto small = exact_.empty() ? (x ? scaled(*x) : kMissing) : std::nullopt;
+  if (small) {
+    scaled_.push_back(*small);
   } else {
-    buckets_.push_back({x, x, position_});
-    bucket_begin_ = position_;
+    if (exact_.empty()) {
+      for (std::size_t i = 0; i < size(); ++i) exact_.push_back(value(i).value_or(std::numeric_limits<double>::quiet_NaN()));
+      scaled_ = {};
+    }
+    exact_.push_back(x.value_or(std::numeric_limits<double>::quiet_NaN()));
   }
-  samples_ = std::min(samples_ + 1, kFewestSamples);
+  offsets_.push_back(static_cast<std::uint32_t>(at_ms - base_ms_));
+}
+
+void Samples::drop(std::size_t count) {
+  const auto erase = [count](auto& from) {
+    if (!from.empty()) from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count));
+  };
+  erase(offsets_);
+  erase(scaled_);
+  erase(exact_);
+}
+
+// Nothing: it is no decimal of so few places, or one of the others would not fit.
+std::optional<std::int32_t> Samples::scaled(double x) {
+  if (x == 0 && std::signbit(x)) return {};
+  for (int decimals = decimals_; decimals < static_cast<int>(kPowers.size()); ++decimals) {
+    const double power = kPowers.at(static_cast<std::size_t>(decimals));
+    const double rounded = std::round(x * power);
+    if (!(std::abs(rounded) <= kLargest)) return {};
+    if (rounded / power != x) continue;
+    if (decimals > decimals_ && !scale_to(decimals)) return {};
+    return static_cast<std::int32_t>(rounded);
+  }
+  return {};
+}
+
+bool Samples::scale_to(int decimals) {
+  const auto by = static_cast<std::int64_t>(kPowers.at(static_cast<std::size_t>(decimals - decimals_)));
+  const bool fit = std::all_of(scaled_.begin(), scaled_.end(), [&](std::int32_t each) {
+    return each == kMissing || std::abs(each * by) <= static_cast<std::int64_t>(kLargest);
+  });
+  if (!fit) return false;
+  for (auto& each : scaled_) {
+    if (each != kMissing) each = static_cast<std::int32_t>(each * by);
+  }
+  decimals_ = decimals;
+  return true;
 }
 
 // ---- attenuated signal ----------------------------------------------------------------------------------------------
@@ -260,21 +343,15 @@ void AttenuatedSignal::Running::leave(std::optional<double> x) {
 }
 
 void AttenuatedSignal::take_exactly(std::int64_t at_ms, std::optional<double> x) {
-  const auto stays = std::find_if(samples_.begin(), samples_.end(),
-                                  [&](const auto& sample) { return sample.at_ms() > at_ms - rule_.window->count(); });
-  if (stays == samples_.end()) {
-    running_ = {};
-  } else {
-    std::for_each(samples_.begin(), stays, [&](const auto& sample) { running_.leave(sample.value()); });
-  }
-  samples_.erase(samples_.begin(), stays);
+  samples_.drop_until(at_ms - rule_.window->count(), [&](auto value) { running_.leave(value); });
+  if (samples_.empty()) running_ = {};
   if (samples_.size() == kExactSteps + 1) {
     buckets_.reserve(kBuckets + 2);
-    for (const auto& sample : samples_) put(sample.at_ms(), sample.value());
-    samples_ = {};
+    for (std::size_t i = 0; i < samples_.size(); ++i) put(samples_.at_ms(i), samples_.value(i));
+    samples_.clear();
     return take_in_buckets(at_ms, x);
   }
-  samples_.push_back({at_ms * 2 + (x ? 1 : 0), x.value_or(0)});
+  samples_.push(at_ms, x);
   running_.add(x);
 }
 
@@ -329,9 +406,13 @@ std::optional<double> AttenuatedSignal::spread() const {
       if (running_.known == 1 || running_.alike >= running_.known) return 0;
       return std::sqrt(std::max(0.0, running_.squares / static_cast<double>(running_.known)));
     }
-    const auto [low, high] =
-        std::minmax_element(samples_.begin(), samples_.end(), [](const auto& a, const auto& b) { return a.x < b.x; });
-    return high->x - low->x;
+    double low = kInfinity;
+    double high = -kInfinity;
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+      low = std::min(low, samples_.value(i).value_or(kInfinity));
+      high = std::max(high, samples_.value(i).value_or(-kInfinity));
+    }
+    return high - low;
   }
   const auto all = total();
   if (rule_.window && (all.known < static_cast<std::uint32_t>(rule_.min_samples) || (by_range && all.missing > 0)))

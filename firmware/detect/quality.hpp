@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -100,6 +102,29 @@ class RateOfChange {
   std::optional<double> last_{};
 };
 
+/// The samples of a series that are lower than all later ones, of which any window's lowest is one.
+class Extremes {
+ public:
+  struct Sample {
+    double value;
+    std::int64_t position;
+  };
+  /// Samples closer than so share one, of the newest's position.
+  explicit Extremes(std::int64_t granule) : granule_{std::max<std::int64_t>(1, granule)} {}
+  /// Not before the last one.
+  void add(std::int64_t position, double x);
+  /// Takes out those before `position`.
+  void drop_before(std::int64_t position);
+  void clear() { samples_.clear(); }
+  [[nodiscard]] bool empty() const { return samples_.empty(); }
+  /// Oldest first: rising.
+  [[nodiscard]] const std::vector<Sample>& samples() const { return samples_; }
+
+ private:
+  std::int64_t granule_;
+  std::vector<Sample> samples_;
+};
+
 /// The values of the window that ends here are less than `tolerance` apart (strictly: tolerance 0 never flags).
 ///
 /// With the sampling interval given, the window is the last int(threshold / interval) + 1 samples, missing ones
@@ -113,11 +138,6 @@ class FlatLine {
   [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
 
  private:
-  struct Bucket {
-    double low;
-    double high;
-    std::int64_t last;  // position of its newest sample
-  };
   void add(double x);
   void restart();
 
@@ -125,13 +145,43 @@ class FlatLine {
   bool by_count_;
   std::int64_t suspect_;  // in positions: samples, or ms
   std::int64_t fail_;
-  std::int64_t longest_;           // of both windows
-  std::int64_t granule_;           // positions that one bucket spans
-  std::vector<Bucket> buckets_;    // oldest first; together less than tolerance apart
-  std::int64_t bucket_begin_ = 0;  // first position of the newest bucket
-  std::int64_t flat_since_ = 0;    // position after the newest sample that was too far off
-  std::int64_t position_ = -1;     // of the newest sample
-  int samples_ = 0;                // at least so many are flat together, counted up to 3
+  std::int64_t longest_;  // of both windows
+  Extremes lows_;         // of the samples that are less than the tolerance apart
+  Extremes highs_;
+  std::int64_t flat_since_ = 0;  // position after the newest sample that was too far off
+  std::int64_t position_ = -1;   // of the newest sample
+  std::array<std::int64_t, 2> before_{kNone, kNone};  // of those before it, the newer last
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
+};
+
+/// The samples of a trailing window, exactly. Values that are decimals of up to six places, as those of sensors are,
+/// take half the room.
+class Samples {
+ public:
+  void push(std::int64_t at_ms, std::optional<double> x);
+  /// Takes out what is from `at_ms` or before, oldest first.
+  template <class Leave>
+  void drop_until(std::int64_t at_ms, Leave leave) {
+    std::size_t gone = 0;
+    while (gone < size() && this->at_ms(gone) <= at_ms) leave(value(gone++));
+    drop(gone);
+  }
+  void clear() { *this = {}; }
+  [[nodiscard]] std::size_t size() const { return offsets_.size(); }
+  [[nodiscard]] bool empty() const { return offsets_.empty(); }
+  [[nodiscard]] std::int64_t at_ms(std::size_t i) const { return base_ms_ + offsets_[i]; }
+  [[nodiscard]] std::optional<double> value(std::size_t i) const;
+
+ private:
+  void drop(std::size_t count);
+  [[nodiscard]] bool scale_to(int decimals);
+  [[nodiscard]] std::optional<std::int32_t> scaled(double x);
+
+  std::vector<std::uint32_t> offsets_;  // of time, from base_ms_; a window is at most 31 days long
+  std::vector<std::int32_t> scaled_;    // times 10 ^ decimals_
+  std::vector<double> exact_;           // in its place, where that does not give the values
+  std::int64_t base_ms_ = 0;
+  int decimals_ = 0;
 };
 
 /// Spread over a trailing window, or over all samples so far: at least the threshold is good.
@@ -144,14 +194,6 @@ class AttenuatedSignal {
   [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
 
  private:
-  struct Sample {              // 16 bytes: there may be 128 of them
-    std::int64_t twice_at_ms;  // and 1 where it is known
-    double x;
-    [[nodiscard]] std::int64_t at_ms() const { return twice_at_ms >> 1; }
-    [[nodiscard]] std::optional<double> value() const {
-      return (twice_at_ms & 1) != 0 ? std::optional{x} : std::nullopt;
-    }
-  };
   struct Bucket {
     std::int64_t first_ms;
     std::int64_t last_ms;
@@ -183,7 +225,7 @@ class AttenuatedSignal {
 
   AttenuatedRule rule_;
   Running running_;
-  std::vector<Sample> samples_;
+  Samples samples_;
   std::vector<Bucket> buckets_;  // in their place; for the whole series just one
 };
 

@@ -37,9 +37,14 @@ _hamlet() {
       ;;
     events) words+=' --since --limit --source' ;;
     alarms)
-      if [ -z "$inner" ]; then words+=' list ack'
-      elif [ "$inner" = ack ]; then
-        words+=' --occurrence'
+      if [ -z "$inner" ]; then words+=' list ack shelve unshelve out-of-service in-service maintenance explain'
+      elif [ "$inner" = maintenance ]; then words+=' all --for --off --reason'
+      elif [ "$inner" != list ]; then
+        case $inner in
+          ack) words+=' --occurrence' ;;
+          shelve) words+=' --for --reason' ;;
+          out-of-service) words+=' --reason' ;;
+        esac
         [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids alarms alarm)"
       fi
       ;;

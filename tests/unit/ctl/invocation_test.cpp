@@ -27,6 +27,19 @@ std::string bad(std::vector<std::string> args, Lang lang = Lang::en) {
 
 }  // namespace
 
+TEST_CASE("maintenance lasts four hours unless another time is given, or it ends") {
+  const auto length = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"alarms", "maintenance", "river"};
+    args.insert(args.end(), more.begin(), more.end());
+    const auto parsed = parse(args, Lang::en);
+    return parsed ? std::optional{parsed->length} : std::nullopt;
+  };
+  CHECK(length({}) == Millis{14'400'000});
+  CHECK(length({"--for", "90min"}) == Millis{5'400'000});
+  CHECK(length({"--off"}) == Millis{0});
+  CHECK(length({"--off", "--for", "1h"}) == std::nullopt);
+}
+
 TEST_CASE("every verb is understood") {
   const std::vector<std::pair<std::vector<std::string>, Verb>> rows{
       {{"status"}, Verb::status},
@@ -36,6 +49,12 @@ TEST_CASE("every verb is understood") {
       {{"alarms"}, Verb::alarms},
       {{"alarms", "list"}, Verb::alarms},
       {{"alarms", "ack", "river-level-high"}, Verb::alarm_ack},
+      {{"alarms", "shelve", "river-level-high", "--for", "2h"}, Verb::alarm_shelve},
+      {{"alarms", "unshelve", "river-level-high"}, Verb::alarm_unshelve},
+      {{"alarms", "out-of-service", "river-level-high", "--reason", "broken"}, Verb::alarm_out},
+      {{"alarms", "in-service", "river-level-high"}, Verb::alarm_in},
+      {{"alarms", "maintenance", "river"}, Verb::alarm_maintenance},
+      {{"alarms", "explain", "river-level-high"}, Verb::alarm_explain},
       {{"cameras"}, Verb::cameras},
       {{"journal"}, Verb::journal},
       {{"journal", "stat"}, Verb::journal_stat},

@@ -202,8 +202,33 @@ TEST_CASE("where there is nothing, the words say what that means and stdout stay
     }
   }
   const json quiet{{"alarms", {{{"alarm", "a"}, {"state", "normal"}}}}};
-  CHECK(has(en(Verb::alarms, quiet).words, "1 defined, all normal"));
+  CHECK(has(en(Verb::alarms, quiet).words, "1 normal"));
   CHECK(has(en(Verb::uplink, {{"state", "off"}}).words, "[uplink]"));
+}
+
+TEST_CASE("alarms that are put aside are told, and explained") {
+  const json alarms{{"alarms", {{{"alarm", "a"}, {"state", "normal"}}, {{"alarm", "b"}, {"state", "shelved"}}}},
+                    {"flood", true},
+                    {"maintenance", {{{"device", "river"}, {"until", 1'795'411'860'000}}}}};
+  const auto words = en(Verb::alarms, alarms).words;
+  CHECK(has(words, "1 normal"));
+  CHECK(has(words, "b: shelved"));
+  CHECK(has(words, "river is in maintenance until 2026-"));
+  CHECK(has(words, "flood"));
+  const json explained{{"alarm",
+                        {{"alarm", "flash-flood"},
+                         {"state", "suppressed"},
+                         {"severity", "critical"},
+                         {"suppressed_by", {"maintenance"}},
+                         {"chatters", true},
+                         {"rule",
+                          {{"when", "river.level > 3"},
+                           {"action", {{"zh", "撤离"}, {"en", "Leave the valley"}}},
+                           {"time_to_act_ms", 1'200'000}}}}}};
+  CHECK(has(en(Verb::alarm_explain, explained).data, "Leave the valley"));
+  CHECK(has(zh(Verb::alarm_explain, explained).data, "撤离"));
+  CHECK(has(en(Verb::alarm_explain, explained).data, "river.level > 3"));
+  CHECK(has(en(Verb::alarm_explain, explained).words, "chatters"));
 }
 
 TEST_CASE("a result of another shape does not throw") {
@@ -211,6 +236,7 @@ TEST_CASE("a result of another shape does not throw") {
                                   json{{"points", "x"}, {"readings", 1}, {"events", {1, "x"}}, {"alarms", {nullptr}}},
                                   json{{"points", {1}}, {"cameras", {{{"fps", "x"}, {"zones", {1}}}}}, {"lanes", 5}}};
   for (const auto verb : {Verb::status, Verb::points, Verb::readings, Verb::events, Verb::alarms, Verb::alarm_ack,
+                          Verb::alarm_shelve, Verb::alarm_explain,
                           Verb::cameras, Verb::journal, Verb::journal_stat, Verb::journal_check, Verb::journal_export,
                           Verb::uplink, Verb::config_check}) {
     for (const auto& result : results) CHECK_NOTHROW(static_cast<void>(zh(verb, result)));
