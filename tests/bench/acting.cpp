@@ -25,15 +25,15 @@ using namespace std::chrono_literals;
 using Kind = support::ModbusSimulator::Kind;
 
 constexpr int kDevices = 100;  // of 100 points each, each second
-constexpr int kAlarms = 1000;  // on every point of the first ten devices; each is raised once: none chatters
+constexpr int kAlarms = 200;   // on each fifth point of the first ten devices; each is raised once: none chatters
 constexpr int kRounds = 20;
 constexpr int kEachRound = kAlarms / kRounds;
 
 int address_of(int alarm) {
-  return alarm;
+  return alarm * 5;
 }
 std::uint8_t unit_of(int alarm) {
-  return static_cast<std::uint8_t>(alarm / 100 + 1);
+  return static_cast<std::uint8_t>(address_of(alarm) / 100 + 1);
 }
 
 // A file may hold 1 MiB: ten devices to each in conf.d.
@@ -71,7 +71,7 @@ void write_config(const std::filesystem::path& folder, std::uint16_t sensors, st
         "[[alarm]]\nid = \"a{0}\"\npoint = \"d{1}.p{2}\"\nabove = 50\nseverity = \"critical\"\ntext = {{ zh = \"高\", "
         "en = \"high\" }}\n"
         "[[output]]\nid = \"o{0}\"\ndrive = \"relay.c{0}\"\nwhen = [\"a{0}\"]\n",
-        alarm, alarm / 100, alarm % 100);
+        alarm, address_of(alarm) / 100, address_of(alarm) % 100);
   }
   std::ofstream{folder / "hamlet.toml"} << out << rules;
 }
