@@ -15,6 +15,8 @@ namespace {
 
 // More than this of the picture at once is no thing.
 constexpr double kSceneChange = 0.5;
+// More than this is worth a look at the picture as a whole.
+constexpr double kMuchChanged = 0.05;
 
 cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
@@ -122,7 +124,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   blank(picture);
   const cv::Mat& mask = foreground_.look(picture);
   watch_scene(picture, at, messages);
-  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() ||
+  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media);
   for (auto& zone : zones_) {
@@ -146,7 +148,9 @@ bool Analysis::quiet() const {
 }
 
 void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
-  for (const auto& change : scene_.see(foreground_.luma(), picture.media)) {
+  const bool at_once = foreground_.unlike() > kMuchChanged;
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once)) {
+    if (change.fault != SceneFault::frozen) foreground_.learn_anew();  // it is another picture now
     auto& id = faults_.at(static_cast<std::size_t>(change.fault));
     if (change.phase == Phase::start) id = random_hex64();
     Observation seen{.camera = camera_.id,
@@ -172,8 +176,7 @@ void Analysis::watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::
 
 void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
   for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media)) {
-    const auto* track = &*std::find_if(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const auto& one) { return one.id == crossing.track; });
-    if (upset_ || !counts(zone, *track)) continue;
+    if (upset_ || !counts(zone, crossing.box.height, crossing.kind)) continue;
     const bool left = crossing.way == LineCounter::Way::to_left;
     if (zone.config.crossed == (left ? Crossed::right : Crossed::left)) continue;
     ++zone.crossed.at(left ? 0 : 1);
@@ -195,10 +198,10 @@ void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::
     if (camera_.evidence != Evidence::none) {
       const cv::Rect around = widened(scaled(crossing.box, foreground_.size(), picture.size()), picture.size());
       cv::Mat inside = cv::Mat::zeros(picture.size(), CV_8UC1);
-      cv::Mat moved = inside.clone();
+      cv::Mat moved = things_now(picture.size());
       inside(widened(around, picture.size())).setTo(255);
       moved(around).setTo(255);
-      message.binary = jpeg_of(picture, inside, moved, zone.config.id);
+      add_picture(message, picture, inside, moved);
     }
     messages.push_back(std::move(message));
   }
@@ -213,15 +216,15 @@ bool Analysis::is_in(const Zone& zone, const Track& track) const {
   return zone.mask.at<std::uint8_t>(foot) != 0;
 }
 
-bool Analysis::counts(const Zone& zone, const Track& track) const {
-  if (static_cast<double>(track.box.height) < zone.config.min_size * foreground_.size().height) return false;
+bool Analysis::counts(const Zone& zone, float height, ThingClass kind) const {
+  if (static_cast<double>(height) < zone.config.min_size * foreground_.size().height) return false;
   const auto& classes = zone.config.classes;
-  return classes.empty() || std::find(classes.begin(), classes.end(), track.kind()) != classes.end();
+  return classes.empty() || std::find(classes.begin(), classes.end(), kind) != classes.end();
 }
 
 // Whether this thing is what the zone is watched for.
 bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
-  if (!is_in(zone, track) || !counts(zone, track)) return false;
+  if (!is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
   switch (zone.config.rule) {
     case ZoneRule::motion:
     case ZoneRule::crossing:
@@ -302,7 +305,7 @@ Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {
   }
   if (!why.empty()) seen.detail["why"] = why;
   Message message{std::move(seen)};
-  if (phase == Phase::end || (phase == Phase::update && !zone.updated)) message.binary = evidence(zone);
+  if (phase == Phase::end || (phase == Phase::update && !zone.updated)) add_evidence(message, zone);
   if (phase == Phase::update) zone.updated = true;
   return message;
 }
@@ -323,23 +326,54 @@ std::vector<Message> Analysis::finish(std::string_view why) {
 
 // ---- evidence ------------------------------------------------------------------------------------------------------
 
-std::string Analysis::evidence(Zone& zone) const {
-  if (zone.best_picture.yuv.empty()) return {};
+void Analysis::add_evidence(Message& message, Zone& zone) const {
+  if (zone.best_picture.yuv.empty()) return;
   const Picture picture = std::exchange(zone.best_picture, {});  // the next picture is the best from here on
   cv::Mat inside;
   cv::Mat moved;
   cv::resize(zone.mask, inside, picture.size(), 0, 0, cv::INTER_NEAREST);
   cv::resize(zone.best_moved, moved, picture.size(), 0, 0, cv::INTER_NEAREST);
-  return jpeg_of(picture, inside, moved, zone.config.id);
+  add_picture(message, picture, inside, moved);
 }
 
-std::string Analysis::jpeg_of(const Picture& picture, const cv::Mat& inside, const cv::Mat& moved, const std::string& zone) const {
+void Analysis::add_picture(Message& message, const Picture& picture, const cv::Mat& inside, const cv::Mat& moved) const {
   cv::Mat shown = picture.bgr();
   if (camera_.evidence == Evidence::masked) shown = masked(shown, inside, moved);
   auto jpeg = encode_jpeg(shown, kMaxJpegBytes);
-  if (jpeg) return *std::move(jpeg);
-  log::warning("no picture of an event", {{"camera", camera_.id}, {"zone", zone}, {"why", jpeg.error().message}});
-  return {};
+  auto thumbnail = encode_thumbnail(shown, kMaxThumbnailBytes);
+  if (!jpeg || !thumbnail) {
+    const auto& error = jpeg ? thumbnail.error() : jpeg.error();
+    log::warning("no picture", {{"camera", camera_.id}, {"why", error.message}});
+    return;
+  }
+  message.binary = *std::move(jpeg);
+  message.thumbnail = *std::move(thumbnail);
+}
+
+cv::Mat Analysis::things_now(cv::Size size) const {
+  cv::Mat things = cv::Mat::zeros(foreground_.size(), CV_8UC1);
+  for (const auto& blob : tracker_.blobs()) cv::rectangle(things, widened(blob, things.size()), {255}, cv::FILLED);
+  for (const auto& track : tracker_.tracks()) {
+    cv::rectangle(things, widened(scaled(track.box, things.size(), things.size()), things.size()), {255}, cv::FILLED);
+  }
+  things.setTo(255, foreground_.mask());  // specks, and where the camera shakes
+  cv::resize(things, things, size, 0, 0, cv::INTER_NEAREST);
+  return things;
+}
+
+Message Analysis::snapshot(Picture picture, std::uint64_t request, MonoTime at) const {
+  Message message{Snapshot{.camera = camera_.id, .request = request, .at = at}};
+  auto& shot = std::get<Snapshot>(message.body);
+  if (camera_.evidence == Evidence::none) {
+    shot.why = "no-pictures";
+    return message;
+  }
+  blank(picture);
+  const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
+  const cv::Mat inside{picture.size(), CV_8UC1, cv::Scalar{known ? 255.0 : 0.0}};
+  add_picture(message, picture, inside, things_now(picture.size()));
+  if (message.binary.empty()) shot.why = "failed";
+  return message;
 }
 
 }  // namespace hamlet::cameras

@@ -37,6 +37,10 @@ class Analysis {
   /// `at`: when the picture was taken. `picture.media` drives the rules. `minute`: of the day, where it is known.
   [[nodiscard]] std::vector<Message> process(Picture picture, MonoTime at, std::optional<int> minute = std::nullopt);
 
+  /// The last picture that process() was given, as it may leave the box. All of it is pixelated while the scene is so new
+  /// that what moves in it cannot be told yet.
+  [[nodiscard]] Message snapshot(Picture picture, std::uint64_t request, MonoTime at) const;
+
   /// Ends what is open; `why` as in Observation.
   [[nodiscard]] std::vector<Message> finish(std::string_view why);
 
@@ -93,14 +97,14 @@ class Analysis {
   void watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages);
   [[nodiscard]] Sight look_at(Zone& zone, const Picture& picture, MonoTime at) const;
   [[nodiscard]] bool is_in(const Zone& zone, const Track& track) const;
-  [[nodiscard]] bool counts(const Zone& zone, const Track& track) const;
+  [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
   [[nodiscard]] bool judge(Zone& zone, const Track& track, Millis media) const;
   [[nodiscard]] static bool watched(const ZoneConfig& config, std::optional<int> minute);
   void note(Zone& zone, const Sight& sight, const Picture& picture);
   [[nodiscard]] Message tell(Zone& zone, Phase phase, std::string_view why);
-  [[nodiscard]] std::string evidence(Zone& zone) const;
-  [[nodiscard]] std::string jpeg_of(const Picture& picture, const cv::Mat& inside, const cv::Mat& moved,
-                                    const std::string& zone) const;
+  void add_evidence(Message& message, Zone& zone) const;
+  [[nodiscard]] cv::Mat things_now(cv::Size size) const;  // 255 where something moves, or stands that has come
+  void add_picture(Message& message, const Picture& picture, const cv::Mat& inside, const cv::Mat& moved) const;
 
   const CameraConfig camera_;
   const cv::Size source_;

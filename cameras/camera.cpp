@@ -122,8 +122,23 @@ void Camera::handle(Picture picture) {
     report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
            blind.empty() ? "" : "outside the picture: zone " + blind.front());
   }
-  put(analysis_->process(std::move(picture), at, minute_of_day()));
+  put(analysis_->process(picture, at, minute_of_day()));
+  show(picture, at);
   report_figures();
+}
+
+void Camera::look(std::uint64_t request) {
+  std::lock_guard lock{mutex_};
+  if (looks_.size() < kMaxLooks) looks_.push_back(request);
+}
+
+void Camera::show(const Picture& picture, MonoTime at) {
+  std::vector<std::uint64_t> looks;
+  {
+    std::lock_guard lock{mutex_};
+    looks.swap(looks_);
+  }
+  for (const auto request : looks) outbox_.put(analysis_->snapshot(picture, request, at));
 }
 
 MonoTime Camera::time_of(const Picture& picture) const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "cameras/analysis.hpp"
 #include "cameras/camera_config.hpp"
@@ -24,6 +25,8 @@ namespace hamlet::cameras {
 /// from when it was opened.
 class Camera {
  public:
+  static constexpr std::size_t kMaxLooks = 4;
+
   /// Starts at once. `clock` and `outbox` must outlive it.
   Camera(CameraConfig config, Clock& clock, Outbox& outbox);
   /// Waits for the thread: ask first.
@@ -33,6 +36,8 @@ class Camera {
 
   /// Asks the thread to end, after it has ended what is open ("stopped"). Does not wait.
   void request_stop();
+  /// The next picture is put into the outbox, as a Snapshot. At most kMaxLooks wait; one more is forgotten.
+  void look(std::uint64_t request);
   [[nodiscard]] bool finished() const { return finished_; }
   /// The thread has made no progress for longer than any of its deadlines allows: the decoder hangs.
   [[nodiscard]] bool hung() const;
@@ -46,6 +51,7 @@ class Camera {
   [[nodiscard]] CaptureError play(Capture& capture);
   void handle(Picture picture);
   [[nodiscard]] MonoTime time_of(const Picture& picture) const;
+  void show(const Picture& picture, MonoTime at);
   [[nodiscard]] bool resting();
   [[nodiscard]] std::optional<int> minute_of_day() const;
   void finish_events(std::string_view why);
@@ -64,6 +70,7 @@ class Camera {
   std::atomic<std::int64_t> ticked_at_;
   std::mutex mutex_;
   std::condition_variable wake_;  // cancel_ was set
+  std::vector<std::uint64_t> looks_;  // guarded by mutex_
 
   // The thread's own.
   std::optional<Analysis> analysis_;

@@ -80,7 +80,7 @@ struct CameraConfig {
   std::string id;
   Text name;
   std::string source;  ///< "file:/absolute/path" (also a series of pictures, "…/in%06d.jpg") or "rtsp://host[:port]/…",
-                       ///< or "http://host[:port]/…" (Motion-JPEG, say)
+                       ///< or "http://host[:port]/…" (Motion-JPEG, say), or "device:/dev/video0" (at this machine)
   bool enabled = true;
   std::string user;         ///< for rtsp and http
   config::Secret password;  ///< for rtsp and http; never part of `source`, of a log line or of `meta`
@@ -101,6 +101,7 @@ struct CameraConfig {
   std::vector<Polygon> masks{};  ///< blanked before anything looks at the picture; as ZoneConfig::polygon
 
   [[nodiscard]] bool is_file() const { return source.starts_with("file:"); }
+  [[nodiscard]] bool is_device() const { return source.starts_with("device:"); }
 };
 
 inline constexpr std::size_t kMaxCameras = 32;
@@ -177,6 +178,8 @@ inline void check_source(const config::Table& table, const CameraConfig& camera)
     table.error("source", texts::source_has_space());
   } else if (source.starts_with("file:")) {
     if (!source.starts_with("file:/")) table.error("source", texts::want_whole_path());
+  } else if (source.starts_with("device:")) {
+    if (!source.starts_with("device:/dev/") || source.find("..") != std::string_view::npos) table.error("source", texts::want_device());
   } else if (source.starts_with("rtsp://") || source.starts_with("http://")) {
     const auto rest = source.substr(7);
     const auto host = rest.substr(0, rest.find('/'));

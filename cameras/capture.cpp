@@ -18,6 +18,8 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include "cameras/video_device.hpp"
+
 namespace hamlet::cameras {
 namespace {
 
@@ -27,6 +29,8 @@ constexpr std::int64_t kMaxPixels = 8192 * 4320;
 // A step of the time stamps that is longer than this is a fault in them, not a pause.
 constexpr Millis kMaxStep{10'000};
 constexpr Millis kUsualStep{40};
+// A live source that was silent for this long, and for more than is usual with it, has stalled: what follows may be old.
+constexpr Millis kStall{1'000};
 
 struct FormatCloser {
   void operator()(AVFormatContext* format) const { avformat_close_input(&format); }
@@ -82,6 +86,14 @@ std::string_view why_of(int error) {
     default:
       return "failed";
   }
+}
+
+std::string_view why_of(Errc code) {
+  return code == Errc::not_found     ? "not-found"
+         : code == Errc::denied      ? "refused"
+         : code == Errc::invalid     ? "no-video"
+         : code == Errc::unavailable ? "unreachable"
+                                     : "failed";
 }
 
 std::string words_of(int error) {
@@ -142,6 +154,8 @@ struct Capture::State {
 
   Steady::time_point deadline{};
   std::unique_ptr<AVFormatContext, FormatCloser> format;
+  std::optional<VideoDevice> device;  // in place of `format`
+  Steady::time_point device_opened{};
   std::unique_ptr<AVCodecContext, CodecCloser> codec;
   std::unique_ptr<AVPacket, PacketCloser> packet{av_packet_alloc()};
   std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
@@ -156,6 +170,12 @@ struct Capture::State {
   std::optional<std::int64_t> last_stamp;  // of the stream, in its own time base
   Millis media{};
   Millis next_due{};
+
+  Steady::time_point arrived{};  // the last packet
+  Millis waited{};               // for it
+  std::optional<Steady::time_point> arrived_before;
+  Millis usual_wait{};
+  Millis behind{};  // how much of what a stall kept back is still to come
 
   static int interrupted(void* self) {
     const auto* state = static_cast<const State*>(self);
@@ -205,8 +225,48 @@ struct Capture::State {
     return avcodec_open2(codec.get(), decoder, nullptr);
   }
 
+  [[nodiscard]] tl::expected<void, CaptureError> open_device(const std::string& path, DeviceCalls& calls) {
+    auto opened = VideoDevice::open(path, calls);
+    if (!opened) return tl::unexpected(CaptureError{std::string{why_of(opened.error().code)}, opened.error().message});
+    device = *std::move(opened);
+    device_opened = Steady::now();
+    const bool jpeg = device->format() == VideoDevice::Format::jpeg;
+    const auto* decoder = avcodec_find_decoder(jpeg ? AV_CODEC_ID_MJPEG : AV_CODEC_ID_RAWVIDEO);
+    codec.reset(decoder == nullptr ? nullptr : avcodec_alloc_context3(decoder));
+    if (!codec) return tl::unexpected(error(AVERROR_DECODER_NOT_FOUND, "open decoder"));
+    codec->width = device->columns();
+    codec->height = device->rows();
+    codec->pix_fmt = jpeg ? AV_PIX_FMT_NONE : AV_PIX_FMT_YUYV422;
+    codec->thread_count = 1;
+    codec->max_pixels = kMaxPixels;
+    codec->pkt_timebase = {1, 1000};
+    const int done = avcodec_open2(codec.get(), decoder, nullptr);
+    if (done < 0) return tl::unexpected(error(done, "open decoder"));
+    return {};
+  }
+
+  // The device's next picture into the decoder.
+  [[nodiscard]] tl::expected<void, CaptureError> feed_from_device() {
+    constexpr Millis kLook{200};  // then whether to give up
+    const auto began = Steady::now();
+    const auto read = device->read(kLook, [this, began](std::span<const std::uint8_t> bytes) {
+      if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) return;
+      std::copy(bytes.begin(), bytes.end(), packet->data);
+      packet->pts = packet->dts = std::chrono::duration_cast<Millis>(Steady::now() - device_opened).count();
+      packet->flags |= AV_PKT_FLAG_KEY;
+      arrived = Steady::now();
+      waited = std::chrono::duration_cast<Millis>(arrived - began);
+      if (avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
+      av_packet_unref(packet.get());
+    });
+    if (!read) return tl::unexpected(CaptureError{std::string{why_of(read.error().code)}, read.error().message});
+    return {};
+  }
+
   // Puts one packet into the decoder. At the end of the source the decoder is drained.
   [[nodiscard]] tl::expected<void, CaptureError> feed() {
+    if (device) return feed_from_device();
+    const auto began = Steady::now();
     const int got = av_read_frame(format.get(), packet.get());
     if (got == AVERROR_EOF && is_file) {
       drained = true;
@@ -224,6 +284,8 @@ struct Capture::State {
       return {};
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
+    arrived = Steady::now();
+    waited = std::chrono::duration_cast<Millis>(arrived - began);
     if (packet->stream_index == stream && wanted() && avcodec_send_packet(codec.get(), packet.get()) < 0) ++corrupt;
     av_packet_unref(packet.get());
     return {};
@@ -251,12 +313,12 @@ struct Capture::State {
     }
   }
 
-  // Counts the frame and moves the source's time on to it.
-  void advance() {
+  // Counts the frame and moves the source's time on to it: by so much.
+  Millis advance() {
     ++frames;
     if (frames == 1) {
       last_stamp = frame->best_effort_timestamp;
-      return;
+      return {};
     }
     Millis step = kUsualStep;
     if (frame->best_effort_timestamp != AV_NOPTS_VALUE) {
@@ -267,6 +329,22 @@ struct Capture::State {
       last_stamp = frame->best_effort_timestamp;
     }
     media += step;
+    return step;
+  }
+
+  // Whether a frame that goes on from the last by `step` was kept back by a stall: then as much as the stall was long comes without
+  // our having to wait for it. By the time stamps alone a camera whose clock is off would be stale for ever.
+  [[nodiscard]] bool stale(Millis step) {
+    const auto before = std::exchange(arrived_before, arrived);
+    if (is_file || !before) return false;
+    const auto since = std::chrono::duration_cast<Millis>(arrived - *before);
+    if (since - step > kStall + 4 * usual_wait) {
+      behind = since - step;
+      return true;
+    }
+    usual_wait += (since - usual_wait) / 8;
+    behind = waited > step / 2 ? Millis{0} : behind - step;
+    return behind > Millis{0};
   }
 
   [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
@@ -302,10 +380,16 @@ std::uint64_t Capture::corrupt() const {
   return state_->corrupt;
 }
 
-tl::expected<Capture, CaptureError> Capture::open(const CameraConfig& camera, const std::atomic<bool>& cancel) {
+tl::expected<Capture, CaptureError> Capture::open(const CameraConfig& camera, const std::atomic<bool>& cancel, DeviceCalls* calls) {
+  static DeviceCalls kernel;  // has no state
   av_log_set_level(AV_LOG_QUIET);  // its lines would carry the address, password included
   auto state = std::make_unique<State>(camera, cancel);
   state->deadline = Steady::now() + camera.open_timeout;
+  if (camera.is_device()) {
+    const auto path = camera.source.substr(std::string_view{"device:"}.size());
+    if (auto opened = state->open_device(path, calls != nullptr ? *calls : kernel); !opened) return tl::unexpected(std::move(opened).error());
+    return Capture{std::move(state)};
+  }
   if (const int opened = state->open_format(camera); opened < 0) return tl::unexpected(state->error(opened, "open"));
   if (const int opened = state->open_codec(); opened < 0) return tl::unexpected(state->error(opened, "open decoder"));
   return Capture{std::move(state)};
@@ -321,9 +405,9 @@ tl::expected<std::optional<Picture>, CaptureError> Capture::read() {
       if (auto fed = state.feed(); !fed) return tl::unexpected(std::move(fed).error());
       continue;
     }
-    state.advance();
+    const bool stale = state.stale(state.advance());
     state.deadline = Steady::now() + state.read_timeout;
-    if (state.media < state.next_due) continue;
+    if (stale || state.media < state.next_due) continue;
     state.next_due = std::max(state.next_due + state.interval, state.media);
     return state.scale();
   }

@@ -13,20 +13,24 @@
 
 namespace hamlet::cameras {
 
+class DeviceCalls;
+
 /// Why there is no picture: an id (see CameraState::why) and words. "stopped" where `cancel` was set.
 struct CaptureError {
   std::string why;
   std::string message;
 };
 
-/// An open source: a file, or a camera by RTSP or HTTP. Decodes with one thread, in the caller's; no call outlasts its deadline
+/// An open source: a file, a camera by RTSP or HTTP, or one at this machine. What a live one sends all at once after a stall is old, and passed over.
+/// Decodes with one thread, in the caller's; no call outlasts its deadline
 /// (open_timeout, read_timeout), except for a host name that has to be resolved. Bytes that do not decode are passed
 /// over. Error messages never name the user or the password.
 class Capture {
  public:
   /// `cancel`: when it becomes true, a call that waits gives up at once; must outlive the capture.
-  [[nodiscard]] static tl::expected<Capture, CaptureError> open(const CameraConfig& camera,
-                                                                const std::atomic<bool>& cancel);
+  /// `calls`: what a camera at this machine is reached by; must outlive the capture.
+  [[nodiscard]] static tl::expected<Capture, CaptureError> open(const CameraConfig& camera, const std::atomic<bool>& cancel,
+                                                                DeviceCalls* calls = nullptr);
   Capture(Capture&&) noexcept;
   Capture& operator=(Capture&&) noexcept;
   ~Capture();

@@ -36,6 +36,9 @@ inline Text source_has_space() {
 inline Text want_whole_path() {
   return sentence("文件须写完整路径：\"file:/path/clip.mp4\"", "a file needs its whole path: \"file:/path/clip.mp4\"");
 }
+inline Text want_device() {
+  return sentence("本机摄像机写作 \"device:/dev/video0\"", "a camera at this machine is written \"device:/dev/video0\"");
+}
 inline Text no_host() {
   return sentence("缺少主机：\"rtsp://192.168.1.64/stream1\"", "the host is missing: \"rtsp://192.168.1.64/stream1\"");
 }
@@ -47,8 +50,8 @@ inline Text password_in_source() {
       "{ file = \"/etc/hamlet/camera.secret\" }");
 }
 inline Text no_source() {
-  return sentence("这不是视频来源；应为 \"file:/path/clip.mp4\"、\"rtsp://host/path\" 或 \"http://host/path\"",
-                  "this is no source; expected \"file:/path/clip.mp4\", \"rtsp://host/path\" or \"http://host/path\"");
+  return sentence("这不是视频来源；应为 \"rtsp://host/path\"、\"http://host/path\"、\"device:/dev/video0\" 或 \"file:/path/clip.mp4\"",
+                  "this is no source; expected \"rtsp://host/path\", \"http://host/path\", \"device:/dev/video0\" or \"file:/path/clip.mp4\"");
 }
 inline Text want_drawn_on() {
   return sentence("应为绘制区域时画面的宽和高（像素）：[1280, 720]",

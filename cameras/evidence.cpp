@@ -64,4 +64,11 @@ Result<std::string> encode_jpeg(const cv::Mat& bgr, std::size_t max_bytes) {
   return fail(Errc::full, fmt::format("a JPEG of {} x {} does not fit into {} bytes", bgr.cols, bgr.rows, max_bytes));
 }
 
+Result<std::string> encode_thumbnail(const cv::Mat& bgr, std::size_t max_bytes) {
+  const int columns = std::min(bgr.cols, kThumbnailColumns);
+  cv::Mat small;
+  cv::resize(bgr, small, {columns, std::max(1, bgr.rows * columns / bgr.cols)}, 0, 0, cv::INTER_AREA);
+  return encode_jpeg(small, max_bytes);
+}
+
 }  // namespace hamlet::cameras

@@ -17,4 +17,8 @@ namespace hamlet::cameras {
 /// large.
 [[nodiscard]] Result<std::string> encode_jpeg(const cv::Mat& bgr, std::size_t max_bytes);
 
+/// The same, at most kThumbnailColumns wide.
+inline constexpr int kThumbnailColumns = 192;
+[[nodiscard]] Result<std::string> encode_thumbnail(const cv::Mat& bgr, std::size_t max_bytes);
+
 }  // namespace hamlet::cameras

@@ -86,6 +86,9 @@ Status Eyes::take(Message message) {
   if (const auto* wanted = std::get_if<Configure>(&message.body)) {
     configure(wanted->cameras);
     sd_notify(0, "READY=1");
+  } else if (const auto* look = std::get_if<Look>(&message.body)) {
+    const auto camera = cameras_.find(look->camera);
+    if (camera != cameras_.end()) camera->second->look(look->request);
   } else if (std::holds_alternative<Stop>(message.body)) {
     end({});
   } else {

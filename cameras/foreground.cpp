@@ -22,6 +22,8 @@ constexpr int kSampleBytes = kPlanes * kLanes;
 constexpr int kBlockBytes = Foreground::kSamples * kSampleBytes;
 constexpr int kPad = 16;     // columns and rows around each plane: shifts and neighbours look there
 constexpr int kMeanFull = 255 * 256;  // a mean of 255
+constexpr int kNoiseOne = 16;
+constexpr int kNoiseMost = 40;
 
 // Neighbours that the texture looks at.
 struct Offset {
@@ -220,6 +222,8 @@ struct Foreground::Model {
   cv::Mat ghost_flag;
 
   // What was found.
+  double usual_noise = 0;  // that the samples have; of the sensor, or of the compression
+  int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
   cv::Mat raw_before, blink_before, nearness;
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
@@ -236,6 +240,7 @@ struct Foreground::Model {
   void find_shift();
   [[nodiscard]] std::uint64_t misfit(cv::Point by, const cv::Mat& leave_out) const;
   void describe();
+  void weigh_noise();
   void match();
   void match_block(std::size_t block, int row, int column);
   void clean();
@@ -451,6 +456,35 @@ void Foreground::Model::describe() {
   }
 }
 
+// A sensor that turns up its gain, or a coarser picture of the encoder, makes more noise from one picture to the next, and
+// everywhere: a match need then not be as near. Measured where the picture changed least, so that things do not count.
+void Foreground::Model::weigh_noise() {
+  std::array<int, 256> changes{};
+  int all_of_them = 0;
+  for (int row = 1; row < size.height; row += 3) {
+    const auto* now = y.row(row);
+    const auto* before = last_y.ptr(row);
+    for (int column = 0; column < size.width; ++column) ++changes[static_cast<std::size_t>(std::abs(now[column] - before[column]))];
+    all_of_them += size.width;
+  }
+  int left = all_of_them * 2 / 3;
+  double sum = 0;
+  for (std::size_t step = 0; left > 0; ++step) {
+    const int some = std::min(left, changes[step]);
+    sum += static_cast<double>(step) * some;
+    left -= some;
+  }
+  const double noise = std::max(0.2, sum / (all_of_them * 2.0 / 3));
+  if (frames < 2 || relit) {
+    noise_gain = kNoiseOne;  // nothing to compare with
+    return;
+  }
+  const double weight = std::max(1.0 / 128, 1.0 / (frames - 1));
+  if (frames == 2) usual_noise = noise;
+  noise_gain = noise < 1.2 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
+  usual_noise += (noise - usual_noise) * weight;
+}
+
 void Foreground::Model::match() {
   std::size_t block = 0;
   for (int row = 0; row < size.height; ++row) {
@@ -470,8 +504,14 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
   const auto now_v = load(v.row(row) + column);
   const auto now_a = load(texture_a.row(row) + column);
   const auto now_b = load(texture_b.row(row) + column);
-  const auto near_enough = load(near.ptr(row) + column);
-  const auto texture_enough = load(texture_near.ptr(row) + column);
+  auto near_enough = load(near.ptr(row) + column);
+  auto texture_enough = load(texture_near.ptr(row) + column);
+  if (noise_gain > kNoiseOne) {
+    const auto gain = all16(noise_gain);
+    near_enough = cv::v_pack(cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_low(near_enough), gain)),
+                             cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), gain)));
+    texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 3);
+  }
   const auto one = all(1);
   auto matches = all(0);
   auto least = all(255);
@@ -738,6 +778,7 @@ const cv::Mat& Foreground::look(const Picture& picture) {
   if (model.frames > 0) model.relight();
   model.find_shift();
   model.describe();
+  model.weigh_noise();
   model.match();
   model.clean();
   if (model.frames % 8 == 0) model.find_ghosts();

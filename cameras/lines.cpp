@@ -4,6 +4,11 @@
 #include <cmath>
 
 namespace hamlet::cameras {
+namespace {
+
+constexpr Millis kSameMoment{500};
+
+}  // namespace
 
 // Left of the line is positive, as seen on the screen, where y grows downwards.
 double LineCounter::distance(cv::Point2f point) const {
@@ -35,13 +40,25 @@ std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tr
     if (std::abs(off) < margin) continue;
     const int side = off > 0 ? 1 : -1;
     if (known.side == -side && track.confirmed() && through(known.last, foot)) {
-      out.push_back({track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()});
+      const Crossing crossing{track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()};
+      if (!told_already(crossing)) out.push_back(crossing);
     }
     known.side = side;
     known.last = foot;
   }
   std::erase_if(sides_, [time](const auto& entry) { return entry.second.seen != time; });
+  std::erase_if(recent_, [time](const Crossing& crossing) { return time - crossing.at > 2 * kSameMoment; });
+  recent_.insert(recent_.end(), out.begin(), out.end());
   return out;
+}
+
+// By another part of the same thing: it lies in it for the most. Two who walk beside each other cover each other by less.
+bool LineCounter::told_already(const Crossing& crossing) const {
+  return std::any_of(recent_.begin(), recent_.end(), [&](const Crossing& other) {
+    const float common = (other.box & crossing.box).area();
+    return other.way == crossing.way && other.track != crossing.track && std::chrono::abs(other.at - crossing.at) <= kSameMoment &&
+           common > 0.5F * std::min(other.box.area(), crossing.box.area());
+  });
 }
 
 }  // namespace hamlet::cameras

@@ -9,7 +9,7 @@
 
 namespace hamlet::cameras {
 
-/// Counts things whose foot crosses a line, each way. Standing on the line counts once at most.
+/// Counts things whose foot crosses a line, each way. Standing on the line counts once at most, and so do the parts of one thing.
 class LineCounter {
  public:
   /// Who looks from `from` to `to` has the left on their left hand.
@@ -34,12 +34,14 @@ class LineCounter {
     Millis left_at{};        // when it was last on that side, clearly or not
     Millis seen{};
   };
+  [[nodiscard]] bool told_already(const Crossing& crossing) const;
   [[nodiscard]] double distance(cv::Point2f point) const;
   [[nodiscard]] bool through(cv::Point2f a, cv::Point2f b) const;
 
   cv::Point2f from_;
   cv::Point2f to_;
-  std::map<int, Side> sides_;  // by track
+  std::map<int, Side> sides_;     // by track
+  std::vector<Crossing> recent_;  // that were told
 };
 
 }  // namespace hamlet::cameras

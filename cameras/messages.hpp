@@ -5,10 +5,10 @@
 //   frame   := length json_length json binary
 //   length  := u32, big endian: bytes that follow it (json_length included)
 //   json_length := u32, big endian
-//   binary  := the JPEG of an observation; else empty
+//   binary  := of an observation or a snapshot: the JPEG, then its thumbnail ("thumbnail" in the JSON: bytes of it); else empty
 //
-// eyes -> daemon: hello, state, observation, heartbeat (every kHeartbeat). daemon -> eyes: config, stop. Whoever finds
-// the socket closed is alone: eyes ends, the daemon starts it anew.
+// eyes -> daemon: hello, state, observation, snapshot, heartbeat (every kHeartbeat). daemon -> eyes: config, look, stop.
+// Whoever finds the socket closed is alone: eyes ends, the daemon starts it anew.
 
 #include <cstdint>
 #include <optional>
@@ -29,12 +29,13 @@
 
 namespace hamlet::cameras {
 
-inline constexpr int kProtocol = 2;
+inline constexpr int kProtocol = 3;
 inline constexpr std::size_t kMaxFrameBytes = 4u << 20;
 inline constexpr std::size_t kMaxJsonBytes = 1u << 20;
 inline constexpr std::size_t kMaxJpegBytes = 64u << 10;
+inline constexpr std::size_t kMaxThumbnailBytes = 4u << 10;  ///< what the link to the county has room for
 inline constexpr int kMaxJsonDepth = 8;  ///< what is nested deeper is left out
-inline constexpr Millis kHeartbeat{2000};
+inline constexpr Millis kHeartbeat{300};
 
 /// The first message of eyes.
 struct Hello {
@@ -89,12 +90,27 @@ struct Heartbeat {
   std::uint64_t dropped = 0;  ///< updates given up since the start because the daemon did not read
 };
 
+/// Asks for a picture as it is now; answered by one Snapshot, or, where the camera gives no picture, by none.
+struct Look {
+  std::string camera;
+  std::uint64_t request = 0;
+};
+
+/// What leaves the box of a picture: masks blanked, whatever moves pixelated, unless the camera's evidence is "clear".
+struct Snapshot {
+  std::string camera;
+  std::uint64_t request = 0;
+  MonoTime at{};      ///< when it was taken
+  std::string why{};  ///< why there is no picture: "no-pictures" (the camera's evidence is "none"), "failed"
+};
+
 struct Stop {};
 
-/// `binary`: an observation's picture, JPEG, or empty.
+/// `binary`: the picture of an observation or a snapshot, JPEG, and the same small enough for any link; or empty.
 struct Message {
-  std::variant<Hello, Configure, CameraState, Observation, Heartbeat, Stop> body;
+  std::variant<Hello, Configure, CameraState, Observation, Heartbeat, Look, Snapshot, Stop> body;
   std::string binary{};
+  std::string thumbnail{};
 };
 
 /// One frame as it came, before anybody has looked at what it says.
@@ -261,6 +277,12 @@ inline json to_json(const Observation& seen) {
 inline json to_json(const Heartbeat& heartbeat) {
   return {{"type", "heartbeat"}, {"dropped", heartbeat.dropped}};
 }
+inline json to_json(const Look& look) {
+  return {{"type", "look"}, {"camera", look.camera}, {"request", look.request}};
+}
+inline json to_json(const Snapshot& shot) {
+  return {{"type", "snapshot"}, {"camera", shot.camera}, {"request", shot.request}, {"at", to_ms(shot.at)}, {"why", shot.why}};
+}
 inline json to_json(const Stop&) {
   return {{"type", "stop"}};
 }
@@ -292,6 +314,11 @@ inline decltype(Message::body) body_from(const json& in) {
   if (type == "state") return state_from(in);
   if (type == "observation") return observation_from(in);
   if (type == "heartbeat") return Heartbeat{in.at("dropped").get<std::uint64_t>()};
+  if (type == "look") return Look{id_from(in.at("camera")), in.at("request").get<std::uint64_t>()};
+  if (type == "snapshot") {
+    return Snapshot{id_from(in.at("camera")), in.at("request").get<std::uint64_t>(),
+                    mono_from_ms(in.at("at").get<std::int64_t>()), in.at("why").get<std::string>()};
+  }
   if (type == "stop") return Stop{};
   if (type != "config") throw json::other_error::create(501, "unknown type", &in);
   Configure configure;
@@ -308,13 +335,15 @@ inline decltype(Message::body) body_from(const json& in) {
 
 /// The frame's bytes. Text that is not UTF-8 is repaired.
 [[nodiscard]] inline std::string encode(const Message& message) {
-  const auto json = std::visit([](const auto& body) { return detail::to_json(body); }, message.body);
+  auto json = std::visit([](const auto& body) { return detail::to_json(body); }, message.body);
+  if (!message.thumbnail.empty()) json["thumbnail"] = message.thumbnail.size();
   const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string out;
-  out.reserve(8 + text.size() + message.binary.size());
-  detail::put_u32(out, 4 + text.size() + message.binary.size());
+  const std::size_t length = text.size() + message.binary.size() + message.thumbnail.size();
+  out.reserve(8 + length);
+  detail::put_u32(out, 4 + length);
   detail::put_u32(out, text.size());
-  return out.append(text).append(message.binary);
+  return out.append(text).append(message.binary).append(message.thumbnail);
 }
 
 /// What a frame says. Error invalid: it says nothing that this protocol knows.
@@ -323,7 +352,13 @@ inline decltype(Message::body) body_from(const json& in) {
     const auto shallow = [](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
       return depth <= kMaxJsonDepth;
     };
-    return Message{detail::body_from(nlohmann::json::parse(frame.json, shallow)), std::move(frame.binary)};
+    const auto json = nlohmann::json::parse(frame.json, shallow);
+    Message message{detail::body_from(json), std::move(frame.binary)};
+    const auto small = json.value("thumbnail", std::size_t{0});
+    if (small > message.binary.size()) return fail(Errc::invalid, "a thumbnail is longer than what came with it");
+    message.thumbnail = message.binary.substr(message.binary.size() - small);
+    message.binary.erase(message.binary.size() - small);
+    return message;
   } catch (const nlohmann::json::exception& error) {
     return fail(Errc::invalid, error.what());
   }

@@ -14,6 +14,7 @@ constexpr double kDark = 32;
 constexpr double kBright = 225;
 constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
 constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
+constexpr Millis kLooksAtOnce{100};
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
 
@@ -77,9 +78,9 @@ void SceneWatch::remember(const View& now, Millis time) {
   usual_->spread += (now.spread - usual_->spread) * weight;
 }
 
-std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time) {
+std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once) {
   std::vector<Change> changes;
-  if (looked_ && time - *looked_ < kLooksEvery) return changes;
+  if (looked_ && time - *looked_ < (at_once ? kLooksAtOnce : kLooksEvery)) return changes;
   looked_ = time;
   last_ = time;
   const View now = view_of(luma);
@@ -111,6 +112,18 @@ void SceneWatch::note(SceneFault fault, bool there, Millis time, std::vector<Cha
   if (!phase || *phase == Phase::update) return;
   const Millis began = fault == SceneFault::frozen ? changed_ : occupancy.first();
   changes.push_back({fault, *phase, *phase == Phase::start ? began : occupancy.last()});
+}
+
+// For a moment a camera that shakes, or a lorry, makes it seem turned.
+bool SceneWatch::in_doubt() const {
+  for (std::size_t i = 0; i < faults_.size(); ++i) {
+    const auto fault = static_cast<SceneFault>(i);
+    const auto& one = faults_[i];
+    if (fault == SceneFault::frozen) continue;
+    if (one.pending() && fault != SceneFault::turned) return true;
+    if (one.occupied() && one.last() < last_) return true;
+  }
+  return false;
 }
 
 bool SceneWatch::faulty() const {

@@ -34,8 +34,11 @@ class SceneWatch {
   };
 
   /// `luma`: the picture's brightness, a few hundred pixels wide.
-  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time);
+  /// Looks at most every kLooksEvery, and at once where `at_once`.
+  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time, bool at_once);
   [[nodiscard]] bool faulty() const;
+  /// A fault seems to begin or to end: what is seen now is not to be relied on.
+  [[nodiscard]] bool in_doubt() const;
 
  private:
   static constexpr int kColumns = 16;

@@ -119,17 +119,32 @@ Text kind_of(const toml::node& node) {
   return texts::nothing();
 }
 
-// Moves `from` into `into`: tables key by key, arrays of tables joined, anything else replaced.
-void merge(toml::table& into, toml::table&& from) {
+enum class Lists { joined, replaced };
+
+// Moves `from` into `into`: tables key by key, arrays of tables joined (or not), anything else replaced.
+void merge(toml::table& into, toml::table&& from, Lists lists) {
   for (auto&& [name, node] : from) {
     const auto& key = name;  // clang 14 captures no structured binding
     auto* present = into.get(key);
     if (present != nullptr && present->is_table() && node.is_table()) {
-      merge(*present->as_table(), std::move(*node.as_table()));
-    } else if (present != nullptr && present->is_array_of_tables() && node.is_array_of_tables()) {
+      merge(*present->as_table(), std::move(*node.as_table()), lists);
+    } else if (lists == Lists::joined && present != nullptr && present->is_array_of_tables() && node.is_array_of_tables()) {
       for (auto& element : *node.as_array()) present->as_array()->push_back(std::move(*element.as_table()));
     } else {
       node.visit([&](auto& value) { into.insert_or_assign(key, std::move(value)); });
+    }
+  }
+}
+
+void collect_keys(const toml::node& node, std::vector<std::string>& path, std::vector<std::vector<std::string>>& out) {
+  if (const auto* array = node.as_array()) {
+    for (const auto& each : *array) collect_keys(each, path, out);
+  } else if (const auto* table = node.as_table()) {
+    for (const auto& [key, value] : *table) {
+      path.emplace_back(key.str());
+      out.push_back(path);
+      collect_keys(value, path, out);
+      path.pop_back();
     }
   }
 }
@@ -175,7 +190,7 @@ struct Document::State {
     }
   }
 
-  void read(std::string_view text, const std::string& file) {
+  void read(std::string_view text, const std::string& file, Lists lists = Lists::joined) {
     if (const auto line = line_of_bad_utf8(text)) {
       diagnostics.push_back({file, *line, 1, texts::not_utf8()});
       return;
@@ -185,16 +200,16 @@ struct Document::State {
       return;
     }
     try {
-      merge(root, toml::parse(text, file));
+      merge(root, toml::parse(text, file), lists);
     } catch (const toml::parse_error& error) {
       note(error.source(), texts::not_toml(error.description()));
     }
   }
 
-  void read(const fs::path& file) {
+  void read(const fs::path& file, Lists lists = Lists::joined) {
     auto text = read_file(file, kMaxFileBytes);
     if (text) {
-      read(*text, file.string());
+      read(*text, file.string(), lists);
     } else {
       diagnostics.push_back({file.string(), 0, 0, std::move(text).error()});
     }
@@ -211,7 +226,7 @@ Document::Document(Document&&) noexcept = default;
 Document& Document::operator=(Document&&) noexcept = default;
 Document::~Document() = default;
 
-Document Document::load(const fs::path& file) {
+Document Document::load(const fs::path& file, const fs::path& over) {
   auto state = std::make_unique<State>();
   state->name = file.string();
   state->read(file);
@@ -228,6 +243,7 @@ Document Document::load(const fs::path& file) {
     more.clear();
   }
   for (const auto& each : more) state->read(each);
+  if (!over.empty()) state->read(over, Lists::replaced);
   return Document{std::move(state)};
 }
 
@@ -241,6 +257,13 @@ Document Document::parse(std::string_view text, std::string name) {
 Table Document::root() const {
   state_->asked[&state_->root];
   return Table{state_.get(), &state_->root, ""};
+}
+
+std::vector<std::vector<std::string>> Document::every_key() const {
+  std::vector<std::vector<std::string>> out;
+  std::vector<std::string> path;
+  collect_keys(state_->root, path, out);
+  return out;
 }
 
 void Document::finish() {

@@ -41,7 +41,8 @@ struct Diagnostic {
 class Document {
  public:
   /// Reads `file` and its conf.d. Problems, unreadable files too, are in diagnostics().
-  [[nodiscard]] static Document load(const std::filesystem::path& file);
+  /// `over`: one file more, read last, in which a [[list]] takes the place of what was there.
+  [[nodiscard]] static Document load(const std::filesystem::path& file, const std::filesystem::path& over = {});
   /// Reads text; `name` is what diagnostics call it.
   [[nodiscard]] static Document parse(std::string_view text, std::string name);
 
@@ -53,6 +54,9 @@ class Document {
 
   /// Reports every key in every table read so far that no accessor has asked for, with the nearest known key. Call it last.
   void finish();
+
+  /// Every key that is written, in tables within tables too, as a path: {"uplink", "broker"}.
+  [[nodiscard]] std::vector<std::vector<std::string>> every_key() const;
 
   [[nodiscard]] bool ok() const;
   [[nodiscard]] std::span<const Diagnostic> diagnostics() const;

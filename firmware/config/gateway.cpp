@@ -41,6 +41,8 @@ Gateway read_gateway(const Table& root) {
   out.start_eyes = table.flag_or("start_eyes", true);
   const auto verbs = root.table("county").texts_or("verbs");
   out.county_verbs = {verbs.begin(), verbs.end()};
+  const auto tables = root.table("county").texts_or("tables");
+  out.county_tables = {tables.begin(), tables.end()};
   return out;
 }
 

@@ -21,8 +21,12 @@ struct Gateway {
   bool trust_clock = false;           ///< call the clock synced although the kernel does not: a VM whose host keeps time
   bool start_eyes = true;             ///< start hamlet-eyes as a child; false where systemd does
   std::set<std::string> county_verbs;  ///< [county] verbs: the commands that the county may give; none by default
+  std::set<std::string> county_tables;  ///< [county] tables: what config.propose may change; none by default
 
   [[nodiscard]] std::filesystem::path control_socket() const { return run_dir / "control.sock"; }
+  /// What the county has changed, and what it has proposed and not confirmed.
+  [[nodiscard]] std::filesystem::path county_config() const { return state_dir / "county.toml"; }
+  [[nodiscard]] std::filesystem::path county_trial() const { return state_dir / "county.toml.trial"; }
   [[nodiscard]] std::filesystem::path eyes_socket() const { return run_dir / "eyes.sock"; }
 };
 [[nodiscard]] Gateway read_gateway(const Table& root);

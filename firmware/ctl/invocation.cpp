@@ -262,7 +262,7 @@ class CommandLine {
   }
 
   void add_config_verbs() {
-    verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
+    add_picture_verbs();
     add_journal_verbs();
     auto* uplink = verb(app_, "uplink", Say::verb_uplink, Verb::uplink);
     verb(*uplink, "test", Say::verb_uplink_test, Verb::uplink_test);
@@ -285,6 +285,33 @@ class CommandLine {
         ->type_name("+08:00")
         ->check(check([](const std::string& word) { return is_zone(word); }, Say::not_a_zone));
     backtest->add_flag("--summary", out_.summary, text(Say::opt_summary));
+  }
+
+  void add_picture_verbs() {
+    auto* cameras = verb(app_, "cameras", Say::verb_cameras, Verb::cameras);
+    auto* snapshot = verb(*cameras, "snapshot", Say::verb_cameras_snapshot, Verb::snapshot);
+    snapshot->add_option("CAMERA", out_.camera, text(Say::arg_camera))
+        ->required()
+        ->check(check([](const std::string& word) { return is_id(word); }, Say::not_an_id));
+    snapshot->add_option("--out", out_.out, text(Say::opt_out))->type_name(text(Say::meta_file));
+    auto* media = verb(app_, "media", Say::verb_media, Verb::media_list);
+    auto* list = verb(*media, "list", Say::verb_media_list, Verb::media_list);
+    list->add_flag("--held", out_.held, text(Say::opt_held));
+    list->add_option("--limit", out_.limit, with_default(Say::opt_limit, "100"))
+        ->type_name(text(Say::meta_number))
+        ->check(in_range(1, 1'000));
+    const auto one = [&](const char* name, Say about, Verb is) {
+      auto* app = verb(*media, name, about, is);
+      app->add_option("PICTURE", out_.picture, text(Say::arg_picture))->required();
+      return app;
+    };
+    one("show", Say::verb_media_show, Verb::media_show)
+        ->add_option("--out", out_.out, text(Say::opt_out))
+        ->type_name(text(Say::meta_file))
+        ->required();
+    one("upload", Say::verb_media_upload, Verb::media_upload);
+    one("hold", Say::verb_media_hold, Verb::media_hold);
+    one("release", Say::verb_media_release, Verb::media_release);
   }
 
   void add_journal_verbs() {

@@ -15,7 +15,7 @@
 namespace hamlet::ctl {
 
 enum class Verb {
-  status, points, readings, events, alarms, alarm_ack, alarm_shelve, alarm_unshelve, alarm_out, alarm_in, alarm_maintenance, alarm_explain, cameras, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, outputs, output_set, config_check, init,
+  status, points, readings, events, alarms, alarm_ack, alarm_shelve, alarm_unshelve, alarm_out, alarm_in, alarm_maintenance, alarm_explain, cameras, snapshot, media_list, media_show, media_upload, media_hold, media_release, journal, journal_stat, journal_check, journal_export, uplink, uplink_test, outputs, output_set, config_check, init,
   backtest, probe };
 
 /// What `hamlet probe KIND …` was given; each kind uses what it needs.
@@ -54,7 +54,7 @@ struct Invocation {
   std::string point;                       ///< of readings and backtest
   std::string source;                      ///< of events; empty: all
   Millis since{};                          ///< of readings and events: an age
-  std::int64_t limit = 0;                  ///< of readings and events
+  std::int64_t limit = 0;                  ///< of readings, events and media list
   std::string alarm;                       ///< of alarms ack, shelve, …
   std::string device;                      ///< of alarms maintenance
   Millis length{};                         ///< of outputs set, alarms shelve and maintenance; 0: maintenance ends
@@ -64,6 +64,10 @@ struct Invocation {
   std::string value = "auto";              ///< of outputs set: "on", "off" or a message's text
   std::string pack;                        ///< of init; empty: list them
   std::filesystem::path file;              ///< of init; empty: standard output
+  std::string camera;                      ///< of cameras snapshot
+  std::string picture;                     ///< of media show, upload, hold and release
+  std::filesystem::path out;               ///< of cameras snapshot and media show: where the JPEG goes; "-": standard output
+  bool held = false;                       ///< of media list: those alone
   std::filesystem::path csv;               ///< of backtest; "-": standard input
   std::string zone = "Z";                  ///< of backtest: of times that name none
   bool summary = false;                    ///< of backtest

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 
+#include <boost/beast/core/detail/base64.hpp>
 #include <unistd.h>
 
 #include "firmware/config/gateway.hpp"
@@ -49,6 +50,18 @@ std::string_view wire_name(Verb verb) {
       return "alarm.explain";
     case Verb::cameras:
       return "cameras";
+    case Verb::snapshot:
+      return "snapshot";
+    case Verb::media_list:
+      return "media.list";
+    case Verb::media_show:
+      return "media.show";
+    case Verb::media_upload:
+      return "media.upload";
+    case Verb::media_hold:
+      return "media.hold";
+    case Verb::media_release:
+      return "media.release";
     case Verb::journal:
       return "journal";
     case Verb::uplink:
@@ -97,6 +110,12 @@ json wire_args(const Invocation& asked) {
     args["value"] = asked.value == "on" ? json(true) : asked.value == "off" ? json(false) : json(asked.value);
     if (asked.length >= Millis{1}) args["for_ms"] = asked.length.count();
   }
+  if (asked.verb == Verb::snapshot) args["camera"] = asked.camera;
+  if (!asked.picture.empty()) args["picture"] = asked.picture;
+  if (asked.verb == Verb::media_list) {
+    if (asked.limit > 0) args["limit"] = asked.limit;
+    if (asked.held) args["held"] = 1;
+  }
   if (asked.verb >= Verb::alarm_shelve && asked.verb <= Verb::alarm_explain) {
     if (!asked.alarm.empty()) args["alarm"] = asked.alarm;
     if (!asked.device.empty()) args["device"] = asked.device;
@@ -134,21 +153,48 @@ class Run {
     if (asked_.verb == Verb::probe) return world_.probe(asked_);
     if (asked_.verb == Verb::init) return asked_.pack.empty() ? list_packs() : write_pack();
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
-    if (result) return present(*result);
-    switch (result.error().kind) {
-      case CallFailure::Kind::denied:
-        return complain("denied", result.error().failure.text, kDenied);
-      case CallFailure::Kind::failed:
-        return complain(control::to_string(result.error().failure.code), result.error().failure.text, kFailed);
-      case CallFailure::Kind::unreachable:
-        break;
-    }
-    if (is_journaled(asked_.verb)) return fall_back(result.error().failure.text);
-    advise_down(result.error().failure.text);
-    return report("unreachable", result.error().failure.text, kUnreachable);
+    if (!result) return tell(result.error());
+    if (asked_.verb == Verb::media_show) return save(*result);
+    if (asked_.verb != Verb::snapshot || asked_.out.empty()) return present(*result);
+    const auto shown = world_.ask(asked_.socket, wire_name(Verb::media_show), {{"picture", text_at(*result, "picture")}});
+    return shown ? save(*shown) : tell(shown.error());
   }
 
  private:
+  [[nodiscard]] int tell(const CallFailure& failed) const {
+    const auto& [code, text] = failed.failure;
+    switch (failed.kind) {
+      case CallFailure::Kind::denied:
+        return complain("denied", text, kDenied);
+      case CallFailure::Kind::failed:
+        return complain(control::to_string(code), text, kFailed);
+      case CallFailure::Kind::unreachable:
+        break;
+    }
+    if (is_journaled(asked_.verb)) return fall_back(text);
+    advise_down(text);
+    return report("unreachable", text, kUnreachable);
+  }
+
+  // The picture goes where it was asked to.
+  [[nodiscard]] int save(const json& result) const {
+    namespace codec = boost::beast::detail::base64;
+    const auto coded = text_at(result, "jpeg");
+    std::string jpeg(codec::decoded_size(coded.size()), '\0');
+    jpeg.erase(std::min(jpeg.size(), codec::decode(jpeg.data(), coded.data(), coded.size()).first));
+    if (asked_.out == "-") {
+      world_.out << jpeg << std::flush;
+      return kOk;
+    }
+    std::ofstream file{asked_.out, std::ios::binary | std::ios::trunc};
+    file << jpeg << std::flush;
+    if (!file) {
+      const auto path = asked_.out.string();
+      return complain("failed", {say(Lang::zh, Say::cannot_write, path), say(Lang::en, Say::cannot_write, path)}, kFailed);
+    }
+    return present({{"picture", text_at(result, "picture")}, {"file", asked_.out.string()}, {"bytes", jpeg.size()}});
+  }
+
   template <class... Args>
   void words(Say id, const Args&... args) const {
     world_.err << say(asked_.lang, id, args...) << '\n';

@@ -93,6 +93,22 @@ class View {
       case Verb::cameras:
         cameras();
         break;
+      case Verb::snapshot:
+      case Verb::media_show:
+        picture();
+        break;
+      case Verb::media_list:
+        pictures();
+        break;
+      case Verb::media_upload:
+        hint(Say::upload_done, text_at(result_, "picture"), text_at(result_, "as"));
+        break;
+      case Verb::media_hold:
+        hint(Say::hold_done, text_at(result_, "picture"));
+        break;
+      case Verb::media_release:
+        hint(Say::release_done, text_at(result_, "picture"));
+        break;
       case Verb::journal:
         journal();
         break;
@@ -179,6 +195,8 @@ class View {
   void output_set();
   void packs();
   void cameras();
+  void picture();
+  void pictures();
   void journal();
   [[nodiscard]] std::string at_risk() const;
   [[nodiscard]] std::string written_a_day() const;
@@ -457,6 +475,33 @@ void View::cameras() {
                Cell{text(Say::restarts, called(Kind::camera, state), figure(eyes, "restarts")), style_of_link(state)}});
   shown_.data += '\n';
   put(process);
+}
+
+void View::picture() {
+  const auto name = text_at(result_, "picture");
+  const auto file = text_at(result_, "file");
+  const auto size = bytes(count_at(result_, "bytes"));
+  if (!file.empty()) return hint(Say::saved, name, file, size);
+  auto table = Table::labels();
+  table.add({text(Say::picture), name});
+  table.add({text(Say::picture_size), size});
+  put(table);
+  hint(Say::next_show, name);
+}
+
+void View::pictures() {
+  const auto pictures = list_at(result_, "pictures");
+  if (pictures.empty()) return hint(Say::no_pictures);
+  Table table{{left(Say::picture), left(Say::time), right(Say::age), left(Say::camera), left(Say::event), left(Say::zones),
+               right(Say::picture_size), left(Say::held)}};
+  for (const auto& picture : pictures) {
+    table.add({text_at(picture, "picture"), time_of(picture, "ts"), age_of(picture, "ts"), text_at(picture, "camera"),
+               called(Kind::event, text_at(picture, "kind")), text_at(picture, "zone"), bytes(count_at(picture, "bytes")),
+               text(member(picture, "held") == true ? Say::yes : Say::none)});
+  }
+  put(table);
+  hint(Say::pictures_use, bytes(count_at(result_, "used_bytes")), bytes(count_at(result_, "budget_bytes")),
+       figure(result_, "keep_days"), bytes(count_at(result_, "held_bytes")));
 }
 
 // What a power cut would cost now.

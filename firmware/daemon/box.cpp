@@ -11,6 +11,7 @@
 #include "firmware/core/id.hpp"
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/meta.hpp"
+#include "sync/journal/media.hpp"
 #include "sync/journal/reader.hpp"
 #include "sync/uplink/backlog.hpp"
 
@@ -68,7 +69,8 @@ Box::Box(boost::asio::io_context& io, std::filesystem::path config_file, Setting
       batch_timer_{io},
       tick_timer_{io},
       act_timer_{io},
-      clock_timer_{io} {
+      clock_timer_{io},
+      trial_timer_{io} {
   add_verbs();
 }
 
@@ -90,6 +92,7 @@ Status Box::start() {
     if (uplink_) uplink_->epochs_changed();
   });
   journal_->set_uplinks(uplink_names());
+  pictures_ = std::make_unique<PictureStore>(io_, settings_.gateway.state_dir / journal::kMediaFolder, settings_.pictures);
 
   server_ = std::make_unique<control::Server>(io_, settings_.gateway.control_socket(), verbs_);
   if (auto listening = server_->start(); !listening) return fail(std::move(listening).error().in("control socket"));
@@ -106,6 +109,7 @@ Status Box::start() {
     log::error("the journal is not what it was", {{"why", journal_->set_aside()}});
     emit_gateway("journal", {{"set_aside", journal_->set_aside()}});
   }
+  settle_trial_at_start();
   start_uplink();
   check_clock();
   return {};
@@ -127,7 +131,7 @@ void Box::open_rooms() {
     eyes_ = std::make_unique<EyesLink>(
         io_, clock_, std::move(options),
         EyesLink::Sink{.observation = [this](cameras::Observation seen,
-                                             std::string jpeg) { take_observation(std::move(seen), std::move(jpeg)); },
+                                             EyesLink::Jpegs jpegs) { take_observation(std::move(seen), std::move(jpegs)); },
                        .event = [this](const Event& event) { emit(event); }});
     if (auto started = eyes_->start(settings_.cameras); !started) {
       log::error("cameras cannot be watched", {{"why", started.error().message}});
@@ -257,8 +261,10 @@ void Box::stop() {
   batch_timer_.cancel();
   durable_timer_.cancel();
   clock_timer_.cancel();
+  trial_timer_.cancel();
   if (uplink_) uplink_->stop();
   if (server_) server_->stop();
+  pictures_->stop();
   journal_->stop();
 }
 
@@ -274,13 +280,19 @@ Status Box::reload() {
   if (settings->topics.base() != settings_.topics.base() || next.state_dir != now.state_dir || next.run_dir != now.run_dir) {
     return fail(Errc::invalid, "[gateway] id, division, path, state_dir and run_dir need a restart; nothing was changed");
   }
+  if (trial_ != Trial::none) end_trial("reload");
+  apply(std::move(*settings));
+  return {};
+}
+
+void Box::apply(Settings settings) {
   acting_ = false;
   drivers_->stop();
   end_open_events("reload", false);
   flush_readings();
   if (uplink_) uplink_->stop();
   uplink_.reset();
-  settings_ = std::move(*settings);
+  settings_ = std::move(settings);
   for (auto it = latest_.begin(); it != latest_.end();) {
     const auto known = std::any_of(settings_.devices.begin(), settings_.devices.end(), [&](const auto& device) {
       return std::any_of(device.info.points.begin(), device.info.points.end(),
@@ -289,12 +301,12 @@ Status Box::reload() {
     it = known ? std::next(it) : latest_.erase(it);
   }
   journal_->set_uplinks(uplink_names());
+  pictures_->set_options(settings_.pictures);
   update_revision();
   open_rooms();
   start_uplink();
   emit_gateway("reload", {{"rev", revision_}});
   log::info("config read again", {{"rev", revision_}});
-  return {};
 }
 
 // ---- the road ------------------------------------------------------------------------------------------------------
@@ -466,7 +478,7 @@ void Box::tell_notices() {
   }
 }
 
-void Box::take_observation(cameras::Observation seen, std::string jpeg) {
+void Box::take_observation(cameras::Observation seen, EyesLink::Jpegs jpegs) {
   Event event{.source = std::move(seen.camera),
               .kind = std::move(seen.kind),
               .phase = seen.phase,
@@ -474,12 +486,9 @@ void Box::take_observation(cameras::Observation seen, std::string jpeg) {
               .at = seen.at,
               .detail = std::move(seen.detail)};
   event.detail["zone"] = std::move(seen.zone);
-  if (!jpeg.empty()) {
-    if (const auto picture = journal_->append_media(event.at, std::move(jpeg))) {
-      event.media.push_back(contract::media_name(picture->epoch, picture->seq));
-    } else {
-      log::warning("a picture was not kept", {{"camera", event.source}, {"why", picture.error().message}});
-    }
+  if (!jpegs.full.empty()) {
+    const json about{{"camera", event.source}, {"zone", event.detail["zone"]}, {"kind", event.kind}, {"event", event.id}};
+    if (auto name = store_picture(event.at, std::move(jpegs), about)) event.media.push_back(*std::move(name));
   }
   emit(event);
 }
@@ -608,6 +617,7 @@ void Box::check_clock() {
   }
   if (clock_.mono() - detectors_saved_ >= kDetectorsEvery) save_detectors(Urgency::window);
   journal_->tend();
+  pictures_->tend(certain_time(clock_.mono()));
   clock_timer_.expires_after(kClockCheck);
   clock_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error && sensing_) check_clock();
@@ -690,6 +700,7 @@ uplink::Hooks Box::uplink_hooks() {
               [this](contract::Command command, std::function<void(json)> reply) {
                 take_command(std::move(command), std::move(reply));
               },
+          .picture = [this](std::string_view name) { audit_picture("upload", name, "uplink"); },
           .ignored =
               [this](std::string_view verb, std::string_view why) {
                 emit_gateway("command", {{"verb", verb}, {"outcome", "ignored"}, {"why", why}});

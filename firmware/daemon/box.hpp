@@ -55,6 +55,7 @@ class Box {
   void stop();
 
   /// Reads the config again. A config with mistakes changes nothing: they are logged and returned.
+  /// What the county has on trial ends with it.
   [[nodiscard]] Status reload();
 
   /// Goes once through the io thread and the journal's writer and back: what feeds the watchdog.
@@ -62,6 +63,7 @@ class Box {
 
  private:
   // box.cpp: the road
+  void apply(Settings settings);
   void stop_sensing();
   void await_drain(MonoTime deadline, std::function<void()> done);
   [[nodiscard]] bool drained() const;
@@ -76,7 +78,7 @@ class Box {
   void take_picture(Event event, std::string jpeg);
   void when_durable(std::function<void(Status)> then);
   void make_durable();
-  void take_observation(cameras::Observation observation, std::string jpeg);
+  void take_observation(cameras::Observation observation, EyesLink::Jpegs jpegs);
   void emit(const Event& event);
   void emit_gateway(std::string kind, nlohmann::json detail);
   void flush_readings();
@@ -143,6 +145,24 @@ class Box {
   void maintain(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
   void explain(const nlohmann::json& args, const control::Reply& reply) const;
 
+  // pictures.cpp: what becomes of cameras' pictures, and who has looked at which
+  void add_picture_verbs();
+  std::optional<std::string> store_picture(MonoTime at, EyesLink::Jpegs jpegs, const nlohmann::json& about);
+  void audit_picture(std::string_view act, std::string_view picture, std::string_view by, nlohmann::json more = nlohmann::json::object());
+  void take_snapshot(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void list_pictures(const nlohmann::json& args, control::Reply reply);
+  void show_picture(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void upload_picture(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+  void hold_picture(bool held, const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
+
+  // proposal.cpp: a config that the county proposes
+  void add_proposal_verbs();
+  void propose_config(const nlohmann::json& args, const control::Reply& reply);
+  void confirm_config(const control::Reply& reply);
+  void try_proposal(Millis confirm_within);
+  void end_trial(std::string_view why);
+  void settle_trial_at_start();
+
   // commands.cpp: what the county asks
   void load_command_ids();
   void take_command(contract::Command command, std::function<void(nlohmann::json)> reply);
@@ -159,6 +179,7 @@ class Box {
   bool sensing_ = false;
 
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<PictureStore> pictures_;
   std::optional<detect::Engine> detect_;
   std::optional<detect::Outputs> outputs_;
   std::set<std::string> failing_outputs_;
@@ -192,6 +213,10 @@ class Box {
 
   std::map<std::string, Event, std::less<>> open_;  // by id: events that have begun and not ended; durable
   std::vector<std::string> old_bases_;              // left, and not cleared yet at the broker
+
+  enum class Trial { none, proposed, running };
+  Trial trial_ = Trial::none;  // of a config that the county proposed
+  boost::asio::steady_timer trial_timer_;
 
   nlohmann::json meta_;
   std::uint64_t revision_ = 0;

@@ -44,6 +44,7 @@ constexpr std::size_t kMaxWords = 200;         // of a fault, in bytes
 constexpr std::size_t kMaxDetailBytes = 4096;  // of an observation
 constexpr Millis kOldest{3'600'000};           // an observation is of the last hour, or its time is wrong
 constexpr Millis kChildEnds{1'500};            // after SIGTERM, before SIGKILL
+constexpr std::size_t kMaxShots = 8;           // asked for and not come
 constexpr Millis kProven{60'000};              // a child that lived for this long begins with the shortest wait again
 
 std::string words(int error) {
@@ -96,6 +97,15 @@ bool same_place(const cameras::Observation& a, const cameras::Observation& b) {
   return a.camera == b.camera && a.zone == b.zone && a.kind == b.kind;
 }
 
+// Both, and such as they should be, or neither.
+EyesLink::Jpegs jpegs_of(cameras::Message& message) {
+  const auto is_jpeg = [](const std::string& bytes, std::size_t most) {
+    return bytes.size() <= most && bytes.starts_with("\xff\xd8");
+  };
+  if (!is_jpeg(message.binary, cameras::kMaxJpegBytes) || !is_jpeg(message.thumbnail, cameras::kMaxThumbnailBytes)) return {};
+  return {std::move(message.binary), std::move(message.thumbnail)};
+}
+
 std::string shortened(std::string text) {
   if (text.size() > kMaxWords) text.resize(kMaxWords);
   return is_utf8(text) ? text : std::string{};
@@ -121,6 +131,7 @@ class EyesLink::Impl : public std::enable_shared_from_this<EyesLink::Impl> {
   void reload(std::vector<cameras::CameraConfig> cameras);
   void stop();
   void forget_sink() { sink_ = {}; }
+  void snapshot(const std::string& camera, std::function<void(Result<Shot>)> then);
   [[nodiscard]] nlohmann::json status() const;
 
  private:
@@ -130,6 +141,11 @@ class EyesLink::Impl : public std::enable_shared_from_this<EyesLink::Impl> {
     cameras::CameraState state;
     std::optional<std::string> down_event;
     std::optional<MonoTime> last_event;
+  };
+  struct WaitingShot {
+    std::string camera;
+    std::function<void(Result<Shot>)> then;
+    asio::steady_timer deadline;
   };
 
   // Cameras.
@@ -164,10 +180,12 @@ class EyesLink::Impl : public std::enable_shared_from_this<EyesLink::Impl> {
   [[nodiscard]] Status take(cameras::Message message);
   [[nodiscard]] Status take(const cameras::Hello& hello);
   void take(cameras::CameraState state);
-  void take(cameras::Observation seen, std::string jpeg);
+  void take(cameras::Observation seen, Jpegs jpegs);
+  void take(const cameras::Snapshot& shot, Jpegs jpegs);
+  void end_shot(std::uint64_t request, Result<Shot> shot);
 
   // Events.
-  void tell(cameras::Observation seen, std::string jpeg);
+  void tell(cameras::Observation seen, Jpegs jpegs);
   void tell(std::string source, std::string kind, Phase phase, std::string id, nlohmann::json detail);
   void end_observations(std::string_view why);
   void end_down(View& view, std::string_view why);
@@ -185,6 +203,8 @@ class EyesLink::Impl : public std::enable_shared_from_this<EyesLink::Impl> {
   std::vector<std::string> order_;                    // of the config
   std::map<std::string, cameras::Observation> open_;  // by event: what was last said of it
   std::optional<std::string> lost_event_;
+  std::map<std::uint64_t, WaitingShot> shots_;  // by request
+  std::uint64_t next_shot_ = 1;
 
   Protocol::acceptor acceptor_;
   asio::steady_timer accept_pause_;
@@ -203,6 +223,8 @@ class EyesLink::Impl : public std::enable_shared_from_this<EyesLink::Impl> {
   asio::steady_timer silence_;
   asio::steady_timer restart_;
   Millis restart_wait_{};
+  Millis patience_{options_.silence};
+  MonoTime session_since_{};
   bool restarting_ = false;  // restart_ is running
   std::uint64_t restarts_ = 0;
   std::minstd_rand random_{std::random_device{}()};
@@ -473,17 +495,21 @@ void EyesLink::Impl::on_written(const error_code& error) {
 
 // Whatever it says puts this off.
 void EyesLink::Impl::listen_for_silence() {
-  silence_.expires_after(options_.silence);
+  silence_.expires_after(greeted_ ? patience_ : std::max(options_.comes_within, options_.silence));
   silence_.async_wait([self = shared_from_this()](const error_code& error) { self->on_silence(error); });
 }
 
 void EyesLink::Impl::on_silence(const error_code& error) {
   // It may have spoken when this was already on its way.
   if (error || !running_ || silence_.expiry() > asio::steady_timer::clock_type::now()) return;
+  error_code ignored;
+  if (connected_ && socket_.available(ignored) > 0) return listen_for_silence();  // it was we who did not listen
+  if (greeted_) patience_ = std::min(2 * patience_, std::max(options_.comes_within, options_.silence));
   lose(connected_ ? "it has hung" : "it does not come");
 }
 
 void EyesLink::Impl::close_session() {
+  if (greeted_ && clock_.mono() - session_since_ > kProven) patience_ = options_.silence;
   ++session_;
   connected_ = false;
   greeted_ = false;
@@ -493,6 +519,7 @@ void EyesLink::Impl::close_session() {
   silence_.cancel();
   frames_.clear();
   decoder_ = {};
+  while (!shots_.empty()) end_shot(shots_.begin()->first, fail(Errc::unavailable, "eyes-lost"));
 }
 
 // Eyes is gone, or has to go. A child is restarted when it has ended; else whoever started eyes does that.
@@ -522,7 +549,9 @@ Status EyesLink::Impl::take(cameras::Message message) {
   if (auto* state = std::get_if<cameras::CameraState>(&message.body)) {
     take(std::move(*state));
   } else if (auto* seen = std::get_if<cameras::Observation>(&message.body)) {
-    take(std::move(*seen), std::move(message.binary));
+    take(std::move(*seen), jpegs_of(message));
+  } else if (const auto* shot = std::get_if<cameras::Snapshot>(&message.body)) {
+    take(*shot, jpegs_of(message));
   } else if (!std::holds_alternative<cameras::Heartbeat>(message.body)) {
     return fail(Errc::invalid, "it sent what only hamletd may send");
   }
@@ -537,6 +566,7 @@ Status EyesLink::Impl::take(const cameras::Hello& hello) {
                             hello.protocol, cameras::kProtocol));
   }
   greeted_ = true;
+  session_since_ = clock_.mono();
   state_ = State::up;
   eyes_back({});
   for (auto& [id, view] : views_) {
@@ -564,12 +594,11 @@ void EyesLink::Impl::take(cameras::CameraState state) {
   }
 }
 
-void EyesLink::Impl::take(cameras::Observation seen, std::string jpeg) {
+void EyesLink::Impl::take(cameras::Observation seen, Jpegs jpegs) {
   const auto camera = views_.find(seen.camera);
   const auto open = open_.find(seen.event);
   const MonoTime now = clock_.mono();
   seen.at = std::clamp(seen.at, now - kOldest, now);
-  if (jpeg.size() > cameras::kMaxJpegBytes || !jpeg.starts_with("\xff\xd8")) jpeg.clear();
   if (seen.detail.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).size() > kMaxDetailBytes) return;
 
   if (seen.phase == Phase::start || seen.phase == Phase::once) {
@@ -592,13 +621,46 @@ void EyesLink::Impl::take(cameras::Observation seen, std::string jpeg) {
       open->second = seen;
     }
   }
-  tell(std::move(seen), std::move(jpeg));
+  tell(std::move(seen), std::move(jpegs));
+}
+
+// ---- snapshots -----------------------------------------------------------------------------------------------------
+
+void EyesLink::Impl::snapshot(const std::string& camera, std::function<void(Result<Shot>)> then) {
+  const auto view = views_.find(camera);
+  if (view == views_.end()) return then(fail(Errc::not_found, camera));
+  if (!greeted_ || view->second.state.condition != cameras::CameraCondition::up) {
+    const auto& why = view->second.state.why;
+    return then(fail(Errc::unavailable, why.empty() ? "starting" : why));
+  }
+  if (shots_.size() >= kMaxShots) return then(fail(Errc::full, camera));
+  const auto request = next_shot_++;
+  auto& waiting = shots_.emplace(request, WaitingShot{camera, std::move(then), asio::steady_timer{io_}}).first->second;
+  waiting.deadline.expires_after(kShotWithin);
+  waiting.deadline.async_wait([self = shared_from_this(), request](const error_code& error) {
+    if (!error) self->end_shot(request, fail(Errc::timeout, "timeout"));
+  });
+  send({cameras::Look{camera, request}});
+}
+
+void EyesLink::Impl::take(const cameras::Snapshot& shot, Jpegs jpegs) {
+  const auto waiting = shots_.find(shot.request);
+  if (waiting == shots_.end() || waiting->second.camera != shot.camera) return;  // too late
+  if (shot.why == "no-pictures") return end_shot(shot.request, fail(Errc::denied, shot.why));
+  if (jpegs.full.empty()) return end_shot(shot.request, fail(Errc::failed, "failed"));
+  const MonoTime now = clock_.mono();
+  end_shot(shot.request, Shot{std::clamp(shot.at, now - kOldest, now), std::move(jpegs)});
+}
+
+void EyesLink::Impl::end_shot(std::uint64_t request, Result<Shot> shot) {
+  auto waiting = shots_.extract(request);
+  if (!waiting.empty()) waiting.mapped().then(std::move(shot));
 }
 
 // ---- events --------------------------------------------------------------------------------------------------------
 
-void EyesLink::Impl::tell(cameras::Observation seen, std::string jpeg) {
-  if (sink_.observation) sink_.observation(std::move(seen), std::move(jpeg));
+void EyesLink::Impl::tell(cameras::Observation seen, Jpegs jpegs) {
+  if (sink_.observation) sink_.observation(std::move(seen), std::move(jpegs));
 }
 
 void EyesLink::Impl::tell(std::string source, std::string kind, Phase phase, std::string id, nlohmann::json detail) {
@@ -655,6 +717,9 @@ void EyesLink::reload(std::vector<cameras::CameraConfig> cameras) {
 }
 void EyesLink::stop() {
   impl_->stop();
+}
+void EyesLink::snapshot(const std::string& camera, std::function<void(Result<Shot>)> then) {
+  impl_->snapshot(camera, std::move(then));
 }
 nlohmann::json EyesLink::status() const {
   return impl_->status();

@@ -38,14 +38,27 @@ class EyesLink {
     std::optional<std::filesystem::path> program{};
     std::optional<uid_t> peer_uid{};      ///< who may connect beside ourselves
     std::optional<gid_t> socket_group{};  ///< then the socket's mode is 0660
-    Millis silence{10'000};               ///< eyes that says nothing for this long has hung: killed, and started anew
-    Millis restart_first{500};            ///< wait before the first restart; doubles, with jitter,
+    Millis comes_within{10'000};          ///< after it was started
+    /// Eyes that says nothing for this long has hung: killed, and started anew. Doubles with each time, up to comes_within, so
+    /// that a box too busy to let it speak is not kept busy by restarts.
+    Millis silence{1'200};
+    Millis restart_first{200};            ///< wait before the first restart; doubles, with jitter,
     Millis restart_most{30'000};          ///< up to this
   };
 
+  /// A picture as it may leave the box, JPEG, and the same small enough for any link. Both or neither.
+  struct Jpegs {
+    std::string full;
+    std::string thumbnail;
+  };
+  struct Shot {
+    MonoTime at{};
+    Jpegs jpegs;
+  };
+
   struct Sink {
-    /// Motion in a zone, from start to end. `jpeg` may be empty.
-    std::function<void(cameras::Observation observation, std::string jpeg)> observation;
+    /// Motion in a zone, from start to end. There may be no picture.
+    std::function<void(cameras::Observation observation, Jpegs jpegs)> observation;
     /// Source "gateway", kind "eyes": start when eyes is lost, end when it is back, the same id. Source a camera, kind
     /// "down": start when it goes down ("why" in detail, see cameras::CameraState), end when it is up again.
     std::function<void(Event event)> event;
@@ -62,6 +75,12 @@ class EyesLink {
 
   /// Other cameras. Those that did not change go on undisturbed.
   void reload(std::vector<cameras::CameraConfig> cameras);
+
+  /// A picture of a camera as it is now, within kShotWithin. Error: not_found (no such camera), unavailable (it gives no picture;
+  /// the message is the why of its state), full (too many are asked for at once), denied (its evidence is "none"),
+  /// timeout. `then` may be called before this returns.
+  void snapshot(const std::string& camera, std::function<void(Result<Shot>)> then);
+  static constexpr Millis kShotWithin{8'000};
 
   /// Ends eyes, and everything that is open (detail "why": "stopped"; calls the sink). Idempotent. Blocks for at most 2
   /// s, while the child ends.

@@ -28,4 +28,15 @@ inline Text equals_other_type(std::string_view point, std::string_view type) {
                   type);
 }
 
+inline Text not_the_countys(std::string_view key) {
+  return sentence("本机配置不允许县里改动 {}（见 [county] tables）", "this box's config does not let the county change {} (see [county] tables)", key);
+}
+inline Text never_the_countys(std::string_view key) {
+  return sentence("{} 涉及权限、口令、证书或要运行的程序，只能在本机改动",
+                  "{} is about rights, passwords, certificates or what is run: it can only be changed on the box", key);
+}
+inline Text no_longer_tls(std::string_view broker) {
+  return sentence("本机用 TLS，县里不能改为不加密的 {}", "this box uses TLS: the county cannot change that to {}, which does not", broker);
+}
+
 }  // namespace hamlet::daemon::texts

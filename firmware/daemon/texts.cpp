@@ -50,6 +50,45 @@ Text output_not_from_afar(std::string_view output) {
           fmt::format("this box's config does not let the output {} be set from afar (it takes county = true in its [[output]])", output)};
 }
 
+Text unknown_camera(std::string_view camera) {
+  return {fmt::format("没有摄像机 {}：用 hamlet cameras 查看", camera),
+          fmt::format("there is no camera {}: see hamlet cameras", camera)};
+}
+
+Text camera_without_picture(std::string_view camera, std::string_view why) {
+  return {fmt::format("摄像机 {} 现在没有画面（{}）：检查供电、网线和地址", camera, why),
+          fmt::format("camera {} gives no picture now ({}): check its power, cable and address", camera, why)};
+}
+
+Text camera_shows_nothing(std::string_view camera) {
+  return {fmt::format("摄像机 {} 配置为不留图片（evidence = \"none\"）", camera),
+          fmt::format("camera {} is configured to give no pictures (evidence = \"none\")", camera)};
+}
+
+Text snapshot_late(std::string_view camera) {
+  return {fmt::format("摄像机 {} 没有及时给出画面：请再试一次", camera),
+          fmt::format("camera {} gave no picture in time: try again", camera)};
+}
+
+Text unknown_picture(std::string_view name) {
+  return {fmt::format("没有图片 {}：可能已按容量或期限删除；用 hamlet media list 查看", name),
+          fmt::format("there is no picture {}: it may have been deleted by budget or age; see hamlet media list", name)};
+}
+
+Text no_picture_name(std::string_view name) {
+  return {fmt::format("“{}”不是图片名；形如 9f2c41d07be1a655-12", name),
+          fmt::format("\"{}\" is no picture's name; one looks like 9f2c41d07be1a655-12", name)};
+}
+
+Text disk_is_busy() {
+  return {"存储卡太慢，任务已排满：请稍后再试", "the disk is slow and too much waits for it: try again later"};
+}
+
+Text pictures_fail(std::string_view why) {
+  return {fmt::format("图片无法读写（{}）：检查剩余空间和存储卡", why),
+          fmt::format("pictures cannot be read or written ({}): check free space and the card", why)};
+}
+
 Text command_not_allowed(std::string_view verb) {
   return {fmt::format("本机配置不允许县平台执行 {}（见 [county] verbs）", verb),
           fmt::format("this box's config does not let the county run {} (see [county] verbs)", verb)};
@@ -70,5 +109,15 @@ Text command_clock_unset() {
   return {"本机时钟未校准，无法判断命令是否过期，没有执行",
           "this box's clock is not set, so it cannot tell whether the command has expired; it was not run"};
 }
+
+Text trial_is_running() {
+  return {"已有一份配置在试用：先确认，或等它退回", "a config is on trial already: confirm it, or wait until it has gone back"};
+}
+
+Text proposal_too_large(std::size_t most) {
+  return {fmt::format("配置超过 {} 字节", most), fmt::format("the config is larger than {} bytes", most)};
+}
+
+Text no_trial() { return {"没有试用中的配置，可能已经退回", "no config is on trial; it may have gone back already"}; }
 
 }  // namespace hamlet::daemon::texts

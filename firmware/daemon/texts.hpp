@@ -17,10 +17,21 @@ namespace hamlet::daemon::texts {
 
 [[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);
 [[nodiscard]] Text output_not_from_afar(std::string_view output);
+[[nodiscard]] Text unknown_camera(std::string_view camera);
+[[nodiscard]] Text camera_without_picture(std::string_view camera, std::string_view why);
+[[nodiscard]] Text camera_shows_nothing(std::string_view camera);
+[[nodiscard]] Text snapshot_late(std::string_view camera);
+[[nodiscard]] Text unknown_picture(std::string_view name);
+[[nodiscard]] Text no_picture_name(std::string_view name);
+[[nodiscard]] Text disk_is_busy();
+[[nodiscard]] Text pictures_fail(std::string_view why);
 [[nodiscard]] Text command_not_allowed(std::string_view verb);
 [[nodiscard]] Text command_ran_already(std::string_view id);
 [[nodiscard]] Text command_without_expiry(std::string_view verb);
 [[nodiscard]] Text command_expired();
 [[nodiscard]] Text command_clock_unset();
+[[nodiscard]] Text trial_is_running();
+[[nodiscard]] Text no_trial();
+[[nodiscard]] Text proposal_too_large(std::size_t most);
 
 }  // namespace hamlet::daemon::texts

@@ -102,6 +102,8 @@ void Box::add_verbs() {
     if (!asked) return reply(refuse(asked.error().code, asked.error().text));
     reply(std::move(*asked));
   });
+  add_picture_verbs();
+  add_proposal_verbs();
   add_verb("reload", Access::change, "", [this](const json& args, const auto&, const Reply& reply) {
     Args in{args};
     if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
@@ -238,6 +240,7 @@ json Box::status_json() const {
   return {{"gw", settings_.topics.gw()},
           {"name", both(settings_.gateway.name)},
           {"version", HAMLET_VERSION},
+          {"config", trial_ == Trial::running ? "trial" : settings_.changed_by_county ? "county" : "own"},
           {"contract", contract::kVersion},
           {"uptime_s", (clock_.mono() - started_).count() / 1000},
           {"boot", stat.boot},

@@ -287,6 +287,10 @@ class Session {
     explicit SubscribeListener(Session& session) : self{session} {}
     void on_success(const mqtt::token&) override {}
     void on_failure(const mqtt::token& token) override {
+      // The link may have broken before the answer: that is no refusal, for which we would stay away.
+      const int reason = token.get_reason_code();
+      const bool refused = (reason >= 0x80 && reason != mqtt::MQTTPP_V3_CODE) || token.get_return_code() >= 0x80;
+      if (!refused) return self.inbox_->push(Lost{LinkError{Errc::unavailable, "lost", texts::lost(self.address_)}});
       const auto topics = token.get_topics();
       const std::string topic = topics && !topics->empty() ? (*topics)[0] : std::string{"?"};
       self.inbox_->push(Lost{LinkError{Errc::denied, "no-access", texts::no_subscription(topic)}});
@@ -338,6 +342,9 @@ class Session {
     mqtt::properties properties;
     if (version_ == MQTTVERSION_5 && !message.correlation.empty()) {
       properties.add({mqtt::property::CORRELATION_DATA, message.correlation});
+    }
+    if (version_ == MQTTVERSION_5 && !message.encoding.empty()) {
+      properties.add({mqtt::property::USER_PROPERTY, "content-encoding", message.encoding});
     }
     return client_->publish(
         mqtt::message::create(std::move(message.topic), mqtt::binary_ref{std::move(message.payload)}, message.qos,

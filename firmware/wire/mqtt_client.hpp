@@ -34,6 +34,7 @@ struct MqttPublish {
   bool retained = false;
   std::uint64_t cookie = 0;      ///< comes back with its acknowledgement
   std::string correlation = {};  ///< MQTT 5 correlation data; empty: none. Left out on 3.1.1
+  std::string encoding = {};     ///< MQTT 5 user property "content-encoding"; empty: none. Not to be used on 3.1.1
 };
 
 /// One message that came.

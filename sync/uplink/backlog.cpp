@@ -1,6 +1,7 @@
 #include "sync/uplink/backlog.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "firmware/core/log.hpp"
@@ -11,14 +12,16 @@ bool is_history(Moment at, std::uint32_t boot, MonoTime now, Millis commit_windo
   return at.boot != boot || now - at.mono > std::max(Millis{60'000}, 2 * commit_window);
 }
 
-Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, std::function<void()> more)
+Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, Plan plan, std::function<void()> more)
     : journal_{journal},
       generation_{epoch.generation},
       epoch_{epoch.id},
       lane_{lane},
+      plan_{plan},
       more_{std::move(more)},
-      position_{journal.position(kName, lane, epoch.generation)},
-      next_{position_.prefix + 1} {}
+      position_{journal.position(kName, lane, epoch.generation)} {
+  rewind();
+}
 
 Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contract::Lane lane, contract::Range again,
                  std::function<void()> more)
@@ -26,10 +29,12 @@ Backlog::Backlog(journal::Journal& journal, const journal::Epoch& epoch, contrac
       generation_{epoch.generation},
       epoch_{epoch.id},
       lane_{lane},
+      plan_{},
       more_{std::move(more)},
       again_up_to_{again.to},
-      position_{.prefix = again.from - 1},
-      next_{again.from} {}
+      position_{.prefix = again.from - 1} {
+  rewind();
+}
 
 std::uint64_t Backlog::last() const {
   if (again_up_to_ != 0) return again_up_to_;
@@ -40,95 +45,142 @@ std::uint64_t Backlog::last() const {
 }
 
 void Backlog::rewind() {
-  session_ = std::make_shared<bool>(true);
-  ahead_.clear();
-  has_picture_ = reading_ = fetching_ = false;
-  next_ = position_.prefix + 1;
+  const auto last = this->last();
+  on_way_.clear();
+  first_live_ = std::max(position_.prefix, last - std::min<std::uint64_t>(last, plan_.live)) + 1;
+  live_ = at(first_live_, std::numeric_limits<std::uint64_t>::max());
+  rest_ = at(position_.prefix + 1, 0);
+  rest_left_ = first_live_ - 1;
+}
+
+void Backlog::age(MonoTime now) {
+  const auto* record = front(Part::live);
+  const auto newest = last();
+  if (record == nullptr || newest - record->seq < std::max<std::uint64_t>(plan_.live, 1)) return;
+  if (!is_history(record->at, journal_.boot(), now, plan_.commit_window)) return;
+  if (position_.beyond.size() + 1 >= kMaxRanges) return;  // then in order
+  first_live_ = newest - plan_.live + 1;
+  live_ = at(first_live_, live_.to);
+  rest_left_ = first_live_ - 1;
+  if (plan_.order == Order::newest) rest_ = at(1, 0);
+  read_ahead();
 }
 
 void Backlog::read_ahead() {
-  const auto last = this->last();
-  if (reading_ || ahead_.size() >= kBatch || next_ > last) return;
-  reading_ = true;
-  journal_.read(lane_, next_, kBatch, kBatchBytes, [this, session = std::weak_ptr{session_}, last](Records records) {
-    if (session.expired()) return;
-    reading_ = false;
-    took(std::move(records), last);
+  for (const auto part : {Part::live, Part::rest}) {
+    read_ahead(part);
+    fetch_picture(part);
+  }
+}
+
+/// Places rest_ on what is to be read next of the rest. False: nothing is left.
+bool Backlog::next_stretch() {
+  const auto gaps = position_.pending(first_live_ - 1);
+  if (plan_.order == Order::oldest) {
+    const auto gap = std::find_if(gaps.begin(), gaps.end(), [&](const auto& each) { return each.to >= rest_.next; });
+    if (gap == gaps.end()) return false;
+    rest_.next = std::max(rest_.next, gap->from);
+    rest_.to = gap->to;
+    return true;
+  }
+  const auto gap = std::find_if(gaps.rbegin(), gaps.rend(), [&](const auto& each) { return each.from <= rest_left_; });
+  if (gap == gaps.rend()) return false;
+  rest_.to = std::min(gap->to, rest_left_);
+  rest_.next = rest_.to - gap->from < kBatch ? gap->from : rest_.to - kBatch + 1;
+  rest_left_ = rest_.next - 1;
+  return true;
+}
+
+void Backlog::read_ahead(Part part) {
+  auto& cursor = of(part);
+  if (cursor.reading || cursor.ahead.size() >= kBatch) return;
+  if (part == Part::rest && cursor.next > cursor.to && !next_stretch()) return;
+  const auto last = std::min(cursor.to, this->last());
+  if (cursor.next > last) return;
+  cursor.reading = true;
+  const auto count = std::min<std::uint64_t>(kBatch, last - cursor.next + 1);
+  journal_.read(lane_, cursor.next, count, kBatchBytes, [this, part, alive = std::weak_ptr{cursor.alive}, last](Records records) {
+    if (alive.expired()) return;
+    of(part).reading = false;
+    took(part, std::move(records), last);
   }, generation_);
 }
 
-void Backlog::took(Records records, std::uint64_t asked_up_to) {
+void Backlog::took(Part part, Records records, std::uint64_t asked_up_to) {
+  auto& cursor = of(part);
   if (!records) {
     // Full, or the disk; or damaged: the journal then gives up what is. The next commit or tick asks again.
     log::warning("cannot read the journal",
                  {{"lane", contract::to_string(lane_)}, {"error", records.error().message}});
     return;
   } else if (records->empty()) {
-    skip_to(asked_up_to + 1);
+    skip_to(cursor, asked_up_to + 1);
   } else {
     for (auto& record : *records) {
-      if (again_up_to_ != 0 && record.seq > again_up_to_) {
-        skip_to(again_up_to_ + 1);
-        break;
-      }
-      skip_to(record.seq);
-      next_ = record.seq + 1;
-      if (!position_.contains(record.seq)) ahead_.push_back(std::move(record));
+      skip_to(cursor, std::min(record.seq, asked_up_to + 1));
+      if (record.seq > asked_up_to) break;
+      cursor.next = record.seq + 1;
+      if (!position_.contains(record.seq) && !on_way_.contains(record.seq)) cursor.ahead.push_back(std::move(record));
     }
   }
-  read_ahead();
-  fetch_picture();
+  read_ahead(part);
+  fetch_picture(part);
   more_();
 }
 
-/// The numbers from next_ to before `seq` are not in the journal any more: nothing is left to send of them.
-void Backlog::skip_to(std::uint64_t seq) {
-  for (; next_ < seq; ++next_) done(next_);
+/// The numbers from next to before `seq` are not in the journal any more: nothing is left to send of them.
+void Backlog::skip_to(Cursor& cursor, std::uint64_t seq) {
+  for (; cursor.next < seq; ++cursor.next) done(cursor.next);
 }
 
-const journal::Record* Backlog::front() const {
-  if (ahead_.empty() || (lane_ == contract::Lane::media && !has_picture_)) return nullptr;
-  return &ahead_.front();
+const journal::Record* Backlog::front(Part part) const {
+  const auto& cursor = of(part);
+  if (cursor.ahead.empty() || (lane_ == contract::Lane::media && !cursor.has_picture)) return nullptr;
+  return &cursor.ahead.front();
 }
 
-std::string Backlog::take_picture() {
-  return std::exchange(picture_, {});
+std::string Backlog::take_picture(Part part) {
+  return std::exchange(of(part).picture, {});
 }
 
-void Backlog::pop() {
-  ahead_.pop_front();
-  has_picture_ = false;
-  read_ahead();
-  fetch_picture();
+void Backlog::pop(Part part) {
+  auto& cursor = of(part);
+  on_way_.insert(cursor.ahead.front().seq);
+  cursor.ahead.pop_front();
+  cursor.has_picture = false;
+  read_ahead(part);
+  fetch_picture(part);
 }
 
-void Backlog::fetch_picture() {
-  if (lane_ != contract::Lane::media || ahead_.empty() || has_picture_ || fetching_) return;
-  fetching_ = true;
-  const auto& record = ahead_.front();
-  journal_.read_media(record.body.bytes, [this, session = std::weak_ptr{session_}, seq = record.seq](auto bytes) {
-    if (session.expired()) return;
-    fetching_ = false;
-    took_picture(seq, std::move(bytes));
+void Backlog::fetch_picture(Part part) {
+  auto& cursor = of(part);
+  if (lane_ != contract::Lane::media || cursor.ahead.empty() || cursor.has_picture || cursor.fetching) return;
+  cursor.fetching = true;
+  const auto& record = cursor.ahead.front();
+  journal_.read_media(record.body.bytes, [this, part, alive = std::weak_ptr{cursor.alive}, seq = record.seq](auto bytes) {
+    if (alive.expired()) return;
+    of(part).fetching = false;
+    took_picture(part, seq, std::move(bytes));
   });
 }
 
-void Backlog::took_picture(std::uint64_t seq, Result<std::string> bytes) {
+void Backlog::took_picture(Part part, std::uint64_t seq, Result<std::string> bytes) {
   if (!bytes && bytes.error().code == Errc::full) return;  // too many reads wait: the next commit or tick asks again
   if (bytes) {
-    picture_ = std::move(*bytes);
-    has_picture_ = true;
+    of(part).picture = std::move(*bytes);
+    of(part).has_picture = true;
   } else {
     log::warning("a picture is gone and will not be sent", {{"seq", seq}, {"error", bytes.error().message}});
+    pop(part);
     done(seq);
-    pop();
   }
   more_();
 }
 
 void Backlog::done(std::uint64_t seq) {
+  on_way_.erase(seq);
   if (position_.contains(seq)) return;
-  // Never refused: handed out in order, at most a window of numbers can be missing before this one.
+  // Never refused: both parts go in order, and what is in flight can leave no more holes than fit beside kMaxRanges.
   moved_ = position_.add(seq) || moved_;
 }
 

@@ -34,6 +34,12 @@ Options read_options(const config::Table& table) {
   options.backoff_refused = table.duration_or("backoff_refused", options.backoff_refused, {seconds{1}, days{1}});
   options.backoff_quota = table.duration_or("backoff_quota", options.backoff_quota, {seconds{1}, std::chrono::hours{1}});
   options.health_every = table.duration_or("health_every", options.health_every, {seconds{1}, days{1}});
+  constexpr std::array<std::string_view, 2> kOrders{"oldest", "newest"};
+  options.live_share = table.number_or("live_share", options.live_share, {0, 1});
+  options.newest_first = table.choice_or("backlog", 0, kOrders) == 1;
+  options.max_kbit = static_cast<std::uint64_t>(table.integer_or("max_kbit", 0, {0, 1'000'000}));
+  options.compress = table.flag_or("compress", false);
+  options.session_expiry = table.duration_or("session_expiry", options.session_expiry, {Millis{0}, days{30}});
   options.county_ack = table.flag_or("county_ack", false);
   return options;
 }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <deque>
+#include <initializer_list>
 #include <optional>
 #include <set>
 #include <utility>
@@ -15,7 +17,9 @@
 #include "sync/uplink/backlog.hpp"
 #include "sync/uplink/backoff.hpp"
 #include "firmware/wire/resolver.hpp"
+#include "sync/uplink/gzip.hpp"
 #include "sync/uplink/link_test.hpp"
+#include "sync/uplink/pacer.hpp"
 #include "sync/uplink/texts.hpp"
 
 // How it works, on one page:
@@ -25,9 +29,14 @@
 //      |                      v                                      v
 //   retry timer <----- went_offline(why) <---- disconnected, refused, silent for two keepalives
 //
-// pump() fills the client's window of at most 20 messages: first from the outbox (everything outside the lanes), then
-// from the first lane, by priority, that has something. acked() moves the lanes' positions and pumps again. That is all
-// the road there is; a lost link forgets what was in flight, and the next session starts behind the positions.
+// pump() sends what choose() says is next, as long as the client's window of at most 20 messages and the Pacer let it. The order: `state`
+// at a birth; live alarms, which ask no Pacer and have places in the window kept for them; the outbox (everything outside the lanes); live
+// events; then live readings and pictures on one side, all that is history, by lane, on the other, as `live_share` has it; what the county
+// asks for again. acked() moves the lanes' positions and pumps again. That is all the road there is; a lost link forgets what was in flight,
+// and the next session starts behind the positions.
+//
+// Several uplinks would be several of this class, each with the name of its positions (Backlog::kName) and its part of the link; a schedule
+// or a data plan is one more thing for the Pacer to say no by.
 
 namespace hamlet::uplink {
 
@@ -52,9 +61,14 @@ constexpr std::uint64_t kGenerationMask = (1U << (kLaneShift - kGenerationShift)
 constexpr std::uint64_t kOutbox = 0;
 constexpr std::uint64_t kBirth = 1;
 constexpr std::uint64_t kLeftBehind = 2;
+constexpr std::uint64_t kUnanswered = 3;  // QoS 0
 constexpr std::uint64_t kReplay = contract::kLaneCount + 1;  // where a lane would be; instead of the generation the replay's number
 constexpr std::size_t kMaxReplays = 64;
 constexpr std::size_t kMaxRetained = 64;
+constexpr std::size_t kKept = 2;        // places in the window, for alarms
+constexpr std::size_t kOverhead = 100;  // bytes: headers of MQTT and TCP/IP for a message and its acknowledgement
+// So many of the newest records go first after an outage, in order: all of a short story, the last of a long one.
+constexpr std::array<std::size_t, contract::kLaneCount> kLive{20, 20, 1, 1};
 std::uint64_t cookie_of(std::uint64_t which, std::uint64_t generation, std::uint64_t seq) {
   return which << kLaneShift | (generation & kGenerationMask) << kGenerationShift | seq;
 }
@@ -79,9 +93,12 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         commit_window{journal.stat().window},
         backoff{options.backoff_base, options.backoff_max, options.seed},
         quota_backoff{options.backoff_quota, 100 * options.backoff_quota, options.seed},
+        pacer{options.max_kbit},
+        share{options.live_share},
         retry_timer{io},
         tick_timer{io},
-        resolver{io, &wire::look_up_by_libc} {
+        pace_timer{io},
+        resolver{io, look_up()} {
     take_up_epochs();
   }
 
@@ -91,8 +108,11 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     const auto& epochs = journal.epochs();
     for (const auto lane : contract::kLanes) {
       for (const auto& epoch : epochs) {
-        auto backlog = std::make_unique<Backlog>(journal, epoch, lane, [this] { pump(); });
         const bool goes_on = &epoch == &epochs.back();
+        const Backlog::Plan plan{.live = goes_on ? kLive.at(contract::index(lane)) : 0,
+                                 .order = options.newest_first ? Backlog::Order::newest : Backlog::Order::oldest,
+                                 .commit_window = commit_window};
+        auto backlog = std::make_unique<Backlog>(journal, epoch, lane, plan, [this] { pump(); });
         if (goes_on || !backlog->position().pending(backlog->last()).empty()) lanes.push_back(std::move(backlog));
       }
     }
@@ -132,10 +152,13 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         wire::MqttHandlers{.connected = [this](const wire::MqttSession& session) { connected(session); },
                            .disconnected = [this](const wire::LinkError& why) { went_offline(why); },
                            .acked = [this](std::span<const wire::MqttAck> acks) { acked(acks); },
-                           .message = [this](wire::MqttMessage message) { arrived(std::move(message)); }});
+                           .message = [this](wire::MqttMessage message) { arrived(std::move(message)); }},
+        look_up());
     connect();
     tick();
   }
+
+  [[nodiscard]] wire::MqttClient::LookUp look_up() const { return options.look_up ? options.look_up : &wire::look_up_by_libc; }
 
   [[nodiscard]] wire::BrokerAddress broker() const {
     return wire::parse_broker(brokers.at(at_broker)).value();  // read_options() has checked it
@@ -150,6 +173,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     wire.user = options.user;
     wire.password = options.password;
     wire.keepalive = options.keepalive;
+    wire.session_expiry = options.session_expiry;
     wire.connect_deadline = options.connect_deadline;
     return wire;
   }
@@ -236,12 +260,18 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       diagnosis_due = clock.mono();
     }
     if (clock.mono() >= diagnosis_due) diagnose(why);
+    end_session();
+    at_broker = was_online ? 0 : (at_broker + 1) % brokers.size();
+    retry_in(!was_online && at_broker != 0 ? Millis{0} : wait_after(why));
+  }
+
+  void end_session() {
     outbox.clear();
     birth_left = 0;
     born = false;
+    on_way.clear();
+    pacer.reset();
     enter(State::offline);
-    at_broker = was_online ? 0 : (at_broker + 1) % brokers.size();
-    retry_in(!was_online && at_broker != 0 ? Millis{0} : wait_after(why));
   }
 
   /// After the last of the list. Who is refused does not hammer, who is too many comes back later.
@@ -305,10 +335,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       log::info("the first broker is back", {{"broker", brokers.front()}});
       client->drop();
       at_broker = 0;
-      outbox.clear();
-      birth_left = 0;
-      born = false;
-      enter(State::offline);
+      end_session();
       retry_in(Millis{0});
     });
   }
@@ -344,6 +371,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     if (!client) return;
     retry_timer.cancel();
     tick_timer.cancel();
+    pace_timer.cancel();
     resolver.cancel();
     checker.reset();
     link_test.reset();
@@ -362,28 +390,82 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   // ---- the road ----
 
+  /// What goes next.
+  struct Choice {
+    Backlog* lane = nullptr;  // null: the outbox's front
+    Backlog::Part part = Backlog::Part::rest;
+    std::uint64_t which = 0;   // of the cookie
+    std::uint64_t number = 0;  // likewise: generation, or the replay's
+    bool urgent = false;
+    bool shared = false;  // live and history both wait
+  };
+
+  std::optional<Choice> choose() {
+    using Part = Backlog::Part;
+    const auto first = [this](Part part, std::initializer_list<Lane> of) -> std::optional<Choice> {
+      if (!journal.settled()) return {};
+      for (const auto& lane : lanes) {
+        if (std::find(of.begin(), of.end(), lane->lane()) == of.end() || !lane->front(part)) continue;
+        return Choice{.lane = lane.get(), .part = part, .which = contract::index(lane->lane()) + 1, .number = lane->generation()};
+      }
+      return {};
+    };
+    if (!outbox.empty() && outbox.front().topic == topics.at("state")) return Choice{.urgent = true};
+    if (auto alarm = first(Part::live, {Lane::alarm})) {
+      alarm->urgent = true;
+      return alarm;
+    }
+    if (!outbox.empty()) return Choice{};
+    if (auto event = first(Part::live, {Lane::event})) return event;
+    auto live = first(Part::live, {Lane::tele, Lane::media});
+    auto rest = first(Part::rest, {Lane::alarm, Lane::event, Lane::tele, Lane::media});
+    if (!rest) {
+      if (auto* replay = next_replay()) rest = Choice{.lane = replay->records.get(), .which = kReplay, .number = replay->number};
+    }
+    if (!live || !rest) {
+      if (live || rest) share.alone();
+      return live ? live : rest;
+    }
+    auto& next = share.live_is_next() ? live : rest;
+    next->shared = true;
+    return next;
+  }
+
   void pump() {
     if (!born) return;
+    const auto now = clock.mono();
+    for (const auto& lane : lanes) lane->age(now);
     for (;;) {
-      if (client->inflight() == 0) last_progress = clock.mono();
-      if (client->window_left() == 0) break;
-      if (!outbox.empty()) {
-        auto message = std::move(outbox.front());
-        outbox.pop_front();
-        if (!hand_over(std::move(message))) return;
-        continue;
+      const auto in_flight = client->inflight();
+      const auto room = client->window_left();
+      if (in_flight == 0) last_progress = now;
+      if (room == 0) break;
+      const auto next = choose();
+      if (!next) break;
+      if (!next->urgent) {
+        const auto kept = in_flight + room > 2 * kKept ? kKept : 0;
+        if (room <= kept) {
+          pacer.note_limit(now);
+          break;
+        }
+        if (!pacer.may_send(now)) {
+          wait_for_pacer(now);
+          break;
+        }
       }
-      if (!journal.settled()) break;
-      const auto lane = std::find_if(lanes.begin(), lanes.end(), [](const auto& each) { return each->front(); });
-      if (lane != lanes.end()) {
-        if (!send_front(**lane, contract::index((*lane)->lane()) + 1, (*lane)->generation())) return;
-      } else if (auto* replay = next_replay()) {
-        if (!send_front(*replay->records, kReplay, replay->number)) return;
-      } else {
-        break;
-      }
+      if (!(next->lane != nullptr ? send_front(*next) : send_outbox())) return;
     }
     if (state == State::birth && outbox.empty() && birth_left == 0) came_online();
+  }
+
+  void wait_for_pacer(MonoTime now) {
+    const auto wait = pacer.wait(now);
+    if (wait == Millis{0}) return;
+    pace_timer.expires_after(wait);
+    pace_timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock()) self->pump();
+    });
   }
 
   /// The oldest request that has something to send and goes on; those that are done are gone.
@@ -392,15 +474,24 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     std::erase_if(replays, [](const Replay& each) { return each.records->position().prefix >= each.records->last(); });
     if (replays.empty()) return nullptr;
     replays.front().records->read_ahead();
-    return replays.front().records->front() ? &replays.front() : nullptr;
+    return replays.front().records->front(Backlog::Part::rest) ? &replays.front() : nullptr;
   }
 
-  bool send_front(Backlog& lane, std::uint64_t which, std::uint64_t generation) {
-    const journal::Record& record = *lane.front();
-    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(which, generation, record.seq)};
+  bool send_outbox() {
+    auto message = std::move(outbox.front());
+    outbox.pop_front();
+    return hand_over(std::move(message)).has_value();
+  }
+
+  bool send_front(const Choice& choice) {
+    Backlog& lane = *choice.lane;
+    const journal::Record& record = *lane.front(choice.part);
+    wire::MqttPublish message{.topic = {}, .payload = {}, .cookie = cookie_of(choice.which, choice.number, record.seq)};
     if (lane.lane() == Lane::media) {
-      message.topic = topics.at("media/" + contract::media_name(lane.epoch(), record.seq));
-      message.payload = lane.take_picture();
+      const auto name = contract::media_name(lane.epoch(), record.seq);
+      if (hooks.picture) hooks.picture(name);
+      message.topic = topics.at("media/" + name);
+      message.payload = lane.take_picture(choice.part);
     } else {
       const contract::Envelope envelope{.gw = topics.gw(),
                                         .epoch = lane.epoch(),
@@ -411,31 +502,54 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
                                         .rev = record.rev};
       auto payload = contract::render(record.body, envelope, date, &journal.names());
       if (!payload) {
-        log::error(
-            "a record cannot be sent",
-            {{"lane", contract::to_string(lane.lane())}, {"seq", record.seq}, {"error", payload.error().message}});
-        lane.done(record.seq);
-        lane.pop();
+        const auto seq = record.seq;
+        log::error("a record cannot be sent",
+                   {{"lane", contract::to_string(lane.lane())}, {"seq", seq}, {"error", payload.error().message}});
+        lane.pop(choice.part);
+        lane.done(seq);
         return true;
       }
       message.topic = topics.at(record.body.topic);
       message.payload = std::move(*payload);
     }
-    lane.pop();
-    return hand_over(std::move(message));
+    lane.pop(choice.part);
+    const auto bytes = hand_over(std::move(message));
+    if (bytes && choice.shared) share.sent(choice.part == Backlog::Part::live, *bytes);
+    return bytes.has_value();
   }
 
-  /// False: the session is over.
-  bool hand_over(wire::MqttPublish message) {
-    const auto taken = client->publish(std::move(message));
-    if (!taken) lose({taken.error().code, "lost", texts::plain(taken.error().message)});
-    return taken.has_value();
+  /// Its bytes on the link; nothing: the session is over.
+  std::optional<std::size_t> hand_over(wire::MqttPublish message) {
+    // What is retained stays as it is for consumers that cannot see how it was encoded; JPEGs do not shrink.
+    if (options.compress && protocol == wire::MqttProtocol::v5 && !message.retained && message.payload.starts_with('{')) {
+      if (auto small = gzip.shrink(message.payload)) {
+        message.payload = std::move(*small);
+        message.encoding = "gzip";
+      }
+    }
+    const auto bytes = message.topic.size() + message.payload.size() + kOverhead;
+    const auto cookie = message.cookie;
+    const bool answered = message.qos > 0;
+    if (const auto taken = client->publish(std::move(message)); !taken) {
+      lose({taken.error().code, "lost", texts::plain(taken.error().message)});
+      return {};
+    }
+    if (answered) on_way.push_back({cookie, pacer.sent(bytes, clock.mono())});
+    return bytes;
+  }
+
+  void note_delivery(std::uint64_t cookie) {
+    const auto found = std::find_if(on_way.begin(), on_way.end(), [&](const auto& each) { return each.first == cookie; });
+    if (found == on_way.end()) return;
+    pacer.acked(found->second, clock.mono());
+    on_way.erase(found);
   }
 
   void acked(std::span<const wire::MqttAck> acks) {
     last_progress = clock.mono();
     std::optional<wire::LinkError> refusal;
     for (const auto& ack : acks) {
+      note_delivery(ack.cookie);
       const auto which = ack.cookie >> kLaneShift;
       if (ack.cookie == kLeftBehind) {  // a refusal stops nothing: the box may have no access there any more
         if (ack.refused()) log::warning("the broker keeps what is retained under an old base", {{"why", wire::reason_text(ack.reason)}});
@@ -518,7 +632,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void publish_health() {
-    enqueue({.topic = topics.at("health"), .payload = dump(signed_by_us(hooks.health())), .qos = 0});
+    enqueue({.topic = topics.at("health"), .payload = dump(signed_by_us(hooks.health())), .qos = 0, .cookie = kUnanswered});
     if (contract::render_online(presence(), {}) != stated) publish_state(kOutbox);
   }
 
@@ -681,6 +795,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
              {"protocol", wire::to_string(protocol)},
              {"since_ts", to_ms(since)},
              {"inflight", client ? client->inflight() : 0},
+             {"inflight_bytes", pacer.in_flight()},
+             {"rate_kbit", std::lround(pacer.bytes_per_second() * 8 / 1'000)},
+             {"round_trip_ms", pacer.round_trip().count()},
              {"reconnects", sessions > 0 ? sessions - 1 : 0},
              {"lanes", json::object()}};
     if (last_error) {
@@ -733,8 +850,13 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t sessions = 0;
   Backoff backoff;
   Backoff quota_backoff;
+  Pacer pacer;
+  Share share;
+  Gzip gzip;
+  std::deque<std::pair<std::uint64_t, Pacer::Sent>> on_way;  // by cookie; oldest first, at most a window
   boost::asio::steady_timer retry_timer;
   boost::asio::steady_timer tick_timer;
+  boost::asio::steady_timer pace_timer;
   wire::Resolver resolver;  // of check()
 
   bool born = false;           // this session may publish

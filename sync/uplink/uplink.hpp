@@ -37,7 +37,13 @@ struct Options {
   Millis backoff_refused{600'000};                        ///< login or access refused: half of this to all of it; 1 s to 1 d
   Millis backoff_quota{10'000};                           ///< 0x97 and the like: the first wait, doubled up to a hundred times that
   Millis health_every{60'000};                            ///< 1 s to 1 d
+  double live_share = 0.5;                                ///< of the link for what is live while a backlog waits; 0 to 1
+  bool newest_first = false;                              ///< `backlog`: "oldest" or "newest" of it first
+  std::uint64_t max_kbit = 0;                             ///< kbit/s, headers counted in; 0: as much as there is
+  bool compress = false;                                  ///< gzip on MQTT 5 (CONTRACT.md), for what gains by it
+  Millis session_expiry{0};                               ///< how long the broker keeps commands for a box that is away; 0 to 30 d
   bool county_ack = false;                                ///< the county acknowledges by the topic `ack`
+  wire::MqttClient::LookUp look_up{};                     ///< of names, for tests; empty: the system's
   std::uint64_t seed = 0;                                 ///< of the jitter, for tests; 0: the kernel's random source
 };
 /// Reads the table [uplink]; it owns its keys.
@@ -62,6 +68,7 @@ struct Hooks {
   /// A command that is not retained and parses. `reply` may be called later, once, from the io thread; it adds `id`.
   std::function<void(contract::Command, std::function<void(nlohmann::json)> reply)> command;
   /// One that is not run because it is retained or does not parse; a retained one is told of once a run.
+  std::function<void(std::string_view name)> picture{};  ///< is about to be sent; may be empty
   std::function<void(std::string_view verb, std::string_view why)> ignored{};  ///< may be empty
 };
 
@@ -110,7 +117,7 @@ class Uplink {
 
   /// For the verb `uplink`:
   /// {"state","broker","protocol","since_ts","last_error"?,"fault"?,"trouble"?:{"zh","en"},"warnings"?:[{"id","text"}],"certificates"?,
-  /// "inflight","reconnects","replays"?,"county"?,"lanes":{"alarm":{"last","sent","pending"},…}}.
+  /// "inflight","inflight_bytes","rate_kbit","round_trip_ms","reconnects","replays"?,"county"?,"lanes":{"alarm":{"last","sent","pending"},…}}.
   [[nodiscard]] nlohmann::json status() const;
 
  private:

@@ -49,6 +49,7 @@ struct Crossing {
   std::string line;
   int frame = 0;
   std::string direction;
+  std::string box{};
 };
 
 struct Interval {
@@ -366,7 +367,7 @@ class Run {
       const int at = seen->detail.at("frame");
       if (seen->phase == Phase::once) {
         const auto ago = (seen->detail.at("media_ms").get<double>() - static_cast<double>(media_.count())) / 1000;
-        crossings_.push_back({seen->zone, static_cast<int>(std::lround(at + ago * fps_)), seen->detail.at("direction")});
+        crossings_.push_back({seen->zone, static_cast<int>(std::lround(at + ago * fps_)), seen->detail.at("direction"), seen->detail.at("box").dump()});
       }
       if (seen->phase == Phase::start) {
         open_[seen->event] = events_.size();
@@ -389,7 +390,7 @@ class Run {
 
   void print_events() const {
     for (const auto& one : sequence_.crossings) fmt::print("  truth {} {} {}\n", one.line, one.frame, one.direction);
-    for (const auto& one : crossings_) fmt::print("  told  {} {} {}\n", one.line, one.frame, one.direction);
+    for (const auto& one : crossings_) fmt::print("  told  {} {} {} {}\n", one.line, one.frame, one.direction, one.box);
     for (const auto& one : events_) {
       fmt::print("  {} {}: {}-{}, announced {} {}\n", sequence_.name, one.zone, one.first, one.last, one.announced, one.what);
     }

@@ -102,7 +102,7 @@ TEST_CASE("a sample consumer that comes late gets from the real box what it has 
   std::string which;
   SUBCASE("Python") { which = "python"; }
   SUBCASE("Node") { which = "node"; }
-  Village village{"[county]\nverbs = [\"replay\"]\n", "county_ack = true\nhealth_every = \"1s\""};
+  Village village{"[county]\nverbs = [\"replay\"]\n", "county_ack = true\ncompress = true\nhealth_every = \"1s\""};
   const auto command = consumer(which, village.broker.port(), village.dir.path());
   if (command.empty()) return;
   village.set_level(4.0F);
@@ -117,6 +117,7 @@ TEST_CASE("a sample consumer that comes late gets from the real box what it has 
     return now["county"]["tele"] >= 10 && now["county"]["alarm"] >= 1 && now["county"]["event"] >= 1;
   }));
   CHECK(!says(program, "LOST"));
+  CHECK(village.county.snapshot().compressed > 0);
   CHECK(village.county.snapshot().invalid.empty());
   for (const auto& what : village.county.snapshot().invalid) MESSAGE(what);
 }

@@ -207,6 +207,77 @@ TEST_CASE("the county's commands run once, in time, and only where the box allow
   }));
 }
 
+TEST_CASE("a config of the county's is tried, and goes back by itself unless it is confirmed") {
+  Village village{"[county]\nverbs = [\"config.propose\", \"config.confirm\"]\ntables = [\"alarm\", \"uplink\"]\n"};
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  std::map<std::string, std::size_t> asked;
+  const auto command = [&](const std::string& verb, json args) {
+    const auto number = ++asked[verb];
+    args["id"] = fmt::format("{}-{}", verb, number);
+    args["exp"] = to_ms(SystemClock{}.wall()) + 30'000;
+    village.county.publish("cmd/" + verb, args.dump());
+    const auto came = village.county.wait_until(
+        [&](const auto& now) { return now.replies.contains(verb) && now.replies.at(verb).size() >= number; }, kPatience);
+    return came ? village.county.snapshot().replies.at(verb).at(number - 1) : json{};
+  };
+  const auto alarm_is = [&](const std::string& id) {
+    return village.ask_until("alarms", [&](const json& now) { return now["alarms"].size() == 1 && now["alarms"][0]["alarm"] == id; });
+  };
+  const auto config_is = [&](const std::string& which) {
+    return village.ask_until("status", [&](const json& now) { return now["config"] == which && now["uplink"]["state"] == "online"; });
+  };
+  const auto outcome = [&](const std::string& what, const std::string& why) {
+    return village.ask_until("events", [&](const json& now) {
+      return std::any_of(now["events"].begin(), now["events"].end(), [&](const json& event) {
+        return event["kind"] == "config" && event["detail"].value("outcome", "") == what && event["detail"].value("why", "") == why;
+      });
+    });
+  };
+  const auto alarm = [](const std::string& id) {
+    return fmt::format("[[alarm]]\nid = \"{}\"\npoint = \"river.level\"\nabove = 5.0\ntext = {{ zh = \"高\", en = \"high\" }}\n", id);
+  };
+  CHECK(command("config.confirm", json::object())["code"] == "unavailable");
+  CHECK(command("config.propose", {{"toml", "[gateway]\nid = \"gw-2\"\n"}})["code"] == "invalid");
+  CHECK(command("config.propose", {{"toml", alarm("a") + "below = 7\n"}})["code"] == "invalid");
+
+  // Confirmed: it stays, also across kill -9.
+  REQUIRE(command("config.propose", {{"toml", alarm("first")}})["ok"] == true);
+  REQUIRE(config_is("trial"));
+  CHECK(command("config.propose", json::object())["code"] == "unavailable");
+  CHECK(alarm_is("first"));
+  REQUIRE(command("config.confirm", json::object())["ok"] == true);
+  CHECK(config_is("county"));
+  village.hamletd->kill();
+  village.start();
+  CHECK(config_is("county"));
+  CHECK(alarm_is("first"));
+
+  // Not confirmed; a broker that is not there: the county could not confirm that.
+  REQUIRE(command("config.propose", {{"toml", alarm("second") + "[uplink]\nbroker = \"mqtt://127.0.0.1:1\"\n"}, {"confirm_within_s", 2}})["ok"] == true);
+  CHECK(alarm_is("second"));
+  CHECK(alarm_is("first"));
+  CHECK(config_is("county"));
+  CHECK(outcome("rolled-back", "not confirmed"));
+
+  // A restart ends it at once.
+  REQUIRE(command("config.propose", {{"toml", alarm("third")}})["ok"] == true);
+  REQUIRE(config_is("trial"));
+  village.hamletd->kill();
+  village.start();
+  CHECK(config_is("county"));
+  CHECK(alarm_is("first"));
+  CHECK(outcome("rolled-back", "restart"));
+
+  // And back to the box's own.
+  REQUIRE(command("config.propose", json::object())["ok"] == true);
+  REQUIRE(config_is("trial"));
+  REQUIRE(command("config.confirm", json::object())["ok"] == true);
+  CHECK(config_is("own"));
+  CHECK(alarm_is("river-level-high"));
+  village.check_all_arrived();
+}
+
 TEST_CASE("an alarm that the config no longer has leaves the county's screen") {
   Village village;
   village.set_level(4.0F);

@@ -54,6 +54,7 @@ class County {
     std::map<std::string, Lanes> epochs;
     std::uint64_t readings = 0;  ///< in all tele messages, duplicates left out
     std::uint64_t media_bytes = 0;
+    std::uint64_t compressed = 0;  ///< messages that came with content-encoding gzip
     nlohmann::json state;  ///< newest of each; null before
     nlohmann::json meta;
     nlohmann::json health;

@@ -28,7 +28,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr int kPacket = 1400;
-constexpr std::chrono::milliseconds kInterval{40};
 
 bool send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -198,7 +197,11 @@ void RtspServer::serve(int client) {
       }
     }
     if (!playing || Steady::now() < due) continue;
-    due += kInterval;
+    if (holding_) {
+      std::this_thread::sleep_for(options_.interval);
+      continue;
+    }
+    due += options_.interval;
     if (options_.pictures > 0 && sent >= options_.pictures) continue;
     const auto jpeg = cameras::encode_jpeg(options_.picture(sent), 1u << 20);
     if (!jpeg || !send_all(client, rtp.packets(*jpeg, sent++))) return;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -20,6 +21,7 @@ class RtspServer {
     std::function<cv::Mat(int)> picture;  ///< from 0; sides are multiples of 8
     std::string user{};                   ///< then Basic authentication is demanded
     std::string password{};
+    std::chrono::milliseconds interval{40};
     int pictures = 0;  ///< sent to each client, and then nothing, with the connection left open; 0: no end
   };
   explicit RtspServer(Options options);
@@ -33,6 +35,8 @@ class RtspServer {
   /// Clients that were refused for a wrong or missing password, requests counted.
   [[nodiscard]] int refused() const { return refused_; }
   [[nodiscard]] int clients() const { return clients_; }
+  /// Keeps back what is due, as a bad link does; it comes all at once when that is over.
+  void hold(bool back) { holding_ = back; }
   /// Ends the present connection, as a power cut would.
   void drop_client();
 
@@ -44,6 +48,7 @@ class RtspServer {
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> holding_{false};
   std::atomic<int> refused_{0};
   std::atomic<int> clients_{0};
   std::mutex mutex_;

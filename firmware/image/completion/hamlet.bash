@@ -9,7 +9,7 @@ _hamlet() {
   COMPREPLY=()
   case $before in
     --lang) COMPREPLY=($(compgen -W 'zh en' -- "$word")); return ;;
-    --socket | --config | --csv | --to | --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    --socket | --config | --csv | --to | --out | --output) COMPREPLY=($(compgen -f -- "$word")); return ;;
     --zone) COMPREPLY=($(compgen -W 'Z +08:00' -- "$word")); return ;;
     --point) COMPREPLY=($(compgen -W "$(_hamlet_ids points point)" -- "$word")); return ;;
     --since | --until) COMPREPLY=($(compgen -W '30min 2h 1d 7d' -- "$word")); return ;;
@@ -18,7 +18,7 @@ _hamlet() {
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --lang | --socket | --config | --csv | --zone | --point | --to | --since | --until | --source | --limit | --occurrence | --for | --pack | --output) ((++i)) ;;
+      --lang | --socket | --config | --csv | --zone | --point | --to | --out | --since | --until | --source | --limit | --occurrence | --for | --pack | --output) ((++i)) ;;
       -*) ;;
       *)
         if [ -z "$verb" ]; then verb=${COMP_WORDS[i]}
@@ -30,7 +30,7 @@ _hamlet() {
 
   local words='--json --lang --socket --config --help'
   case $verb in
-    '') words+=' --version status points readings events alarms outputs cameras journal uplink config init backtest probe' ;;
+    '') words+=' --version status points readings events alarms outputs cameras media journal uplink config init backtest probe' ;;
     readings)
       words+=' --since --limit'
       [ -n "$inner" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids points point)"
@@ -56,6 +56,23 @@ _hamlet() {
       case $inner in
         '') words+=' stat check export' ;;
         export) words+=' --to --unsent --since --until' ;;
+      esac
+      ;;
+    cameras)
+      if [ -z "$inner" ]; then words+=' snapshot'
+      else
+        words+=' --out'
+        [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids cameras id)"
+      fi
+      ;;
+    media)
+      case $inner in
+        '') words+=' list show upload hold release' ;;
+        list) words+=' --held --limit' ;;
+        *)
+          [ "$inner" != show ] || words+=' --out'
+          [ -n "$argument" ] || [[ $word == -* ]] || words+=" $(_hamlet_ids media picture)"
+          ;;
       esac
       ;;
     uplink) [ -n "$inner" ] || words+=' test' ;;

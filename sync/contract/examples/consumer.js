@@ -8,6 +8,7 @@
 const fs = require('node:fs');
 const { parseArgs } = require('node:util');
 const { randomBytes } = require('node:crypto');
+const { gunzipSync } = require('node:zlib');
 const mqtt = require('mqtt');
 
 const { positionals, values } = parseArgs({
@@ -91,7 +92,8 @@ function arrived(topic, payload) {
   } else if (what === 'alarm' && payload.length === 0) {
     say('alarm', gw, words[7], 'no longer exists');
   } else if (['state', 'meta', 'alarm', 'alarmlog', 'event', 'tele', 'reply'].includes(what) && payload.length > 0) {
-    const body = JSON.parse(payload);
+    // With MQTT 5 the user property content-encoding says it; the first bytes do so to everybody.
+    const body = JSON.parse(payload[0] === 0x1f && payload[1] === 0x8b ? gunzipSync(payload) : payload);
     if (!body.lane) outside(gw, what, body);
     else if (keep(gw, body.epoch, body.lane, body.seq, { body })) show(gw, body);
   }

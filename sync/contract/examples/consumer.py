@@ -7,6 +7,7 @@ It keeps every message of the lanes once, in SQLite, acknowledges what is stored
 what a page would show. Copy it and put your own tables in the place of `store()`.
 """
 import argparse
+import gzip
 import json
 import secrets
 import sqlite3
@@ -114,7 +115,9 @@ class Consumer:
         elif what == "alarm" and not message.payload:
             self.say("alarm", gw, words[7], "no longer exists")
         elif what in ("state", "meta", "alarm", "alarmlog", "event", "tele", "reply") and message.payload:
-            self.understand(gw, what, message.topic, json.loads(message.payload), message.payload)
+            # With MQTT 5 the user property content-encoding says it; the first bytes do so to everybody.
+            payload = gzip.decompress(message.payload) if message.payload[:2] == b"\x1f\x8b" else message.payload
+            self.understand(gw, what, message.topic, json.loads(payload), payload)
 
     def understand(self, gw, what, topic, body, payload):
         if "lane" in body:

@@ -76,6 +76,29 @@ TEST_CASE("what moves in a clip arrives as an event with a picture, and the came
   CHECK_FALSE(fs::exists(harness.socket));
 }
 
+TEST_CASE("a snapshot of a camera comes within its deadline, with a thumbnail for the link") {
+  Harness harness{Harness::With::eyes};
+  auto camera = file_camera("yard", the_clip(), 320, 240);
+  camera.speed = 1;
+  camera.loop = true;
+  auto mute = camera;
+  mute.id = "mute";
+  mute.evidence = cameras::Evidence::none;
+  REQUIRE(harness.link.start({camera, mute}));
+  REQUIRE(harness.until([&] { return harness.state_of("yard") == "up" && harness.state_of("mute") == "up"; }));
+  std::optional<Result<daemon::EyesLink::Shot>> shot;
+  harness.link.snapshot("yard", [&](auto got) { shot = std::move(got); });
+  REQUIRE(harness.until([&] { return shot.has_value(); }));
+  REQUIRE(*shot);
+  CHECK((*shot)->jpegs.full.size() > 1000);
+  CHECK((*shot)->jpegs.thumbnail.size() <= cameras::kMaxThumbnailBytes);
+  CHECK((*shot)->at <= harness.clock.mono());
+  shot.reset();
+  harness.link.snapshot("mute", [&](auto got) { shot = std::move(got); });
+  REQUIRE(harness.until([&] { return shot.has_value(); }));
+  CHECK(shot->error().code == Errc::denied);
+}
+
 TEST_CASE("a file in real time keeps to its time stamps, and begins again when told to") {
   Harness harness{Harness::With::eyes};
   auto camera = file_camera("yard", harness.folder.path() / "clip.mjpeg", 320, 240);

@@ -32,6 +32,7 @@ class Peer {
     boost::system::error_code ignored;  // the other side may hang up before it has read all
     boost::asio::write(socket_, boost::asio::buffer(bytes), ignored);
   }
+  void hang_up() { socket_.close(); }
   // The next message of the daemon; nothing where it hung up.
   std::optional<Message> hear() {
     std::optional<Message> heard;
@@ -70,7 +71,7 @@ void greet(Peer& peer) {
 Message seen(Harness& harness, Phase phase, std::string event = kEvent, std::string zone = "all") {
   return {cameras::Observation{
               "yard", std::move(zone), "motion", phase, std::move(event), harness.clock.mono(), {{"area", 0.5}}},
-          phase == Phase::end ? kJpeg : std::string{}};
+          phase == Phase::end ? kJpeg : std::string{}, phase == Phase::end ? kJpeg : std::string{}};
 }
 
 Message state(cameras::CameraCondition condition, std::string why) {
@@ -109,7 +110,39 @@ TEST_CASE("an observation goes through, from start to end") {
   peer.say(seen(harness, Phase::end));
   REQUIRE(harness.until([&] { return harness.seen.size() == 3; }));
   CHECK(harness.seen[2].jpeg == kJpeg);
+  CHECK(harness.seen[2].thumbnail == kJpeg);
   CHECK(harness.nothing_open());
+}
+
+TEST_CASE("a snapshot is asked for, and every asking is answered once") {
+  Harness harness{Harness::With::nobody};
+  std::vector<std::string> answers;
+  const auto ask = [&](const std::string& camera) {
+    harness.link.snapshot(camera, [&](const Result<daemon::EyesLink::Shot>& shot) {
+      answers.push_back(shot ? shot->jpegs.full : shot.error().message);
+    });
+  };
+  REQUIRE(harness.link.start({yard()}));
+  ask("garden");
+  ask("yard");
+  CHECK(answers == std::vector<std::string>{"garden", "starting"});
+  Peer peer{harness};
+  greet(peer);
+  peer.say({cameras::CameraState{"yard", cameras::CameraCondition::up}});
+  REQUIRE(harness.until([&] { return harness.state_of("yard") == "up"; }));
+  answers.clear();
+  ask("yard");
+  ask("yard");
+  ask("yard");
+  peer.say({cameras::Snapshot{"garden", 1, harness.clock.mono()}, kJpeg, kJpeg});  // not of this camera
+  peer.say({cameras::Snapshot{"yard", 1, harness.clock.mono()}, kJpeg, kJpeg});
+  peer.say({cameras::Snapshot{"yard", 1, harness.clock.mono()}, kJpeg, kJpeg});  // again
+  peer.say({cameras::Snapshot{"yard", 2, harness.clock.mono(), "no-pictures"}});
+  REQUIRE(harness.until([&] { return answers.size() == 2; }));
+  CHECK(answers == std::vector<std::string>{kJpeg, "no-pictures"});
+  peer.hang_up();
+  REQUIRE(harness.until([&] { return answers.size() == 3; }));
+  CHECK(answers[2] == "eyes-lost");
 }
 
 TEST_CASE("what eyes may not say is dropped") {

@@ -21,8 +21,8 @@ Harness::Harness(With with, Millis silence)
                .restart_first = Millis{100},
                .restart_most = Millis{500}},
            daemon::EyesLink::Sink{.observation =
-                                      [this](cameras::Observation what, std::string jpeg) {
-                                        seen.push_back({std::move(what), std::move(jpeg)});
+                                      [this](cameras::Observation what, daemon::EyesLink::Jpegs jpegs) {
+                                        seen.push_back({std::move(what), std::move(jpegs.full), std::move(jpegs.thumbnail)});
                                       },
                                   .event = [this](Event event) { events.push_back(std::move(event)); }}} {}
 

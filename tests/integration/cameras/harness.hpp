@@ -20,6 +20,7 @@ namespace hamlet::tests {
 struct Seen {
   cameras::Observation what;
   std::string jpeg;
+  std::string thumbnail;
 };
 
 /// An EyesLink on an io thread that is the test's own, and all that it has said.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -30,6 +31,20 @@ using std::chrono::seconds;
 inline contract::Topics topics() {
   return hamlet::contract::Topics::from_division("430124104203", "gw-0017").value();
 }
+
+/// The machine's clocks, that a test may move on: both, as if so much time had passed.
+class MovableClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime wall() const override { return real_.wall() + moved(); }
+  [[nodiscard]] MonoTime mono() const override { return real_.mono() + moved(); }
+  [[nodiscard]] bool synced() const override { return true; }
+  void advance(Millis by) { moved_ += by.count(); }
+
+ private:
+  [[nodiscard]] Millis moved() const { return Millis{moved_.load()}; }
+  SystemClock real_{true};
+  std::atomic<Millis::rep> moved_{0};
+};
 
 /// A box without devices: a journal and its uplink, on this thread.
 struct Box {
@@ -150,7 +165,7 @@ struct Box {
 
   hamlet::support::TempDir folder;
   boost::asio::io_context io;
-  hamlet::SystemClock clock{true};
+  MovableClock clock;
   Millis commit_window;
   hamlet::uplink::Options options;
   std::vector<Alarm> alarms;

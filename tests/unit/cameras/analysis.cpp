@@ -1,6 +1,8 @@
 #include "cameras/analysis.hpp"
 
 #include <doctest/doctest.h>
+#include <opencv2/imgproc.hpp>
+#include <turbojpeg.h>
 
 #include "tests/support/clip.hpp"
 
@@ -19,6 +21,28 @@ CameraConfig yard() {
   camera.zones.push_back({"right", {}, {{160, 0}, {320, 0}, {320, 240}, {160, 240}}, 0.02, Millis{160}, Millis{800}});
   camera.zones.push_back({"edge", {}, {{0, 0}, {20, 0}, {20, 240}, {0, 240}}, 0.02, Millis{160}, Millis{800}});
   return camera;
+}
+
+cv::Mat decoded(const std::string& jpeg) {
+  auto* handle = tjInitDecompress();
+  const auto* bytes = reinterpret_cast<const unsigned char*>(jpeg.data());
+  int width = 0;
+  int height = 0;
+  int sampling = 0;
+  int colours = 0;
+  REQUIRE(tjDecompressHeader3(handle, bytes, jpeg.size(), &width, &height, &sampling, &colours) == 0);
+  cv::Mat bgr(height, width, CV_8UC3);
+  REQUIRE(tjDecompress2(handle, bytes, jpeg.size(), bgr.data, width, 0, height, TJPF_BGR, 0) == 0);
+  tjDestroy(handle);
+  return bgr;
+}
+
+// How many columns of a part differ from their neighbours: those of a pixelated one seldom do.
+double columns_that_differ(const cv::Mat& bgr, cv::Rect where) {
+  const cv::Mat part = bgr(where);
+  int count = 0;
+  for (int x = 1; x < part.cols; ++x) count += cv::norm(part.col(x), part.col(x - 1), cv::NORM_L1) > 20.0 * part.rows ? 1 : 0;
+  return static_cast<double>(count) / part.cols;
 }
 
 // Shows pictures to an analysis and keeps what it says.
@@ -43,6 +67,10 @@ class Show {
   // A thing crosses the right half.
   void pass(int frames) {
     play(frames, [frames](cv::Mat& bgr, int i) { support::draw_thing(bgr, {170 + i * 100 / frames, 80, 30, 60}); });
+  }
+  [[nodiscard]] cv::Mat snapshot(const cv::Mat& bgr) const {
+    const auto picture = Picture::from_bgr(bgr, static_cast<std::uint64_t>(number_ + 1), number_ * kFrame);
+    return decoded(analysis_.snapshot(picture, 1, mono_from_ms(0)).binary);
   }
   void finish(std::string_view why) { keep(analysis_.finish(why)); }
 
@@ -250,4 +278,37 @@ TEST_CASE("a zone outside the picture is named") {
   camera.zones.push_back({"away", {}, {{900, 900}, {1000, 900}, {1000, 1000}}, 0.1, Millis{0}, Millis{1000}});
   const Analysis analysis{camera, kSize, kSize};
   CHECK(analysis.blind_zones() == std::vector<std::string>{"away"});
+}
+
+TEST_CASE("a snapshot pixelates whoever moves, and everything while the scene is new") {
+  Show show{yard()};
+  const cv::Rect thing{180, 60, 40, 120};
+  const auto striped = [&](cv::Mat& bgr, int shift) {  // like a face, it has more detail than its tiles can show
+    for (int x = 0; x < thing.width; x += 4) {
+      cv::rectangle(bgr, {thing.x + x + shift, thing.y, 2, thing.height}, {220, 220, 220}, cv::FILLED);
+      cv::rectangle(bgr, {thing.x + x + 2 + shift, thing.y, 2, thing.height}, {20, 20, 20}, cv::FILLED);
+    }
+  };
+  show.still(20);
+  cv::Mat bgr = support::scene(kSize, 20);
+  striped(bgr, 0);
+  REQUIRE(columns_that_differ(bgr, thing) > 0.4);
+  CHECK(columns_that_differ(show.snapshot(bgr), thing) < 0.2);
+  show.still(100);
+  show.play(8, [&](cv::Mat& shown, int i) { striped(shown, i - 7); });
+  bgr = support::scene(kSize, 128);
+  striped(bgr, 0);
+  CHECK(columns_that_differ(show.snapshot(bgr), thing) < 0.2);
+  CHECK(columns_that_differ(show.snapshot(bgr), {20, 60, 100, 120}) ==
+        doctest::Approx(columns_that_differ(bgr, {20, 60, 100, 120})).epsilon(0.3));
+
+  SUBCASE("what a mask covers is blank") {
+    auto camera = yard();
+    camera.masks.push_back({{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}});
+    Show masked_show{camera};
+    masked_show.still(120);
+    const auto shown = masked_show.snapshot(support::scene(kSize, 120));
+    CHECK(cv::norm(shown({0, 0, 150, 240}), cv::NORM_INF) < 20);
+    CHECK(cv::norm(shown({170, 0, 150, 240}), cv::NORM_INF) > 60);
+  }
 }

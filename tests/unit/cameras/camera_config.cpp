@@ -74,7 +74,7 @@ TEST_CASE("what is wrong with a camera is said, with what to do") {
     return problems_of("[[camera]]\nid = \"a\"\nsource = \"" + std::string{text} + "\"\n");
   };
   CHECK(source("file:/clips/a.avi").empty());
-  CHECK(says(source("clips/a.avi"), "expected \"file:/path/clip.mp4\", \"rtsp://host/path\" or \"http://host/path\""));
+  CHECK(says(source("clips/a.avi"), "expected \"rtsp://host/path\", \"http://host/path\", \"device:/dev/video0\" or \"file:/path/clip.mp4\""));
   CHECK(source("http://host/x").empty());
   CHECK(says(source("ftp://host/x"), "this is no source"));
   CHECK(says(source("file:clips/a.avi"), "whole path"));

@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include <doctest/doctest.h>
 
 #include "tests/support/clip.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/rtsp_server.hpp"
 
 using namespace hamlet;
 using namespace hamlet::cameras;
@@ -133,4 +135,87 @@ TEST_CASE("a capture that was cancelled gives up") {
   const auto capture = Capture::open(camera, cancel);
   REQUIRE_FALSE(capture);
   CHECK(capture.error().why == "stopped");
+}
+
+TEST_CASE("H.264 and H.265 are decoded, and of both key frames alone where nothing moves") {
+  support::TempDir folder;
+  for (const bool h265 : {false, true}) {
+    CAPTURE(h265);
+    const auto clip = folder.path() / (h265 ? "clip265.mp4" : "clip264.mp4");
+    support::write_video(clip, 60, [](int frame) { return support::scene({320, 240}, frame); }, {.h265 = h265, .key_every = 10});
+    const auto all = play(file_camera(clip));
+    CHECK(all.error.empty());
+    CHECK(all.numbers.size() == 60);
+    CHECK(all.corrupt == 0);
+    const std::atomic<bool> cancel{false};
+    auto capture = Capture::open(file_camera(clip), cancel);
+    REQUIRE(capture);
+    REQUIRE(capture->read());
+    capture->rest(true);
+    int few = 1;
+    for (auto picture = capture->read(); picture && *picture; picture = capture->read()) ++few;
+    CHECK(few < 20);
+  }
+}
+
+TEST_CASE("what a stall of the link kept back is passed over, and the next picture is of now") {
+  const cv::Mat small = support::scene({160, 128}, 0);  // soon made
+  support::RtspServer server{{.picture = [&small](int) { return small; }}};
+  CameraConfig camera = file_camera({});
+  camera.source = server.url();
+  camera.max_fps = 60;
+  const std::atomic<bool> cancel{false};
+  auto capture = Capture::open(camera, cancel);
+  REQUIRE_MESSAGE(capture, capture.error().message);
+  const auto next = [&] {
+    auto picture = capture->read();
+    REQUIRE(picture);
+    REQUIRE(*picture);
+    return (*picture)->number;
+  };
+  for (int i = 0; i < 25; ++i) next();
+  const auto before = next();
+  server.hold(true);
+  std::thread after{[&] {
+    std::this_thread::sleep_for(std::chrono::seconds{2});  // the stall
+    server.hold(false);
+  }};
+  std::uint64_t jumped = 0;
+  for (auto last = before; last < before + 75;) {
+    const auto number = next();
+    jumped = std::max(jumped, number - last);
+    last = number;
+  }
+  after.join();
+  CHECK(jumped > 20);  // of the 50 of two seconds
+}
+
+TEST_CASE("500 connections leave neither descriptors nor memory behind") {
+  support::RtspServer server{{.picture = [](int i) { return support::scene({160, 128}, i); }, .interval = std::chrono::milliseconds{1}}};
+  CameraConfig camera = file_camera({});
+  camera.source = server.url();
+  const std::atomic<bool> cancel{false};
+  const auto connect = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      auto capture = Capture::open(camera, cancel);
+      REQUIRE_MESSAGE(capture, capture.error().message);
+      CHECK(capture->read());
+    }
+  };
+  const auto descriptors = [] {
+    return std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, std::filesystem::directory_iterator{});
+  };
+  const auto resident_kb = [] {
+    std::ifstream file{"/proc/self/statm"};
+    long total = 0;
+    long resident = 0;
+    file >> total >> resident;
+    return resident * 4;
+  };
+  connect(50);  // what is allocated once
+  const auto descriptors_before = descriptors();
+  const auto kb_before = resident_kb();
+  connect(450);
+  CHECK(descriptors() <= descriptors_before + 2);  // the server's own client comes and goes
+  CHECK(resident_kb() - kb_before < 4'096);
 }

@@ -96,6 +96,17 @@ TEST_CASE("an observation carries its picture, whatever bytes it has") {
   CHECK(seen.detail.at("area") == 0.5);
 }
 
+TEST_CASE("a picture and its thumbnail are told apart") {
+  const auto message = decode_one(encode({Snapshot{"cam-ford", 7, mono_from_ms(5)}, "picture", "small"}));
+  CHECK(message.binary == "picture");
+  CHECK(message.thumbnail == "small");
+  CHECK(std::get<Snapshot>(message.body).request == 7);
+  Frame frame{R"({"type":"look","camera":"a","request":1,"thumbnail":9})", "12345678"};
+  CHECK(parse(frame).error().code == Errc::invalid);
+  frame.json = R"({"type":"look","camera":"a","request":1,"thumbnail":-1})";
+  CHECK_FALSE(parse(frame));
+}
+
 TEST_CASE("the other messages come back as they went") {
   const CameraState down{"cam-ford", CameraCondition::down, "timeout", "read: nothing came", 12.5, 99};
   const auto state = std::get<CameraState>(decode_one(encode({down})).body);

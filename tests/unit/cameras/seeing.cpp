@@ -127,6 +127,24 @@ TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody") {
   CHECK(yard.told() == "motion start");
 }
 
+TEST_CASE("a sensor that turns up its gain is no event, and hides nobody") {
+  auto camera = with_zone(ZoneRule::motion);
+  camera.zones[0].min_area = 0.02;
+  Stage stage{camera};
+  const auto noisy = [](cv::Mat& bgr, int i) { bgr = support::scene(kPicture, 1'000 + i, 100, 3 * 1.4); };
+  stage.empty(kLearned);
+  stage.play(100, noisy);
+  stage.empty(60);
+  stage.play(60, noisy);
+  CHECK(stage.told() == std::string{});
+  stage.play(30, [&](cv::Mat& bgr, int i) {
+    noisy(bgr, 200 + i);
+    person(bgr, 60 + i * 5, 180);
+  });
+  stage.play(30, noisy);
+  CHECK(stage.told() == "motion start, motion end");
+}
+
 TEST_CASE("a camera that shakes sees nothing in it") {
   Stage stage{with_zone(ZoneRule::motion)};
   cv::RNG wind{7};

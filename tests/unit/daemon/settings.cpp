@@ -203,6 +203,74 @@ source = "file:/clip.avi"
   CHECK(text.find("camera[1].id: a device has this id") != std::string::npos);
 }
 
+TEST_CASE("the county changes what the box lists, key by key and list by list, and nothing else") {
+  support::TempDir dir;
+  const auto file = dir.path() / "hamlet.toml";
+  std::ofstream{file} << fmt::format(R"([gateway]
+id = "gw-1"
+division = "430124104203"
+state_dir = "{}"
+[county]
+tables = ["alarm", "uplink", "quality", "gateway", "device"]
+[uplink]
+broker = "mqtts://a.example"
+user = "gw-1"
+[[device]]
+id = "river"
+driver = "modbus"
+address = "10.0.0.1"
+[[device.point]]
+id = "level"
+function = "holding"
+address = 0
+type = "float32"
+[[alarm]]
+id = "high"
+point = "river.level"
+above = 3.0
+text = {{ zh = "高", en = "high" }}
+)", dir.path().string());
+  const auto over = dir.path() / "county.toml.trial";
+  const auto proposed = [&](const std::string& text) {
+    std::ofstream{over, std::ios::trunc} << text;
+    return daemon::read_settings(file, over);
+  };
+  const auto refused = [&](const std::string& text, const std::string& why) {
+    const auto settings = proposed(text);
+    return !settings && settings.error().front().to_string().find(why) != std::string::npos;
+  };
+  const auto good = proposed("[uplink]\nkeepalive = \"1min\"\n[[alarm]]\nid = \"higher\"\npoint = \"river.level\"\nabove = 4.0\n"
+                             "text = { zh = \"高\", en = \"high\" }\n");
+  REQUIRE(good);
+  CHECK(good->changed_by_county);
+  CHECK(good->uplink.keepalive == std::chrono::minutes{1});
+  CHECK(good->uplink.user == "gw-1");
+  REQUIRE(good->rules.alarms.size() == 1);
+  CHECK(good->rules.alarms[0].id == "higher");
+  const auto back = proposed("");
+  REQUIRE(back);
+  CHECK_FALSE(back->changed_by_county);
+  CHECK(back->rules.alarms.at(0).id == "high");
+
+  CHECK(refused("[journal]\nwindow = \"1s\"", "[county] tables"));
+  CHECK(refused("[county]\nverbs = [\"reload\"]", "only be changed on the box"));
+  CHECK(refused("[gateway]\nid = \"gw-2\"", "only be changed on the box"));
+  CHECK(refused("[uplink]\npassword = { file = \"/etc/shadow\" }", "uplink.password"));
+  CHECK(refused("uplink = { ca = \"/tmp/mine.pem\" }", "uplink.ca"));
+  CHECK(refused("[[device]]\nid = \"x\"\ndriver = \"board\"\n[[device.shutdown]]\ncommand = [\"/bin/sh\"]", "device.shutdown.command"));
+  CHECK(refused("[uplink]\nbroker = \"mqtt://a.example\"", "uses TLS"));
+  CHECK(refused("[uplink]\nfallback_brokers = [\"mqtt://a.example\"]", "uses TLS"));
+  CHECK(refused("[[alarm]]\nid = \"x\"\npoint = \"river.lvl\"\nabove = 1\ntext = { zh = \"a\", en = \"a\" }", "river.level"));
+  CHECK(refused("[uplink\n", "TOML"));
+
+  // The confirmed one gives way where it does not fit the box's own any more.
+  std::ofstream{dir.path() / "county.toml"} << "[journal]\nwindow = \"1s\"\n";
+  const auto own = daemon::read_settings(file);
+  REQUIRE(own);
+  CHECK(own->county_mistakes.size() == 1);
+  CHECK_FALSE(own->changed_by_county);
+}
+
 TEST_CASE("a file that is not there is told in words") {
   const auto settings = daemon::read_settings("/nowhere/hamlet.toml");
   REQUIRE_FALSE(settings);

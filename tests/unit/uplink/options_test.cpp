@@ -46,6 +46,11 @@ backoff = "5s"
 backoff_max = "10min"
 health_every = "5min"
 county_ack = true
+live_share = 0.8
+backlog = "newest"
+max_kbit = 64
+compress = true
+session_expiry = "2h"
 )",
                                   "t.toml");
   const auto options = read_options(document.root().table("uplink"));
@@ -62,6 +67,11 @@ county_ack = true
   CHECK(options.keepalive == 60s);
   CHECK(options.backoff_max == 10min);
   CHECK(options.county_ack);
+  CHECK(options.live_share == 0.8);
+  CHECK(options.newest_first);
+  CHECK(options.max_kbit == 64);
+  CHECK(options.compress);
+  CHECK(options.session_expiry == 2h);
 }
 
 TEST_CASE("what is wrong is found, with its place") {
@@ -78,5 +88,7 @@ TEST_CASE("what is wrong is found, with its place") {
   CHECK(first_finding("broker = \"mqtts://c\"\ncert = \"/c\"").find("t.toml:3:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nkeepalive = \"1s\"").find("t.toml:3:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nbackoff = \"1min\"\nbackoff_max = \"1s\"").find("t.toml:4:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nlive_share = 1.5").find("t.toml:3:") == 0);
+  CHECK(first_finding("broker = \"mqtt://c\"\nbacklog = \"middle\"").find("t.toml:3:") == 0);
   CHECK(first_finding("broker = \"mqtt://c\"\nkeepalife = \"30s\"").find("keepalive") != std::string::npos);
 }
