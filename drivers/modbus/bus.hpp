@@ -61,7 +61,7 @@ struct Member {
 ///   idle, all of them together get 3 % of its time.
 class Bus : public std::enable_shared_from_this<Bus> {
  public:
-  static constexpr std::size_t kMostOrders = 16;  // waiting, of a member
+  static constexpr std::size_t kMostOrders = 1024;  // waiting, of a member: a start tells all its outputs at once
 
   Bus(boost::asio::io_context& io, const PortSettings& settings);
 

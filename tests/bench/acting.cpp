@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -24,36 +25,42 @@ using namespace std::chrono_literals;
 using Kind = support::ModbusSimulator::Kind;
 
 constexpr int kDevices = 100;  // of 100 points each, each second
-constexpr int kAlarms = 100;   // on the first ten devices: each tenth point
-constexpr int kRounds = 30;
-constexpr int kEachRound = 20;
+constexpr int kAlarms = 200;   // on each fifth point of the first ten devices; each is raised once: none chatters
+constexpr int kRounds = 20;
+constexpr int kEachRound = kAlarms / kRounds;
 
 int address_of(int alarm) {
-  return alarm * 10;
+  return alarm * 5;
 }
 std::uint8_t unit_of(int alarm) {
-  return static_cast<std::uint8_t>(alarm / 10 + 1);
+  return static_cast<std::uint8_t>(address_of(alarm) / 100 + 1);
 }
 
-std::string config(const std::string& folder, std::uint16_t sensors, std::uint16_t relay) {
+// A file may hold 1 MiB: ten devices to each in conf.d.
+void write_config(const std::filesystem::path& folder, std::uint16_t sensors, std::uint16_t relay) {
+  std::filesystem::create_directories(folder / "conf.d");
   auto out = fmt::format(
       "[gateway]\nid = \"gw-1\"\ndivision = \"430124104203\"\nstate_dir = \"{0}/state\"\nrun_dir = "
       "\"{0}\"\ntrust_clock = true\n",
-      folder);
-  std::string rules;
+      folder.string());
   for (int device = 0; device < kDevices; ++device) {
-    out += fmt::format(
+    std::string rules;
+    auto devices = fmt::format(
         "[[device]]\nid = \"d{}\"\ndriver = \"modbus\"\naddress = \"127.0.0.1\"\nport = {}\nunit_id = {}\nperiod = "
         "\"1s\"\n",
         device, sensors, device + 1);
     for (int point = 0; point < 100; ++point) {
-      out += fmt::format("[[device.point]]\nid = \"p{}\"\nfunction = \"holding\"\naddress = {}\ntype = \"uint16\"\n",
-                         point, device % 10 * 100 + point);
+      devices +=
+          fmt::format("[[device.point]]\nid = \"p{}\"\nfunction = \"holding\"\naddress = {}\ntype = \"uint16\"\n",
+                      point, device % 10 * 100 + point);
       rules += fmt::format(
-          "[quality.\"d{}.p{}\"]\nrange = [0, 100]\nrate_of_change = {{ change = 100, per = \"1s\" }}\ngap = \"1min\"\n",
+          "[quality.\"d{}.p{}\"]\nrange = [0, 100]\nrate_of_change = {{ change = 100, per = \"1s\" }}\ngap = "
+          "\"1min\"\n",
           device, point);
     }
+    std::ofstream{folder / fmt::format("conf.d/{}.toml", device / 10), std::ios::app} << devices << rules;
   }
+  std::string rules;
   out += fmt::format(
       "[[device]]\nid = \"relay\"\ndriver = \"modbus\"\naddress = \"127.0.0.1\"\nport = {}\nperiod = "
       "\"1s\"\n[[device.point]]\nid = \"c0\"\nfunction = \"coil\"\naddress = 0\n",
@@ -64,9 +71,9 @@ std::string config(const std::string& folder, std::uint16_t sensors, std::uint16
         "[[alarm]]\nid = \"a{0}\"\npoint = \"d{1}.p{2}\"\nabove = 50\nseverity = \"critical\"\ntext = {{ zh = \"高\", "
         "en = \"high\" }}\n"
         "[[output]]\nid = \"o{0}\"\ndrive = \"relay.c{0}\"\nwhen = [\"a{0}\"]\n",
-        alarm, alarm / 10, alarm % 10 * 10);
+        alarm, address_of(alarm) / 100, address_of(alarm) % 100);
   }
-  return out + rules;
+  std::ofstream{folder / "hamlet.toml"} << out << rules;
 }
 
 bool wait_for(const std::function<bool()>& done) {
@@ -100,7 +107,7 @@ void to_output(benchmark::State& state) {
   const support::TempDir dir;
   support::ModbusSimulator sensors;
   support::ModbusSimulator relay;
-  std::ofstream{dir.path() / "hamlet.toml"} << config(dir.path().string(), sensors.port(), relay.port());
+  write_config(dir.path(), sensors.port(), relay.port());
   auto settings = daemon::read_settings(dir.path() / "hamlet.toml");
   if (!settings) return state.SkipWithError(settings.error().front().to_string().c_str());
   boost::asio::io_context io;
@@ -112,7 +119,7 @@ void to_output(benchmark::State& state) {
     sensors.log_answers();
     (void)wait_for([&] { return sensors.answers().size() >= 3 * kDevices; });  // it knows every point
     for (int round = 0; round < kRounds; ++round) {
-      const auto mine = [round](int i) { return (round * 7 + i * 5) % kAlarms; };
+      const auto mine = [round](int i) { return i * kRounds + round; };
       sensors.log_answers();
       relay.log_answers();
       const auto from = std::chrono::steady_clock::now();
