@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <boost/asio/post.hpp>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -53,13 +52,6 @@ std::string comment_of(const fs::path& file) {
 
 WallTime stored_at(const struct stat& file) {
   return wall_from_ms(static_cast<std::int64_t>(file.st_mtim.tv_sec) * 1000 + file.st_mtim.tv_nsec / 1'000'000);
-}
-
-void sync_folder(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
 }
 
 }  // namespace
@@ -235,7 +227,7 @@ class PictureStore::Files {
     fs::create_hard_link(media_ / file_name(name), place(name, true), error);
     if (error == std::errc::no_such_file_or_directory) return fail(Errc::not_found, name);
     if (error) return fail(Errc::failed, fmt::format("hold {}: {}", name, error.message()));
-    sync_folder(held());
+    (void)journal::sync_folder(held());
     struct stat there {};
     if (::stat(place(name, true).c_str(), &there) == 0)
       add(name, {static_cast<std::uint64_t>(there.st_size), stored_at(there), true});
@@ -246,8 +238,8 @@ class PictureStore::Files {
     std::error_code error;
     fs::rename(from, to, error);
     if (error) return fail(Errc::failed, fmt::format("rename {}: {}", from.string(), error.message()));
-    sync_folder(to.parent_path());
-    sync_folder(from.parent_path());
+    (void)journal::sync_folder(to.parent_path());
+    (void)journal::sync_folder(from.parent_path());
     return true;
   }
 

@@ -8,18 +8,14 @@
 // county.toml.trial. What is not confirmed never outlives the process, so neither a reboot nor a config that kills the daemon needs anybody
 // to drive out.
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
-#include <fmt/format.h>
+#include <filesystem>
+#include <system_error>
 
 #include "firmware/control/args.hpp"
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/texts.hpp"
+#include "sync/journal/media.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -34,30 +30,9 @@ constexpr std::size_t kMaxToml = 64 * 1024;
 constexpr std::int64_t kConfirmWithin = 600, kMinWithin = 1, kMaxWithin = 86'400;  // seconds
 constexpr Millis kMoment{500};  // for the answer to go out, before the uplink may be another one
 
-Status failed(const std::filesystem::path& file, std::string_view what) {
-  return fail(Errc::failed, fmt::format("{} {}: {}", what, file.string(), std::strerror(errno)));
-}
-
-Status sync_folder_of(const std::filesystem::path& file) {
-  const int folder = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = folder >= 0 && ::fsync(folder) == 0;
-  if (folder >= 0) ::close(folder);
-  if (!synced) return failed(file.parent_path(), "sync");
-  return {};
-}
-
-Status write_durably(const std::filesystem::path& file, std::string_view text) {
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-  if (fd < 0) return failed(file, "create");
-  const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(fd) == 0;
-  ::close(fd);
-  if (!written) return failed(file, "write");
-  return sync_folder_of(file);
-}
-
 void remove_durably(const std::filesystem::path& file) {
   std::error_code error;
-  if (std::filesystem::remove(file, error)) (void)sync_folder_of(file);
+  if (std::filesystem::remove(file, error)) (void)journal::sync_folder(file.parent_path());
   if (error) log::error("cannot remove a file", {{"file", file.string()}, {"error", error.message()}});
 }
 
@@ -81,7 +56,7 @@ void Box::propose_config(const json& args, const Reply& reply) {
   if (trial_ != Trial::none) return reply(refuse(Errc::unavailable, texts::trial_is_running()));
   if (toml.size() > kMaxToml) return reply(refuse(Errc::invalid, texts::proposal_too_large(kMaxToml)));
   const auto file = settings_.gateway.county_trial();
-  if (auto written = write_durably(file, toml); !written) {
+  if (auto written = journal::write_durably(file.parent_path(), file.filename(), toml); !written) {
     remove_durably(file);
     return reply(tl::unexpected(control::Failure{written.error()}));
   }
@@ -124,7 +99,7 @@ void Box::confirm_config(const Reply& reply) {
   if (error) return reply(tl::unexpected(control::Failure{Error{Errc::failed, error.message()}}));
   trial_ = Trial::none;
   trial_timer_.cancel();
-  if (auto synced = sync_folder_of(gateway.county_config()); !synced) return reply(tl::unexpected(control::Failure{synced.error()}));
+  if (auto synced = journal::sync_folder(gateway.state_dir); !synced) return reply(tl::unexpected(control::Failure{synced.error()}));
   log::info("the county's config is confirmed");
   emit_gateway("config", {{"outcome", "confirmed"}, {"rev", revision_}});
   reply(json{{"rev", revision_}});

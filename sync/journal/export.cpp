@@ -37,12 +37,13 @@ tl::unexpected<Error> failed_to(const char* what, const fs::path& path, int why)
   return fail(code, fmt::format("{} {}: {}", what, path.string(), std::generic_category().message(why)));
 }
 
-Status sync_folder(const fs::path& folder) {
+// As sync_folder(), but a stick's file system may have no such thing.
+Status sync_stick(const fs::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return failed_to("open", folder, errno);
   const int why = ::fsync(fd) == 0 ? 0 : errno;
   ::close(fd);
-  if (why != 0 && why != EINVAL) return failed_to("sync", folder, why);  // EINVAL: a file system that has none
+  if (why != 0 && why != EINVAL) return failed_to("sync", folder, why);
   return {};
 }
 
@@ -396,7 +397,7 @@ class Export {
     for (const auto& sum : sums_) text += fmt::format("{}  {}\n", sum.sha256, sum.name);
     if (auto status = write_file("SHA256SUMS", text); !status) return fail(std::move(status).error());
     for (const auto& folder : {folder_ / kMediaFolder, folder_}) {
-      if (auto status = sync_folder(folder); !status) return fail(std::move(status).error());
+      if (auto status = sync_stick(folder); !status) return fail(std::move(status).error());
     }
     return out;
   }
@@ -466,7 +467,7 @@ Result<json> export_records(Reader& reader, const fs::path& journal_folder, cons
   // No file system of sticks has a rename that refuses to replace; an empty folder at most could have come there meanwhile.
   if (::rename(begun.c_str(), folder.c_str()) != 0) return failed_to("rename", begun, errno);
   partial.keep();
-  if (auto status = sync_folder(request.to); !status) return fail(std::move(status).error());
+  if (auto status = sync_stick(request.to); !status) return fail(std::move(status).error());
   (*manifest)["folder"] = folder.string();
   return manifest;
 }

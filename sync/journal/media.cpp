@@ -63,6 +63,10 @@ Status write_durably(const fs::path& folder, const std::string& name, std::strin
     }
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return failed(path, "rename to");
+  return sync_folder(folder);
+}
+
+Status sync_folder(const fs::path& folder) {
   const Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (directory.get() < 0 || ::fsync(directory.get()) != 0) return failed(folder, "sync");
   return {};

@@ -18,6 +18,8 @@ inline constexpr const char* kMediaFolder = "media";
 /// full, denied, failed.
 [[nodiscard]] Status write_durably(const std::filesystem::path& folder, const std::string& name,
                                    std::string_view bytes);
+/// What was made, renamed or removed in the folder is durable when it returns. Errors: as above.
+[[nodiscard]] Status sync_folder(const std::filesystem::path& folder);
 /// Error not_found; invalid where the name is none of ours.
 [[nodiscard]] Result<std::string> read_picture(const std::filesystem::path& folder, const std::string& name);
 /// Gone or not there: both are well.
