@@ -14,8 +14,8 @@ using Op = Expression::Op;
 using Node = Expression::Node;
 using Json = nlohmann::json;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t kBuckets = 128;
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+constexpr std::int64_t kWindowBuckets = 128;
 constexpr std::int64_t kHoles = 10;           // a hole of more than such a part of a window counts
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::int64_t kDayMs = 24 * kHourMs;
@@ -109,7 +109,7 @@ void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, co
     window.newest = *x;
     const auto begin = begin_of(node.window, now_ms_);
     auto& buckets = window.buckets;
-    if (!buckets.empty() && now_ms_ - buckets.back().first_ms < std::max<std::int64_t>(1, length / kBuckets) &&
+    if (!buckets.empty() && now_ms_ - buckets.back().first_ms < std::max<std::int64_t>(1, length / kWindowBuckets) &&
         buckets.back().first_ms > begin) {
       auto& last = buckets.back();
       last = {last.first_ms, now_ms_, last.sum + add, std::min(last.low, *x), std::max(last.high, *x),
@@ -346,8 +346,8 @@ Interval Watch::over_window(const Node& node) {
   const bool exact = covered(window, node, begin);
   const bool adds = node.op == Op::sum || node.op == Op::increase;
   double sum = 0;
-  double low = kInfinity;
-  double high = -kInfinity;
+  double low = kUnbounded;
+  double high = -kUnbounded;
   double samples = 0;
   bool seen = false;
   for (const auto& bucket : window.buckets) {
@@ -362,7 +362,7 @@ Interval Watch::over_window(const Node& node) {
   }
   if (adds) {
     if (exact) return interval(sum, sum);
-    return low < 0 && node.op == Op::sum ? Interval{} : interval(sum, kInfinity);
+    return low < 0 && node.op == Op::sum ? Interval{} : interval(sum, kUnbounded);
   }
   if (!seen) {
     if (!exact) return {};
@@ -370,11 +370,11 @@ Interval Watch::over_window(const Node& node) {
     samples = 1;
   }
   if (node.op == Op::average) return exact ? interval(sum / samples, sum / samples) : Interval{};
-  if (node.op == Op::lowest) return {exact ? low : -kInfinity, low};
-  if (node.op == Op::highest) return {high, exact ? high : kInfinity};
+  if (node.op == Op::lowest) return {exact ? low : -kUnbounded, low};
+  if (node.op == Op::highest) return {high, exact ? high : kUnbounded};
   if (window.unknown_since_ms) return {};
   const double moved = node.op == Op::rise ? window.newest - low : high - window.newest;
-  return interval(moved, exact ? moved : kInfinity);
+  return interval(moved, exact ? moved : kUnbounded);
 }
 
 // All values of the later half of the window against all of the half before.
@@ -383,8 +383,8 @@ Truth Watch::trend(const Node& node) {
   const auto begin = begin_of(node.window, now_ms_);
   if (!covered(window, node, begin) || window.unknown_since_ms) return Truth::unknown;
   const auto half = node.window.length.count() / 2;
-  double before[] = {kInfinity, -kInfinity};
-  double after[] = {kInfinity, -kInfinity};
+  double before[] = {kUnbounded, -kUnbounded};
+  double after[] = {kUnbounded, -kUnbounded};
   for (const auto& bucket : window.buckets) {
     if (bucket.last_ms < begin) continue;
     const bool late = bucket.last_ms > now_ms_ - half;
@@ -393,7 +393,7 @@ Truth Watch::trend(const Node& node) {
     span[0] = std::min(span[0], bucket.low);
     span[1] = std::max(span[1], bucket.high);
   }
-  if (before[1] == -kInfinity || after[1] == -kInfinity) return Truth::no;
+  if (before[1] == -kUnbounded || after[1] == -kUnbounded) return Truth::no;
   return truth_of(node.op == Op::rising ? after[0] > before[1] : after[1] < before[0]);
 }
 
@@ -471,7 +471,7 @@ Interval Watch::count(const Node& node, Memory& memory, bool turned, Truth befor
   if (turned && before == Truth::unknown) memory.last_unknown_ms = now_ms_;
   auto& flips = memory.flips;
   if (turned && now == Truth::yes && before == Truth::no) {
-    const auto granule = node.window.length.count() / kBuckets;
+    const auto granule = node.window.length.count() / kWindowBuckets;
     if (!flips.empty() && now_ms_ - flips.back().at_ms < granule) {
       ++flips.back().times;
     } else {
@@ -485,13 +485,13 @@ Interval Watch::count(const Node& node, Memory& memory, bool turned, Truth befor
   for (const auto& flip : flips) times += flip.times;
   if (node.window.since_minute) {
     consider(begin + 1 + kDayMs);
-    if (!offset_) return {0, kInfinity};
+    if (!offset_) return {0, kUnbounded};
   } else if (!flips.empty()) {
     consider(flips.front().at_ms + node.window.length.count());
   }
   const bool covered = now != Truth::unknown && *memory.last_unknown_ms <= begin + 1;
   if (!covered && !node.window.since_minute) consider(*memory.last_unknown_ms + node.window.length.count());
-  return {times, covered ? times : kInfinity};
+  return {times, covered ? times : kUnbounded};
 }
 
 // From the last step to the first: what comes true at the same time is no sequence.
@@ -569,7 +569,7 @@ void Watch::restore(const Json& stored) {
     memory.last_unknown_ms = time_from(from[2]);
     memory.doubtful = from[3].get<bool>();
     memory.flips.clear();
-    for (std::size_t j = 0; j + 1 < from[4].size() && memory.flips.size() <= kBuckets; j += 2) {
+    for (std::size_t j = 0; j + 1 < from[4].size() && memory.flips.size() <= kWindowBuckets; j += 2) {
       const auto at = time_from(from[4][j]);
       const auto times = time_from(from[4][j + 1]);
       if (!at || !times || *times < 1 || *times > 1'000'000) return;
