@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <utility>
 
 namespace hamlet::detect {
 namespace {
@@ -244,11 +245,14 @@ void Samples::push(std::int64_t at_ms, std::optional<double> x) {
   if (small) {
     scaled_.push_back(*small);
   } else {
+    constexpr auto kNone = std::numeric_limits<double>::quiet_NaN();
     if (exact_.empty()) {
-      for (std::size_t i = 0; i < size(); ++i) exact_.push_back(value(i).value_or(std::numeric_limits<double>::quiet_NaN()));
+      std::vector<double> exact;  // value() reads exact_ as soon as it holds anything
+      for (std::size_t i = 0; i < size(); ++i) exact.push_back(value(i).value_or(kNone));
+      exact_ = std::move(exact);
       scaled_ = {};
     }
-    exact_.push_back(x.value_or(std::numeric_limits<double>::quiet_NaN()));
+    exact_.push_back(x.value_or(kNone));
   }
   offsets_.push_back(static_cast<std::uint32_t>(at_ms - base_ms_));
 }

@@ -282,6 +282,16 @@ TEST_CASE("an attenuated signal over more than 128 samples: the window is as lon
   }
 }
 
+TEST_CASE("an attenuated signal remembers decimals when one comes that is none") {
+  AttenuatedSignal test{{.check = AttenuatedRule::Check::range, .suspect = 99.5, .window = seconds{60}, .min_samples = 2}};
+  int i = 0;
+  for (const double x : {50.5, 100.25, 0.5, 50.25}) (void)test.check(at(i++), x);
+  CHECK(test.check(at(i++), 100.0 / 3) == Flag::good);
+  CHECK(test.check(at(i++), 200.0 / 3) == Flag::good);
+  CHECK(test.check(at(60), 50.5) == Flag::good);
+  CHECK(test.check(at(61), 50.5) == Flag::suspect);  // 100.25 has left
+}
+
 TEST_CASE("an attenuated signal without a window is that of all samples so far") {
   AttenuatedSignal test{{.suspect = 1, .fail = 0.1}};
   CHECK(test.check(at(0), 5.0) == Flag::fail);
