@@ -575,6 +575,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       if (!options.county_ack) lane->stored(lane->position().prefix);
       lane->store();
     }
+    take_stored();
     if (refusal) return lose(*refusal);
     pump();
   }
@@ -703,10 +704,16 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void county_acked(const std::string& payload) {
     if (!options.county_ack) return;
-    const auto acks = contract::parse_ack(payload);
+    auto acks = contract::parse_ack(payload);
     if (!acks) return log::warning("the county's ack is ignored", {{"error", acks.error().message}});
-    for (const auto& ack : *acks) {
-      journal.seen_elsewhere(ack.epoch, ack.stored);
+    for (const auto& ack : *acks) journal.seen_elsewhere(ack.epoch, ack.stored);
+    county = std::move(*acks);
+    take_stored();
+  }
+
+  /// What the county has stored, as far as we know it sent: its ack may come before the broker's, and does not come twice.
+  void take_stored() {
+    for (const auto& ack : county) {
       for (const auto& lane : lanes) {
         if (lane->epoch() != ack.epoch) continue;
         const auto before = lane->position().stored;
@@ -871,6 +878,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   bool marks_known = false;  // what the broker remembers of us: asked for once a run
   MonoTime marks_due{};
   MonoTime acked_at = clock.mono();
+  std::vector<contract::Ack> county;  // its last ack
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
   std::set<std::string> retained_ignored;  // verbs
   std::size_t birth_left = 0;            // of the birth's messages, not yet acknowledged

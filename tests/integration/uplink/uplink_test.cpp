@@ -329,6 +329,20 @@ TEST_CASE("the county's ack is clamped to what was sent, and another epoch's is 
   REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 10; }));
 }
 
+// It used to be clamped for good: what was acknowledged before the broker's answer to a repetition was sent again each day.
+TEST_CASE("the county's ack may come before the broker's") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri(), [](auto& options) { options.county_ack = true; }};
+  box.read(10);
+  REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 10; }));
+  county.publish("ack", json{{box.journal->epoch(), {{"tele", 10}}}}.dump(), true);
+  REQUIRE(box.run_until([&] { return !county.snapshot().ack.is_null(); }));
+  CHECK(box.uplink->status()["county"]["tele"] == 0);
+  box.uplink->start();
+  CHECK(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 10; }));
+}
+
 TEST_CASE("a broker that refuses a lane is told of in words, and nothing counts as sent") {
   hamlet::support::TempDir folder;
   const auto acl = folder.path() / "acl";
