@@ -66,6 +66,7 @@ constexpr std::uint64_t kReplay = contract::kLaneCount + 1;  // where a lane wou
 constexpr std::size_t kMaxReplays = 64;
 constexpr std::size_t kMaxRetained = 64;
 constexpr std::size_t kKept = 2;        // places in the window, for alarms
+constexpr std::size_t kTogether = 16 * 1'024;  // bytes of batches in one compressed message: about 2 kB on the link
 constexpr std::size_t kOverhead = 100;  // bytes: headers of MQTT and TCP/IP for a message and its acknowledgement
 // So many of the newest records go first after an outage, in order: all of a short story, the last of a long one.
 constexpr std::array<std::size_t, contract::kLaneCount> kLive{20, 20, 1, 1};
@@ -493,14 +494,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       message.topic = topics.at("media/" + name);
       message.payload = lane.take_picture(choice.part);
     } else {
-      const contract::Envelope envelope{.gw = topics.gw(),
-                                        .epoch = lane.epoch(),
-                                        .lane = lane.lane(),
-                                        .seq = record.seq,
-                                        .at = record.at,
-                                        .hist = is_history(record.at, journal.boot(), clock.mono(), commit_window),
-                                        .rev = record.rev};
-      auto payload = contract::render(record.body, envelope, date, &journal.names());
+      auto payload = render(lane, record);
       if (!payload) {
         const auto seq = record.seq;
         log::error("a record cannot be sent",
@@ -513,15 +507,45 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       message.payload = std::move(*payload);
     }
     lane.pop(choice.part);
-    const auto bytes = hand_over(std::move(message));
+    auto with = choice.part == Backlog::Part::rest && lane.lane() == Lane::tele && compresses() ? add_lines(lane, message.payload)
+                                                                                              : std::vector<std::uint64_t>{};
+    const auto bytes = hand_over(std::move(message), std::move(with));
     if (bytes && choice.shared) share.sent(choice.part == Backlog::Part::live, *bytes);
     return bytes.has_value();
   }
 
-  /// Its bytes on the link; nothing: the session is over.
-  std::optional<std::size_t> hand_over(wire::MqttPublish message) {
+  Result<std::string> render(const Backlog& lane, const journal::Record& record) const {
+    const contract::Envelope envelope{.gw = topics.gw(),
+                                      .epoch = lane.epoch(),
+                                      .lane = lane.lane(),
+                                      .seq = record.seq,
+                                      .at = record.at,
+                                      .hist = is_history(record.at, journal.boot(), clock.mono(), commit_window),
+                                      .rev = record.rev};
+    return contract::render(record.body, envelope, date, &journal.names());
+  }
+
+  /// More of the rest, a line each, for as long as the next is likely to fit; gives their numbers.
+  std::vector<std::uint64_t> add_lines(Backlog& lane, std::string& payload) const {
+    std::vector<std::uint64_t> added;
+    for (auto size = payload.size(); payload.size() + size <= kTogether;) {
+      const auto* record = lane.front(Backlog::Part::rest);
+      const auto line = record != nullptr ? render(lane, *record) : std::string{};
+      if (!line || line->empty()) break;
+      payload.append(1, '\n').append(*line);
+      size = line->size();
+      added.push_back(record->seq);
+      lane.pop(Backlog::Part::rest);
+    }
+    return added;
+  }
+
+  [[nodiscard]] bool compresses() const { return options.compress && protocol == wire::MqttProtocol::v5; }
+
+  /// Its bytes on the link; nothing: the session is over. `with`: the numbers of the lines behind its first.
+  std::optional<std::size_t> hand_over(wire::MqttPublish message, std::vector<std::uint64_t> with = {}) {
     // What is retained stays as it is for consumers that cannot see how it was encoded; JPEGs do not shrink.
-    if (options.compress && protocol == wire::MqttProtocol::v5 && !message.retained && message.payload.starts_with('{')) {
+    if (compresses() && !message.retained && message.payload.starts_with('{')) {
       if (auto small = gzip.shrink(message.payload)) {
         message.payload = std::move(*small);
         message.encoding = "gzip";
@@ -534,22 +558,25 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
       lose({taken.error().code, "lost", texts::plain(taken.error().message)});
       return {};
     }
-    if (answered) on_way.push_back({cookie, pacer.sent(bytes, clock.mono())});
+    if (answered) on_way.push_back({cookie, pacer.sent(bytes, clock.mono()), std::move(with)});
     return bytes;
   }
 
-  void note_delivery(std::uint64_t cookie) {
-    const auto found = std::find_if(on_way.begin(), on_way.end(), [&](const auto& each) { return each.first == cookie; });
-    if (found == on_way.end()) return;
-    pacer.acked(found->second, clock.mono());
+  /// Gives the numbers of the lines behind its first.
+  std::vector<std::uint64_t> note_delivery(std::uint64_t cookie) {
+    const auto found = std::find_if(on_way.begin(), on_way.end(), [&](const auto& each) { return each.cookie == cookie; });
+    if (found == on_way.end()) return {};
+    pacer.acked(found->sent, clock.mono());
+    auto with = std::move(found->with);
     on_way.erase(found);
+    return with;
   }
 
   void acked(std::span<const wire::MqttAck> acks) {
     last_progress = clock.mono();
     std::optional<wire::LinkError> refusal;
     for (const auto& ack : acks) {
-      note_delivery(ack.cookie);
+      const auto with = note_delivery(ack.cookie);
       const auto which = ack.cookie >> kLaneShift;
       if (ack.cookie == kLeftBehind) {  // a refusal stops nothing: the box may have no access there any more
         if (ack.refused()) log::warning("the broker keeps what is retained under an old base", {{"why", wire::reason_text(ack.reason)}});
@@ -566,7 +593,10 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
         }
       } else if (which > 0) {
         quota_backoff.reset();
-        if (auto* lane = lane_of(ack.cookie)) lane->done(ack.cookie & ((1ULL << kGenerationShift) - 1));
+        if (auto* lane = lane_of(ack.cookie)) {
+          lane->done(ack.cookie & ((1ULL << kGenerationShift) - 1));
+          for (const auto seq : with) lane->done(seq);
+        }
       } else if (ack.cookie == kBirth) {
         --birth_left;
       }
@@ -860,7 +890,12 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   Pacer pacer;
   Share share;
   Gzip gzip;
-  std::deque<std::pair<std::uint64_t, Pacer::Sent>> on_way;  // by cookie; oldest first, at most a window
+  struct OnWay {
+    std::uint64_t cookie = 0;
+    Pacer::Sent sent;
+    std::vector<std::uint64_t> with;
+  };
+  std::deque<OnWay> on_way;  // oldest first, at most a window
   boost::asio::steady_timer retry_timer;
   boost::asio::steady_timer tick_timer;
   boost::asio::steady_timer pace_timer;

@@ -40,7 +40,7 @@ struct Options {
   double live_share = 0.5;                                ///< of the link for what is live while a backlog waits; 0 to 1
   bool newest_first = false;                              ///< `backlog`: "oldest" or "newest" of it first
   std::uint64_t max_kbit = 0;                             ///< kbit/s, headers counted in; 0: as much as there is
-  bool compress = false;                                  ///< gzip on MQTT 5 (CONTRACT.md), for what gains by it
+  bool compress = false;                                  ///< gzip on MQTT 5 (CONTRACT.md), for what gains by it, a backlog's batches together
   Millis session_expiry{0};                               ///< how long the broker keeps commands for a box that is away; 0 to 30 d
   bool county_ack = false;                                ///< the county acknowledges by the topic `ack`
   wire::MqttClient::LookUp look_up{};                     ///< of names, for tests; empty: the system's

@@ -6,6 +6,7 @@
 #include "sync/uplink/uplink.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -31,6 +32,7 @@
 
 #include "tests/bench/bench.hpp"
 #include "tests/support/broker.hpp"
+#include "tests/support/gunzip.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/proxy.hpp"
 
@@ -47,7 +49,8 @@ constexpr std::uint64_t kMessages = 20'000;
 constexpr std::size_t kWindow = 20;
 constexpr std::size_t kBatch = 200;  // readings in a message, as the daemon has it at most
 constexpr std::chrono::seconds kPatience{300};
-constexpr double kHeaders = 52;  // bytes of TCP/IP a packet. A message is one, its PUBACK another; the ack of that goes with the next message, or alone
+constexpr double kHeaders = 52;  // bytes of TCP/IP a packet. A message is one or more, its PUBACK another; the ack of that goes with the next message, or alone
+constexpr double kSegment = 1'448;  // bytes in a packet
 
 double setting(const char* name, double otherwise) {
   const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before threads read it
@@ -95,7 +98,7 @@ class Subscriber {
 
   void begin() {
     const std::lock_guard lock{mutex_};
-    count_ = 0;
+    count_ = records_ = 0;
     alarms_.clear();
     first_tele_seq_.clear();
   }
@@ -103,6 +106,11 @@ class Subscriber {
   [[nodiscard]] std::uint64_t count() {
     const std::lock_guard lock{mutex_};
     return count_;
+  }
+  /// Records in them: a line each.
+  [[nodiscard]] std::uint64_t records() {
+    const std::lock_guard lock{mutex_};
+    return records_;
   }
   [[nodiscard]] bool wait(std::uint64_t count) {
     const auto until = Clock::now() + kPatience;
@@ -178,6 +186,8 @@ class Subscriber {
     if (topic.ends_with("/tele")) {
       if (count_++ == 0) first_ = now;
       last_ = now;
+      ++records_;
+      if (payload.starts_with("\x1f\x8b")) records_ += static_cast<std::uint64_t>(std::ranges::count(support::gunzip(std::string{payload}), '\n'));
       if (!numbers_) return;
       const std::string front{payload.substr(0, 200)};
       first_tele_seq_.emplace(std::strtoull(front.c_str() + front.find("\"seq\":") + 6, nullptr, 10), now);
@@ -189,12 +199,26 @@ class Subscriber {
   const int fd_;
   std::mutex mutex_;
   std::uint64_t count_ = 0;
+  std::uint64_t records_ = 0;
   bool numbers_ = false;
   std::vector<Clock::time_point> alarms_;
   std::map<std::uint64_t, Clock::time_point> first_tele_seq_;
   Clock::time_point first_;
   Clock::time_point last_;
   std::thread thread_;
+};
+
+/// The machine's clocks, that may be moved on.
+class MovableClock final : public hamlet::Clock {
+ public:
+  [[nodiscard]] WallTime wall() const override { return real_.wall() + moved_.load(); }
+  [[nodiscard]] MonoTime mono() const override { return real_.mono() + moved_.load(); }
+  [[nodiscard]] bool synced() const override { return true; }
+  void advance(Millis by) { moved_ = moved_.load() + by; }
+
+ private:
+  SystemClock real_{true};
+  std::atomic<Millis> moved_{};
 };
 
 /// A journal, a broker that keeps all, a subscriber, a link with faults where it is asked for.
@@ -281,7 +305,7 @@ struct Scene {
 
   support::TempDir folder{support::TempDir::On::memory};
   boost::asio::io_context io;
-  SystemClock clock{true};
+  MovableClock clock;
   const contract::Topics topics = contract::Topics::from_division("430124104203", "gw-0017").value();
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<uplink::Uplink> uplink;
@@ -568,16 +592,19 @@ void wire(benchmark::State& state, int window, bool live) {
       options.compress = true;
       options.protocol = wire::MqttProtocol::v5;
     };
-    std::uint64_t count = 0, messages = 0;
+    std::uint64_t count = 0, records = 0;
     const auto append = [&] {
       const auto batch = village.window(here, window);
       count += batch.size();
-      ++messages;
+      ++records;
       here.append(batch);
     };
     (void)village.window(here, 60);
     if (!live) {
-      for (int i = 0; i < 3'600 / window; ++i) append();
+      for (int i = 0; i < 3'600 / window; ++i) {
+        here.clock.advance(std::chrono::seconds{window});
+        append();
+      }
       here.commit();
     }
     here.start(link.uri(), compressed);
@@ -586,11 +613,14 @@ void wire(benchmark::State& state, int window, bool live) {
     for (int i = 0; live && i < 100; ++i) {
       append();
       here.commit();
-      if (!here.run_until([&] { return here.subscriber.count() >= messages; })) return state.SkipWithError("a message does not come");
+      if (!here.run_until([&] { return here.subscriber.records() >= records; })) return state.SkipWithError("a message does not come");
     }
-    if (!here.run_until([&] { return here.subscriber.count() >= messages && here.pending() == 0; })) return state.SkipWithError("the backlog does not drain");
+    if (!here.run_until([&] { return here.subscriber.records() >= records && here.pending() == 0; })) return state.SkipWithError("the backlog does not drain");
     const auto after = link.counts();
-    const auto bytes = static_cast<double>(after.bytes_up - before.bytes_up + after.bytes_down - before.bytes_down) + (live ? 3 : 2) * kHeaders * static_cast<double>(messages);
+    const auto up = static_cast<double>(after.bytes_up - before.bytes_up), down = static_cast<double>(after.bytes_down - before.bytes_down);
+    const auto messages = static_cast<double>(here.subscriber.count());
+    const auto packets = messages * (std::ceil(up / messages / kSegment) + (live ? 2 : 1));
+    const auto bytes = up + down + packets * kHeaders;
     value = bytes / static_cast<double>(count);
     here.stop();
   }

@@ -96,6 +96,8 @@ TEST_CASE("a sample consumer stores each message once, sees gaps, and acknowledg
   CHECK(!says(*program, "duplicate gw-played tele 8"));
   box.publish("tele", tele(7));
   CHECK(says_within(*program, box, "duplicate gw-played tele 7"));
+  box.publish("tele", tele(9) + "\n" + tele(10));
+  CHECK(acks(10, 1));
 }
 
 TEST_CASE("a sample consumer that comes late gets from the real box what it has missed, and its ack arrives") {

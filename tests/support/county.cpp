@@ -16,9 +16,9 @@
 #include <fmt/format.h>
 #include <mqtt/async_client.h>
 #include <pthread.h>
-#include <zlib.h>
 
 #include "firmware/core/id.hpp"
+#include "tests/support/gunzip.hpp"
 #include "tests/support/schemas.hpp"
 
 namespace hamlet::support {
@@ -92,21 +92,6 @@ bool says_gzip(const mqtt::message& message) {
     if (std::get<0>(pair) == "content-encoding" && std::get<1>(pair) == "gzip") return true;
   }
   return false;
-}
-
-/// Nothing where it is damaged, or larger than any message.
-std::string gunzip(std::string payload) {
-  std::string out(1U << 20, '\0');
-  z_stream z{};
-  if (inflateInit2(&z, 15 + 16) != Z_OK) return {};
-  z.next_in = reinterpret_cast<Bytef*>(payload.data());
-  z.avail_in = static_cast<uInt>(payload.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  const bool whole = inflate(&z, Z_FINISH) == Z_STREAM_END;
-  out.erase(whole ? z.total_out : 0);
-  inflateEnd(&z);
-  return out;
 }
 
 /// Where HAMLET_RECORD names a file all that validating counties of this program see goes there, for another validator to read.
@@ -235,7 +220,17 @@ struct County::Impl {
     const std::lock_guard lock{mutex};
     if (zipped) ++books.compressed;
     if (zipped != message.to_string().starts_with("\x1f\x8b")) complain(below, "its property and its first bytes tell two things");
-    if (recorded) *recorded << nlohmann::json{{"topic", topic}, {"payload", below.starts_with("media/") ? "" : payload}}.dump() << "\n" << std::flush;
+    if (below != "tele") return understand(below, payload, message.get_properties());
+    std::size_t from = 0;
+    for (std::size_t end = 0; end != std::string::npos; from = end + 1) {  // a line, a message
+      end = payload.find('\n', from);
+      if (end != std::string::npos && !zipped) complain(below, "several messages, and not compressed");
+      understand(below, payload.substr(from, end - from), message.get_properties());
+    }
+  }
+
+  void understand(const std::string& below, const std::string& payload, const mqtt::properties& properties) {
+    if (recorded) *recorded << nlohmann::json{{"topic", options.base + "/" + below}, {"payload", below.starts_with("media/") ? "" : payload}}.dump() << "\n" << std::flush;
     if (schemas) {
       if (const auto wrong = schemas->wrong_on(below, payload); !wrong.empty()) complain(below, wrong);
     }
@@ -245,7 +240,6 @@ struct County::Impl {
       alarm_snapshot(below.substr(6), payload);
     } else if (below.starts_with("reply/") || below.starts_with("answer/")) {
       books.replies[below.substr(below.find('/') + 1)].push_back(nlohmann::json::parse(payload, nullptr, false));
-      const auto& properties = message.get_properties();
       if (properties.contains(mqtt::property::CORRELATION_DATA)) {
         answered.push_back(mqtt::get<std::string>(properties, mqtt::property::CORRELATION_DATA));
       }

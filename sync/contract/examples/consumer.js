@@ -93,9 +93,12 @@ function arrived(topic, payload) {
     say('alarm', gw, words[7], 'no longer exists');
   } else if (['state', 'meta', 'alarm', 'alarmlog', 'event', 'tele', 'reply'].includes(what) && payload.length > 0) {
     // With MQTT 5 the user property content-encoding says it; the first bytes do so to everybody.
-    const body = JSON.parse(payload[0] === 0x1f && payload[1] === 0x8b ? gunzipSync(payload) : payload);
-    if (!body.lane) outside(gw, what, body);
-    else if (keep(gw, body.epoch, body.lane, body.seq, { body })) show(gw, body);
+    const text = payload[0] === 0x1f && payload[1] === 0x8b ? gunzipSync(payload) : payload;
+    for (const line of text.toString().split('\n')) { // of a backlog there may be several in one, a line each
+      const body = JSON.parse(line);
+      if (!body.lane) outside(gw, what, body);
+      else if (keep(gw, body.epoch, body.lane, body.seq, { body })) show(gw, body);
+    }
   }
 }
 

@@ -117,7 +117,8 @@ class Consumer:
         elif what in ("state", "meta", "alarm", "alarmlog", "event", "tele", "reply") and message.payload:
             # With MQTT 5 the user property content-encoding says it; the first bytes do so to everybody.
             payload = gzip.decompress(message.payload) if message.payload[:2] == b"\x1f\x8b" else message.payload
-            self.understand(gw, what, message.topic, json.loads(payload), payload)
+            for line in payload.split(b"\n"):  # of a backlog there may be several in one, a line each
+                self.understand(gw, what, message.topic, json.loads(line), line)
 
     def understand(self, gw, what, topic, body, payload):
         if "lane" in body:

@@ -217,6 +217,44 @@ TEST_CASE("what gains by it is compressed where the county asked for it and can 
   CHECK(county.snapshot().invalid.empty());
 }
 
+TEST_CASE("the batches of a backlog share a message where it is compressed, each with its identity") {
+  auto newest_first = false;
+  SUBCASE("oldest first") {}
+  SUBCASE("newest first") { newest_first = true; }
+  constexpr std::uint64_t kRecords = 3'000;
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri(), [&](auto& options) {
+            options.compress = true;
+            options.protocol = hamlet::wire::MqttProtocol::v5;
+            options.newest_first = newest_first;
+          }};
+  box.read(kRecords);
+  REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == kRecords; }));
+  box.uplink->start();
+  for (unsigned cut = 1; cut <= 4; ++cut) {
+    REQUIRE(box.run_until([&] { return box.pending() <= kRecords - cut * 400; }));
+    proxy.cut();
+    REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+    proxy.open();
+  }
+  REQUIRE(box.drained());
+  REQUIRE(box.seen_by(county, [&](const auto& now) { return now.total(Lane::tele).prefix == kRecords; }, 10s));
+  const auto now = county.snapshot();
+  CHECK(now.readings == kRecords);
+  CHECK(now.total(Lane::tele).conflicts == 0);
+  CHECK(now.total(Lane::tele).duplicates < kRecords);
+  CHECK(now.compressed < now.total(Lane::tele).received / 20);
+  CHECK(now.invalid.empty());
+  CHECK(box.journal->position("county", Lane::tele).prefix == kRecords);
+  const auto before = now.total(Lane::tele).received;
+  REQUIRE(box.uplink->replay({{"lane", "tele"}, {"from", 101}, {"to", 400}}));
+  REQUIRE(box.seen_by(county, [&](const auto& then) { return then.total(Lane::tele).received == before + 300; }, 10s));
+  CHECK(county.snapshot().compressed < now.compressed + 300 / 20);
+  CHECK(county.snapshot().total(Lane::tele).conflicts == 0);
+}
+
 TEST_CASE("nothing is sent before it is durable") {
   Broker broker;
   County county{county_of(broker)};
