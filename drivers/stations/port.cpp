@@ -168,7 +168,7 @@ Reading dated(const std::string& point, std::optional<WallTime> at, const Clock&
   }
   out.device_time = at;
   const auto age = now - *at;
-  if (clock.synced() && age > Millis{0} && age <= out.at.time_since_epoch()) out.at -= age;
+  if (clock.synced() && age > Millis{0}) out.at = std::max(MonoTime{}, out.at - age);
   return out;
 }
 

@@ -63,7 +63,7 @@ struct PortTerms {
 [[nodiscard]] PortTerms read_port(const config::Table& device);
 
 /// An empty reading, dated as the station does where that can be believed. A time in the future or before 2000 cannot:
-/// then it is bad, "device-clock", and dated now.
+/// then it is bad, "device-clock", and dated now. What is from before this boot is dated at its start.
 [[nodiscard]] Reading dated(const std::string& point, std::optional<WallTime> at, const Clock& clock);
 
 /// How many frames that are not to be trusted a line may bring before it is banned.

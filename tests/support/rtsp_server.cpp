@@ -56,6 +56,7 @@ class JpegToRtp {
     if (avformat_write_header(format_, nullptr) < 0) throw std::runtime_error{"RTP muxer"};
   }
   ~JpegToRtp() {
+    av_write_trailer(format_);
     av_freep(&format_->pb->buffer);
     avio_context_free(&format_->pb);
     avformat_free_context(format_);

@@ -29,9 +29,9 @@ constexpr std::size_t kLarge = 4'000'000;  // more than a socket's buffers take
 struct Fixture {
   TempDir dir;
   std::filesystem::path path = dir.path() / "control.sock";
-  Reply kept;  // of the verb "slow"
   std::promise<void> began;
   DaemonInTest daemon;
+  Reply kept;  // of the verb "slow"; its deadline is of the daemon's
 
   Fixture() {
     auto& table = daemon.table();

@@ -10,6 +10,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "drivers/stations/port.hpp"
+#include "firmware/core/fake_clock.hpp"
 #include "tests/integration/drivers/rig.hpp"
 #include "tests/support/station.hpp"
 
@@ -162,6 +164,17 @@ TEST_CASE("a repeated report is confirmed again and stored once, across a restar
   rtu.report(sl::kTimed, level(2, rig->clock.wall()), rig->clock.wall());
   REQUIRE(run(*rig, [&] { return rtu.confirmed() == 4; }, rtu));
   CHECK(rig->count("hydro.level") == 1);
+}
+
+TEST_CASE("what a station brings of the time before this boot keeps its order") {
+  FakeClock clock;
+  clock.set_mono(mono_from_ms(90 * 60'000));
+  const auto now = clock.wall();
+  const auto at = [&](Millis age) { return stations::dated("hydro.level", now - age, clock); };
+  CHECK(at(2h).at == MonoTime{});
+  CHECK(at(2h).device_time == now - 2h);
+  CHECK(at(1h).at == clock.mono() - 1h);
+  CHECK(at(0h).at == clock.mono());
 }
 
 TEST_CASE("every kind of report, in both encodings") {

@@ -217,5 +217,10 @@ TEST_CASE("500 connections leave neither descriptors nor memory behind") {
   const auto kb_before = resident_kb();
   connect(450);
   CHECK(descriptors() <= descriptors_before + 2);  // the server's own client comes and goes
-  CHECK(resident_kb() - kb_before < 4'096);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // they keep what was freed for a while
+  constexpr long kMost = 256 * 1'024;
+#else
+  constexpr long kMost = 4'096;
+#endif
+  CHECK(resident_kb() - kb_before < kMost);
 }
