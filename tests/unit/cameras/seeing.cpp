@@ -194,6 +194,26 @@ TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   CHECK(one_way.seen[0].detail.at("direction") == "left");
 }
 
+TEST_CASE("while nothing moves, what comes is seen in the picture it comes with, and a mere colour soon") {
+  Stage stage{with_zone(ZoneRule::motion)};
+  stage.empty(kLearned + 40);
+  CHECK(stage.foreground() == 0);
+  SUBCASE("a small grey thing") {
+    stage.play(1, [](cv::Mat& bgr, int) { cv::rectangle(bgr, cv::Rect{150, 100, 14, 14}, {190, 190, 190}, cv::FILLED); });
+    CHECK(stage.foreground() > 0);
+  }
+  SUBCASE("another colour, as bright as the scene") {
+    stage.play(4, [](cv::Mat& bgr, int) {
+      cv::Mat there = bgr(cv::Rect{120, 80, 60, 60});
+      cv::Mat yuv;
+      cv::cvtColor(there, yuv, cv::COLOR_BGR2YUV);
+      yuv += cv::Scalar{0, 40, -40};
+      cv::cvtColor(yuv, there, cv::COLOR_YUV2BGR);
+    });
+    CHECK(stage.foreground() > 0);
+  }
+}
+
 TEST_CASE("who stays is loitering, who passes is not") {
   auto camera = with_zone(ZoneRule::loitering);
   camera.zones[0].after = Millis{8'000};
