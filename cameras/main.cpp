@@ -6,6 +6,7 @@
 
 #include "cameras/confine.hpp"
 #include "cameras/eyes.hpp"
+#include "cameras/messages.hpp"
 #include "firmware/core/clock.hpp"
 #include "firmware/core/command_line.hpp"
 #include "firmware/core/log.hpp"
@@ -24,5 +25,5 @@ int main(int argc, char** argv) {
   auto done = eyes.connect(socket).and_then(hamlet::cameras::confine).and_then([&] { return eyes.run(); });
   if (done) return 0;
   hamlet::log::error("hamlet-eyes ends", {{"why", done.error().message}});
-  return 1;
+  return done.error().code == hamlet::Errc::full ? hamlet::cameras::kOutOfMemory : 1;
 }

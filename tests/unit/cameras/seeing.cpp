@@ -214,6 +214,26 @@ TEST_CASE("while nothing moves, what comes is seen in the picture it comes with,
   }
 }
 
+TEST_CASE("where the pictures end, the side on which somebody is seen last counts") {
+  LineCounter line{{100, 0}, {100, 200}};
+  Track walker;
+  walker.id = 1;
+  walker.sights = 5;
+  walker.strayed = 40;
+  const auto at = [&](float x, bool last = false) {
+    walker.box = {x - 10, 100, 20, 60};
+    return line.see({walker}, Millis{static_cast<int>(x) * 40}, last);
+  };
+  for (int x = 60; x <= 98; ++x) CHECK(at(static_cast<float>(x)).empty());
+  SUBCASE("before the line") { CHECK(at(99, true).empty()); }
+  SUBCASE("behind it, though not clearly") {
+    CHECK(at(102).empty());
+    const auto crossed = at(102, true);
+    REQUIRE(crossed.size() == 1);
+    CHECK(crossed[0].way == LineCounter::Way::to_left);
+  }
+}
+
 TEST_CASE("who stays is loitering, who passes is not") {
   auto camera = with_zone(ZoneRule::loitering);
   camera.zones[0].after = Millis{8'000};
