@@ -121,6 +121,8 @@ void Analysis::blank(Picture& picture) const {
 std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::optional<int> minute) {
   std::vector<Message> messages;
   last_at_ = at;
+  last_ = picture;
+  last_.yuv.release();
   blank(picture);
   const cv::Mat& mask = foreground_.look(picture);
   watch_scene(picture, at, messages);
@@ -129,7 +131,8 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media);
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
-    if (!watched(zone.config, minute)) {
+    zone.watched = watched(zone.config, minute);
+    if (!zone.watched) {
       if (zone.occupancy.occupied()) messages.push_back(tell(zone, Phase::end, "hours"));
       zone.occupancy = Occupancy{zone.config.on_delay, zone.config.hold};
       zone.begin_anew();
@@ -174,8 +177,8 @@ void Analysis::watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::
   if (!zone.occupancy.pending() && !zone.occupancy.occupied() && zone.frames > 0) zone.begin_anew();
 }
 
-void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
-  for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media)) {
+void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages, bool last) {
+  for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media, last)) {
     if (upset_ || !counts(zone, crossing.box.height, crossing.kind)) continue;
     const bool left = crossing.way == LineCounter::Way::to_left;
     if (zone.config.crossed == (left ? Crossed::right : Crossed::left)) continue;
@@ -195,7 +198,7 @@ void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::
                    {"left", zone.crossed[0]},
                    {"right", zone.crossed[1]}};
     Message message{std::move(seen)};
-    if (camera_.evidence != Evidence::none) {
+    if (camera_.evidence != Evidence::none && !picture.yuv.empty()) {
       const cv::Rect around = widened(scaled(crossing.box, foreground_.size(), picture.size()), picture.size());
       cv::Mat inside = cv::Mat::zeros(picture.size(), CV_8UC1);
       cv::Mat moved = things_now(picture.size());
@@ -314,6 +317,7 @@ std::vector<Message> Analysis::finish(std::string_view why) {
   std::vector<Message> messages;
   for (auto& zone : zones_) {
     if (zone.occupancy.occupied()) messages.push_back(tell(zone, Phase::end, why));
+    if (zone.line && zone.watched) watch_line(zone, last_, last_at_, messages, true);
     zone.occupancy = Occupancy{zone.config.on_delay, zone.config.hold};
     zone.begin_anew();
   }

@@ -41,7 +41,7 @@ class Analysis {
   /// that what moves in it cannot be told yet.
   [[nodiscard]] Message snapshot(Picture picture, std::uint64_t request, MonoTime at) const;
 
-  /// Ends what is open; `why` as in Observation.
+  /// Ends what is open, and counts who has stepped over a line; `why` as in Observation.
   [[nodiscard]] std::vector<Message> finish(std::string_view why);
 
   /// What the last picture showed.
@@ -71,6 +71,7 @@ class Analysis {
     int pixels = 0;
     Occupancy occupancy;
     std::optional<LineCounter> line{};
+    bool watched = false;                    // by its hours
     std::array<std::uint64_t, 2> crossed{};  // to the left, to the right
     std::map<int, Millis> inside{};          // tracks, since when; loitering
 
@@ -94,7 +95,7 @@ class Analysis {
   void blank(Picture& picture) const;
   void watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages);
   void watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages);
-  void watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages);
+  void watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages, bool last = false);
   [[nodiscard]] Sight look_at(Zone& zone, const Picture& picture, MonoTime at) const;
   [[nodiscard]] bool is_in(const Zone& zone, const Track& track) const;
   [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
@@ -115,6 +116,7 @@ class Analysis {
   std::vector<Zone> zones_;
   std::array<std::string, kSceneFaultWords.size()> faults_{};  // ids of those that are told
   std::vector<std::string> blind_zones_;
+  Picture last_{};  // without its pixels
   MonoTime last_at_{};
   bool upset_ = false;  // the picture as a whole has changed: nothing new is told
 };

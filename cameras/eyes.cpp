@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -20,6 +21,13 @@ namespace {
 
 // About 10 s of a storm of events from every camera.
 constexpr std::size_t kOutboxMessages = 256;
+constexpr std::size_t kLeastMemory = 16u << 20;
+
+// Whether there is room for a thread's stack and a picture. Nothing is written to it, so it costs none.
+bool has_memory() {
+  void* some = mmap(nullptr, kLeastMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return some != MAP_FAILED && munmap(some, kLeastMemory) == 0;
+}
 
 }  // namespace
 
@@ -147,6 +155,8 @@ void Eyes::beat() {
 
 void Eyes::on_beat(const boost::system::error_code& error) {
   if (error) return;
+  // A camera that finds no memory would try again for ever: a new process has what this one has lost.
+  if (!has_memory()) return end(fail(Errc::full, "out of memory"));
   std::erase_if(retiring_, [](const auto& camera) { return camera->finished(); });
   for (const auto& [id, camera] : cameras_) {
     if (camera->hung()) return end(fail(Errc::timeout, fmt::format("camera {} hangs in its decoder", id)));

@@ -24,6 +24,10 @@ constexpr int kPad = 16;     // columns and rows around each plane: shifts and n
 constexpr int kMeanFull = 255 * 256;  // a mean of 255
 constexpr int kNoiseOne = 16;
 constexpr int kNoiseMost = 40;
+constexpr int kQuietLook = 4;        // of so many pictures in which nothing changes, one is looked at
+constexpr int kQuietAfter = 32;      // pictures
+constexpr double kQuietRaw = 0.001;  // of the picture
+constexpr int kCellRows = 4;         // of kLanes columns: what is asked whether it has changed
 
 // Neighbours that the texture looks at.
 struct Offset {
@@ -194,18 +198,21 @@ struct Foreground::Model {
       mean->resize(pixels);
     }
     scene_sum.resize(pixels);
+    cells.resize(static_cast<std::size_t>(size.width / kLanes * ((size.height + kCellRows - 1) / kCellRows)));
   }
 
   cv::Size size;
   std::size_t blocks;
   bool empty = true;
   int frames = 0;
+  int looks = 0;
   Millis began{};
   Millis last{};
   Millis still_ticked{};
   bool warm_up = true;
 
   // The picture.
+  cv::Mat half;
   Plane y, u, v;
   Plane texture_a, texture_b;
   cv::Point shift{};
@@ -220,6 +227,12 @@ struct Foreground::Model {
   cv::Mat near, texture_near;
   cv::Mat last_y;
   cv::Mat ghost_flag;
+  struct Cell {
+    int now = 0;    // how far it is from last_y, summed up
+    int usual = 0;  // and has been, times 8
+  };
+  std::vector<Cell> cells;
+  int passed_over = 0;  // pictures, since one was looked at
 
   // What was found.
   double usual_noise = 0;  // that the samples have; of the sensor, or of the compression
@@ -235,6 +248,7 @@ struct Foreground::Model {
 
   void begin();
   void take(const Picture& picture);
+  [[nodiscard]] bool changed();
   void relight();
   void relight_colours();
   void find_shift();
@@ -257,7 +271,7 @@ struct Foreground::Model {
 
 void Foreground::Model::begin() {
   empty = false;
-  frames = 0;
+  frames = looks = passed_over = 0;
   began = last;
   still_ticked = last;
   unlike_frames = 0;
@@ -271,6 +285,7 @@ void Foreground::Model::begin() {
   for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &still}) {
     std::fill(mean->begin(), mean->end(), std::uint16_t{0});
   }
+  std::fill(cells.begin(), cells.end(), Cell{});
   std::fill(pace.begin(), pace.end(), std::uint16_t{40});
   std::fill(reach.begin(), reach.end(), std::uint16_t{4096});
   for (int row = 0; row < size.height; ++row) {
@@ -304,11 +319,34 @@ void Foreground::Model::draw_samples() {
 
 void Foreground::Model::take(const Picture& picture) {
   last = picture.media;
-  cv::Mat half;
   cv::resize(picture.y(), half, size, 0, 0, cv::INTER_AREA);
   y.set(half);
   u.set(picture.u());
   v.set(picture.v());
+}
+
+// Whether the picture has to be looked at. Not where nothing was found in the one looked at last, and no part of it has become
+// more unlike that one than it usually is.
+bool Foreground::Model::changed() {
+  const auto none = all(0);
+  bool any = false;
+  auto cell = cells.begin();
+  for (int top = 0; top < size.height; top += kCellRows) {
+    for (int column = 0; column < size.width; column += kLanes, ++cell) {
+      unsigned sum = 0;
+      for (int row = top; row < std::min(top + kCellRows, size.height); ++row) {
+        sum += cv::v_reduce_sad(cv::v_absdiff(load(y.row(row) + column), load(last_y.ptr(row) + column)), none);
+      }
+      cell->now = static_cast<int>(sum);
+      any = any || cell->now * 16 > cell->usual * 3 + kCellRows * kLanes * 16;  // half more than usual, and a shade
+    }
+  }
+  const bool quiet = frames >= kQuietAfter && unlike < kQuietRaw && shift == cv::Point{} && noise_gain == kNoiseOne && !relit &&
+                     cv::countNonZero(placed_mask) == 0;
+  if (quiet && !any && ++passed_over < kQuietLook) return false;
+  passed_over = 0;
+  for (auto& one : cells) one.usual += std::min(one.now, one.usual / 4 + kCellRows * kLanes) - one.usual / 8;
+  return true;
 }
 
 // ---- the light -----------------------------------------------------------------------------------------------------
@@ -775,13 +813,17 @@ const cv::Mat& Foreground::look(const Picture& picture) {
   model.take(picture);
   if (model.empty) model.begin();
   model.warm_up = model.last - model.began < kWarmUp || model.frames < 60;
+  if (!model.changed()) {
+    ++model.frames;
+    return model.mask;
+  }
   if (model.frames > 0) model.relight();
   model.find_shift();
   model.describe();
   model.weigh_noise();
   model.match();
   model.clean();
-  if (model.frames % 8 == 0) model.find_ghosts();
+  if (model.looks++ % 8 == 0) model.find_ghosts();
   model.learn();
   model.learn_scene();
   model.age();

@@ -23,6 +23,7 @@ namespace hamlet::cameras {
 ///   learned anew where the camera turns to infra-red,
 /// - a thing that leaves uncovers ground that has never been seen: no thing, for it has no outline (`ghost`),
 /// - a thing that stands still stays a thing, for kStillBecomesScene.
+/// While nothing is found, a picture that does not differ from the one looked at last is passed over, but for every fourth.
 class Foreground {
  public:
   static constexpr int kSamples = 16;

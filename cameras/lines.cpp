@@ -28,12 +28,12 @@ bool LineCounter::through(cv::Point2f a, cv::Point2f b) const {
   return at >= 0 && at <= 1;
 }
 
-std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tracks, Millis time) {
+std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tracks, Millis time, bool last) {
   std::vector<Crossing> out;
   for (const auto& track : tracks) {
     const cv::Point2f foot = track.foot();
     const double off = distance(foot);
-    const double margin = std::max(1.0, 0.06 * static_cast<double>(track.box.height));
+    const double margin = last ? 0 : std::max(1.0, 0.06 * static_cast<double>(track.box.height));
     auto& known = sides_[track.id];
     known.seen = time;
     if (known.side * off > 0 || known.side == 0) known.left_at = time;

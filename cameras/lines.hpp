@@ -24,8 +24,8 @@ class LineCounter {
 
   LineCounter(cv::Point2f from, cv::Point2f to) : from_{from}, to_{to} {}
 
-  /// Those that have become certain with these tracks.
-  [[nodiscard]] std::vector<Crossing> see(const std::vector<Track>& tracks, Millis time);
+  /// Those that have become certain with these tracks. `last`: no more will come, and the side where each is seen now counts.
+  [[nodiscard]] std::vector<Crossing> see(const std::vector<Track>& tracks, Millis time, bool last = false);
 
  private:
   struct Side {

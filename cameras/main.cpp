@@ -1,11 +1,12 @@
 #include <csignal>
-#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include <opencv2/core/utility.hpp>
 
 #include "cameras/confine.hpp"
 #include "cameras/eyes.hpp"
+#include "cameras/messages.hpp"
 #include "firmware/core/clock.hpp"
 #include "firmware/core/command_line.hpp"
 #include "firmware/core/log.hpp"
@@ -24,5 +25,6 @@ int main(int argc, char** argv) {
   auto done = eyes.connect(socket).and_then(hamlet::cameras::confine).and_then([&] { return eyes.run(); });
   if (done) return 0;
   hamlet::log::error("hamlet-eyes ends", {{"why", done.error().message}});
-  return 1;
+  // At once: the daemon learns why by this code, and not before by a socket that was closed.
+  std::_Exit(done.error().code == hamlet::Errc::full ? hamlet::cameras::kOutOfMemory : 1);
 }

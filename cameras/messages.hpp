@@ -35,7 +35,8 @@ inline constexpr std::size_t kMaxJsonBytes = 1u << 20;
 inline constexpr std::size_t kMaxJpegBytes = 64u << 10;
 inline constexpr std::size_t kMaxThumbnailBytes = 4u << 10;  ///< what the link to the county has room for
 inline constexpr int kMaxJsonDepth = 8;  ///< what is nested deeper is left out
-inline constexpr Millis kHeartbeat{300};
+inline constexpr Millis kHeartbeat{200};
+inline constexpr int kOutOfMemory = 12;  ///< the exit code of hamlet-eyes, where that is why it ends
 
 /// The first message of eyes.
 struct Hello {

@@ -14,6 +14,7 @@ constexpr double kDark = 32;
 constexpr double kBright = 225;
 constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
 constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
+constexpr double kLittleFineness = 0.25;  // of what is usual: blurred, though its edges add up to as much as before
 constexpr Millis kLooksAtOnce{100};
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
@@ -47,6 +48,14 @@ SceneWatch::View SceneWatch::view_of(const cv::Mat& luma) {
   cv::meanStdDev(luma, mean, deviation);
   view.mean = mean[0];
   view.spread = deviation[0];
+  const auto band = [real = cv::Mat_<float>(luma)](int from, int to) {
+    cv::Mat sharper;
+    cv::Mat softer;
+    cv::blur(real, sharper, {from, from});
+    cv::blur(real, softer, {to, to});
+    return cv::norm(sharper, softer, cv::NORM_L2SQR);
+  };
+  view.fineness = band(3, 5) / std::max(1.0, band(9, 25));
   return view;
 }
 
@@ -63,6 +72,7 @@ std::optional<SceneFault> SceneWatch::judge(const View& now) const {
   cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
   cv::sqrt(now.detail, here);
   if (correlation(then, here) < kOtherView) return SceneFault::turned;
+  if (now.fineness < kLittleFineness * usual_->fineness) return SceneFault::blurred;
   return std::nullopt;
 }
 
@@ -76,6 +86,7 @@ void SceneWatch::remember(const View& now, Millis time) {
   const double weight = young ? 0.3 : std::min(1.0, static_cast<double>(kLooksEvery.count()) / static_cast<double>(kRemembers.count() / 4));
   usual_->detail = usual_->detail * (1 - weight) + now.detail * weight;
   usual_->spread += (now.spread - usual_->spread) * weight;
+  usual_->fineness += (now.fineness - usual_->fineness) * weight;
 }
 
 std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once) {

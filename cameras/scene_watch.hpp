@@ -16,7 +16,7 @@ enum class SceneFault : std::uint8_t { dark, bright, covered, blurred, turned, f
 inline constexpr std::array<std::string_view, 6> kSceneFaultWords{"dark",    "bright", "covered",
                                                                    "blurred", "turned", "frozen"};
 
-/// Compares the picture with how it has been for the last minutes: its brightness, its detail, and where the detail is.
+/// Compares the picture with how it has been for the last minutes: its brightness, its detail, how fine that is, and where.
 /// A fault is told after kLasts, and over when it has been gone for as long. Pure; what it knows dies with it.
 ///
 /// Dark, bright, covered, blurred and turned exclude one another: the first that fits is told.
@@ -48,6 +48,7 @@ class SceneWatch {
     cv::Mat detail;  // kRows x kColumns, CV_32F
     double mean = 0;
     double spread = 0;
+    double fineness = 0;  // detail of a few pixels against that of many
     [[nodiscard]] double all_detail() const;
   };
   [[nodiscard]] static View view_of(const cv::Mat& luma);

@@ -65,6 +65,7 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
 void Tracker::find_blobs(const cv::Mat& mask) {
   blobs_.clear();
   boxes_.clear();
+  if (cv::countNonZero(mask) == 0) return;
   cv::Mat stats;
   cv::Mat centers;
   const int count = cv::connectedComponentsWithStats(mask, labels_, stats, centers, 8, CV_32S);

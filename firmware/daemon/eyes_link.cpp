@@ -371,6 +371,8 @@ void EyesLink::Impl::on_child_exit(const error_code& error) {
     lose(fmt::format("killed by signal {}", WTERMSIG(status)));
   } else if (WEXITSTATUS(status) == 127) {
     lose("the program cannot be started: " + options_.program->string());
+  } else if (WEXITSTATUS(status) == cameras::kOutOfMemory) {
+    lose("out of memory");
   } else {
     lose(fmt::format("exit {}", WEXITSTATUS(status)));
   }
@@ -457,6 +459,7 @@ void EyesLink::Impl::read() {
 }
 
 void EyesLink::Impl::on_read(const error_code& error, std::size_t bytes) {
+  if (error && child_ > 0) return kill_child();  // why it went, its end tells
   if (error) return lose("it closed the socket");
   listen_for_silence();
   decoder_.feed({read_buffer_.data(), bytes});

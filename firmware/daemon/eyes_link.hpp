@@ -41,8 +41,8 @@ class EyesLink {
     Millis comes_within{10'000};          ///< after it was started
     /// Eyes that says nothing for this long has hung: killed, and started anew. Doubles with each time, up to comes_within, so
     /// that a box too busy to let it speak is not kept busy by restarts.
-    Millis silence{1'200};
-    Millis restart_first{200};            ///< wait before the first restart; doubles, with jitter,
+    Millis silence{900};
+    Millis restart_first{50};             ///< wait before the first restart; doubles, with jitter,
     Millis restart_most{30'000};          ///< up to this
   };
 

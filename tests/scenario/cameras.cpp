@@ -1,6 +1,7 @@
 // Pictures on their way: the county gets thumbnails, the box keeps the whole ones, and every look is written down.
 
 #include <opencv2/core.hpp>
+#include <sys/resource.h>
 
 #include "tests/scenario/village.hpp"
 #include "tests/support/clip.hpp"
@@ -108,4 +109,84 @@ TEST_CASE("a picture on command, its thumbnail at the county, its hold, and ever
   CHECK(village.hamletd->log().find("s3cret") == std::string::npos);
   CHECK(village.hamletd->log().find("p%40ss") == std::string::npos);
   village.check_all_arrived();
+}
+
+namespace {
+
+// hamlet-eyes, the child of a hamletd; 0: there is none.
+pid_t eyes_of(const Village& village) {
+  std::ifstream children{fmt::format("/proc/{0}/task/{0}/children", village.hamletd->pid())};
+  pid_t child = 0;
+  children >> child;
+  return child;
+}
+
+}  // namespace
+
+TEST_CASE("no reading and no alarm waits for the cameras, whatever becomes of their process") {
+  support::TempDir dir;
+  const auto clip = dir.path() / "clip.mjpeg";
+  support::write_clip(clip, 100, [](int frame) { return support::scene({320, 240}, frame); });
+  Village village{fmt::format(R"([[camera]]
+id = "cam-ford"
+source = "file:{}"
+loop = true
+[[camera.zone]]
+id = "water"
+polygon = [[0, 0], [1, 0], [1, 1], [0, 1]]
+)",
+                              clip.string())};
+  const County county{{.broker = village.broker.uri(), .base = "hamlet/v1/430124/104/203/gw-test", .keep_messages = true}};
+  const auto up = [](const json& now) { return now["cameras"][0]["state"] == "up"; };
+  const rlimit no_memory{1 << 20, 1 << 20};
+  const std::vector<std::function<void(pid_t)>> harms{[](pid_t eyes) { kill(eyes, SIGKILL); },
+                                                      [](pid_t eyes) { kill(eyes, SIGSTOP); },
+                                                      [&](pid_t eyes) { prlimit(eyes, RLIMIT_AS, &no_memory, nullptr); }};
+  village.set_level(1.0F);
+  village.start();
+  for (const auto& harm : harms) {
+    REQUIRE_MESSAGE(village.ask_until("cameras", up), village.hamletd->log());
+    village.set_level(1.0F);  // an alarm that has come three times would wait longer than this to return
+    REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] != "unacked"; }));
+    const pid_t before = eyes_of(village);
+    REQUIRE(before > 0);
+    harm(before);
+    village.set_level(4.0F);
+    REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"][0]["state"] == "unacked"; }));
+    REQUIRE(village.ask_until("cameras", [&](const json& now) { return up(now) && eyes_of(village) != before; }));
+  }
+  CHECK(village.ask("cameras")["eyes"]["restarts"] == harms.size());
+  village.hamletd->signal(SIGTERM);
+  CHECK(village.hamletd->wait(10s) == 0);
+  village.check_all_arrived();
+
+  // By the box's own clock, ms: what was read, and when the alarm came of it.
+  REQUIRE(county.wait_until(
+      [all = village.county.snapshot()](const auto& now) {
+        return now.total(Lane::alarm).prefix >= all.total(Lane::alarm).prefix && now.total(Lane::tele).prefix >= all.total(Lane::tele).prefix &&
+               now.total(Lane::event).prefix >= all.total(Lane::event).prefix;
+      },
+      kPatience));
+  std::map<std::int64_t, double> level;
+  std::vector<std::int64_t> alarms;
+  std::size_t lost = 0;
+  for (const auto& message : county.snapshot().messages) {
+    const auto& said = message.payload;
+    if (message.topic == "alarmlog/river-level-high" && said["state"] == "unacked") alarms.push_back(said["ts"]);
+    if (message.topic == "event/gateway/eyes" && said["phase"] == "start") ++lost;
+    if (message.topic != "tele") continue;
+    for (const auto& reading : said["readings"]) {
+      if (reading["s"] == "river.level") level[reading["t"]] = reading["v"];
+    }
+  }
+  CHECK(lost == harms.size());
+  REQUIRE(alarms.size() == harms.size());
+  auto alarm = alarms.begin();
+  for (auto one = level.begin(), next = std::next(one); next != level.end(); one = next++) {
+    CHECK(next->first - one->first < 1'000);  // there is one each 100 ms
+    if (one->second > 3 || next->second < 3) continue;
+    REQUIRE(alarm != alarms.end());
+    CHECK(std::abs(*alarm++ - next->first) < 500);
+  }
+  CHECK(alarm == alarms.end());
 }

@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/integration/cameras/harness.hpp"
@@ -133,6 +134,7 @@ TEST_CASE("eyes that is killed is told of, what it left open is ended, and it co
   CHECK(ends[0].what.detail.at("why") == "eyes-lost");
   const auto lost = harness.events_of("gateway", "eyes", Phase::start);
   REQUIRE(lost.size() == 1);
+  CHECK(lost[0].detail.at("why") == "killed by signal 9");
   CHECK(harness.events_of("yard", "down", Phase::start).empty());
 
   REQUIRE(harness.until([&] { return harness.state_of("yard") == "up"; }));
@@ -152,6 +154,25 @@ TEST_CASE("eyes that hangs is killed and replaced") {
   REQUIRE(harness.until([&] { return !harness.events_of("gateway", "eyes", Phase::end).empty(); }));
   CHECK(harness.events_of("gateway", "eyes", Phase::start).at(0).detail.at("why") == "it has hung");
   CHECK(eyes_child() != first);
+}
+
+TEST_CASE("eyes that is out of memory is told of and replaced, whatever it was doing") {
+  Harness harness{Harness::With::eyes};
+  auto camera = file_camera("yard", the_clip(), 320, 240);
+  camera.speed = 2;
+  camera.loop = true;
+  REQUIRE(harness.link.start({camera}));
+  REQUIRE(harness.until([&] { return harness.state_of("yard") == "up"; }));
+  const pid_t first = eyes_child();
+  const rlimit none{1 << 20, 1 << 20};
+  REQUIRE(prlimit(first, RLIMIT_AS, &none, nullptr) == 0);
+  REQUIRE(harness.until([&] { return !harness.events_of("gateway", "eyes", Phase::start).empty(); }));
+  const auto why = harness.events_of("gateway", "eyes", Phase::start)[0].detail.at("why").get<std::string>();
+  CHECK_MESSAGE((why == "out of memory" || why == "killed by signal 6"), why);  // as it said, or in the middle of something
+  REQUIRE(harness.until([&] { return harness.state_of("yard") == "up"; }));
+  CHECK(eyes_child() != first);
+  harness.link.stop();
+  CHECK(harness.nothing_open());
 }
 
 TEST_CASE("a program that is not there is told of, and tried again") {

@@ -88,6 +88,7 @@ TEST_CASE("on a real road where nothing passes nobody is told of, whatever becom
             cv::line(bgr, at, at + cv::Point{1, 9}, {190, 190, 190});
           }
         }) == std::string{});
+  CHECK(told_of([](cv::Mat& bgr, int) { cv::GaussianBlur(bgr, bgr, {0, 0}, 9.0 * bgr.cols / 1280); }) == "blurred");
   CHECK(told_of([](cv::Mat& bgr, int) { bgr.setTo(cv::Scalar{70, 70, 70}); }) == "covered");
   CHECK(told_of([](cv::Mat& bgr, int) { cv::flip(bgr, bgr, -1); }) == "turned");
 }

@@ -194,6 +194,46 @@ TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   CHECK(one_way.seen[0].detail.at("direction") == "left");
 }
 
+TEST_CASE("while nothing moves, what comes is seen in the picture it comes with, and a mere colour soon") {
+  Stage stage{with_zone(ZoneRule::motion)};
+  stage.empty(kLearned + 40);
+  CHECK(stage.foreground() == 0);
+  SUBCASE("a small grey thing") {
+    stage.play(1, [](cv::Mat& bgr, int) { cv::rectangle(bgr, cv::Rect{150, 100, 14, 14}, {190, 190, 190}, cv::FILLED); });
+    CHECK(stage.foreground() > 0);
+  }
+  SUBCASE("another colour, as bright as the scene") {
+    stage.play(4, [](cv::Mat& bgr, int) {
+      cv::Mat there = bgr(cv::Rect{120, 80, 60, 60});
+      cv::Mat yuv;
+      cv::cvtColor(there, yuv, cv::COLOR_BGR2YUV);
+      yuv += cv::Scalar{0, 40, -40};
+      cv::cvtColor(yuv, there, cv::COLOR_YUV2BGR);
+    });
+    CHECK(stage.foreground() > 0);
+  }
+}
+
+TEST_CASE("where the pictures end, the side on which somebody is seen last counts") {
+  LineCounter line{{100, 0}, {100, 200}};
+  Track walker;
+  walker.id = 1;
+  walker.sights = 5;
+  walker.strayed = 40;
+  const auto at = [&](float x, bool last = false) {
+    walker.box = {x - 10, 100, 20, 60};
+    return line.see({walker}, Millis{static_cast<int>(x) * 40}, last);
+  };
+  for (int x = 60; x <= 98; ++x) CHECK(at(static_cast<float>(x)).empty());
+  SUBCASE("before the line") { CHECK(at(99, true).empty()); }
+  SUBCASE("behind it, though not clearly") {
+    CHECK(at(102).empty());
+    const auto crossed = at(102, true);
+    REQUIRE(crossed.size() == 1);
+    CHECK(crossed[0].way == LineCounter::Way::to_left);
+  }
+}
+
 TEST_CASE("who stays is loitering, who passes is not") {
   auto camera = with_zone(ZoneRule::loitering);
   camera.zones[0].after = Millis{8'000};
