@@ -1,6 +1,7 @@
 #include "firmware/wire/mqtt_client.hpp"
 
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <charconv>
 #include <chrono>
@@ -159,7 +160,11 @@ class Session {
   Session(const MqttOptions& options, int version, std::string address, std::shared_ptr<Inbox> inbox)
       : options_{options}, version_{version}, address_{std::move(address)}, inbox_{std::move(inbox)} {}
 
+  /// From the io thread: nobody waits for it any more.
+  void give_up() { given_up_ = true; }
+
   void open() {
+    if (given_up_) return;  // the Worker came to it too late
     try {
       const auto ip = boost::asio::ip::make_address(address_);
       // By TLS the name is needed, for SNI and the certificate; else the address is enough.
@@ -380,6 +385,7 @@ class Session {
   const std::string address_;
   const std::shared_ptr<Inbox> inbox_;
   int broker_said_ = 0;  // reason of a DISCONNECT; under Paho's lock
+  std::atomic<bool> given_up_ = false;
   std::mutex mutex_;
   std::vector<Outgoing> outgoing_;             // guarded by mutex_; bounded by the window
   std::array<std::byte, kMaxWindow> slots_{};  // their addresses name the slots of the window
@@ -567,7 +573,9 @@ struct MqttClient::Impl : std::enable_shared_from_this<Impl> {
 
   /// Hands the present session to the Worker, to be closed and destroyed there.
   void retire(Session::Leave leave) {
-    if (session) run([session = std::exchange(session, nullptr), leave] { session->close(leave); });
+    if (!session) return;
+    session->give_up();
+    run([session = std::exchange(session, nullptr), leave] { session->close(leave); });
   }
 
   void run(Worker::Job job) {

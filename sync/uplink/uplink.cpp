@@ -52,6 +52,7 @@ constexpr Millis kCertificatesEvery{86'400'000};
 constexpr std::chrono::days kExpiresSoon{30};
 constexpr int kRateExceeded = 0x96, kQuotaExceeded = 0x97;  // reasons of MQTT 5
 constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
+constexpr Millis kDurableWait{10'000};      // for the disk, at a birth
 constexpr Millis kAckPatience{86'400'000};  // what was sent and is not stored by then is sent again
 
 /// A message's cookie: a lane, an epoch's generation (its lower 20 bits) and a number, or one of the outbox's.
@@ -209,11 +210,14 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void prepare_birth() {
-    // What the snapshots say must be durable before it is said.
-    journal.sync([weak = weak_from_this(), born = sessions](const Status& durable) {
+    // What the snapshots say must be durable before it is said. The rest waits for a disk only so long.
+    durable_due = clock.mono() + kDurableWait;
+    journal.sync([weak = weak_from_this(), session = sessions](const Status& durable) {
       const auto self = weak.lock();
-      if (!self || self->state != State::birth || self->sessions != born) return;
-      self->give_birth(durable.has_value());
+      if (!self || self->sessions != session || (self->state != State::birth && self->state != State::online)) return;
+      if (!self->born) return self->give_birth(durable.has_value());
+      if (durable) self->publish_snapshots(kOutbox);
+      self->pump();
     }, journal::Durable::urgent);
   }
 
@@ -798,6 +802,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   void look_around() {
     const auto time = clock.mono();
     if (state == State::birth && !marks_known && time >= marks_due) know_marks();
+    if (state == State::birth && !born && marks_known && time >= durable_due) give_birth(false);
     if (!born) return;
     if (options.county_ack && time - acked_at >= kAckPatience) {
       acked_at = time;
@@ -912,6 +917,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t replay_number = 0;
   bool marks_known = false;  // what the broker remembers of us: asked for once a run
   MonoTime marks_due{};
+  MonoTime durable_due{};
   MonoTime acked_at = clock.mono();
   std::vector<contract::Ack> county;  // its last ack
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes

@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "tests/integration/uplink/box.hpp"
+#include "tests/support/power_cut_vfs.hpp"
 #include "tests/support/proxy.hpp"
 
 using namespace hamlet::uplink_tests;
@@ -271,6 +272,29 @@ TEST_CASE("nothing is sent before it is durable") {
   REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 10; }));
   REQUIRE(box.drained());
   CHECK(box.seen_by(county, [](const auto& now) { return now.total(Lane::tele).prefix == 10; }, 10s));
+}
+
+// A birth used to wait for the disk for ever: a box that was connected sent nothing.
+TEST_CASE("a disk that hangs keeps back an alarm's present state, and nothing else that is stored") {
+  hamlet::support::PowerCutVfs disk{1};
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri()};
+  box.read(10, Urgency::now);
+  REQUIRE(box.run_until([&] { return box.journal->committed(Lane::tele) == 10; }));
+  disk.hold();
+  const std::unique_ptr<hamlet::support::PowerCutVfs, void (*)(hamlet::support::PowerCutVfs*)> held{&disk, [](auto* it) { it->release(); }};
+  box.raise();
+  box.uplink->start();
+  REQUIRE(box.run_until([&] {
+    if (county.snapshot().total(Lane::tele).prefix == 10) return true;
+    if (county.snapshot().states == 0) box.clock.advance(100ms);
+    return false;
+  }));
+  CHECK(county.snapshot().alarms.empty());
+  CHECK(county.snapshot().total(Lane::alarm).received == 0);
+  disk.release();
+  CHECK(box.seen_by(county, [](const auto& now) { return now.alarms.size() == 1 && now.total(Lane::alarm).prefix == 1; }, 10s));
 }
 
 TEST_CASE("a restart goes on where it stood, in the same epoch") {
