@@ -17,3 +17,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <tl/expected.hpp>
+
+// JSON is compiled once, in json.cpp.
+extern template class nlohmann::basic_json<>;
+extern template class nlohmann::detail::serializer<nlohmann::json>;
