@@ -135,7 +135,7 @@ class Box {
   void list_readings(const nlohmann::json& args, control::Reply reply);
   void list_events(const nlohmann::json& args, control::Reply reply);
   void acknowledge(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
-  void operated(Result<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
+  void operated(detect::Asked<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
                 control::Reply reply);
   [[nodiscard]] detect::PutAside aside_for(Millis length, std::string reason, const control::Caller& caller) const;
   void shelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);

@@ -335,7 +335,7 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
   const auto seen = occurrence ? std::optional<std::uint64_t>{static_cast<std::uint64_t>(*occurrence)} : std::nullopt;
   auto alarm = detect_->acknowledge(id, seen, clock_.mono());
-  if (!alarm) return reply(tl::unexpected(control::Failure{alarm.error()}));
+  if (!alarm) return reply(refuse(alarm.error().code, alarm.error().text));
   take_transitions({*alarm});
   emit_gateway("operator", {{"verb", "alarm.ack"}, {"by", caller.name}, {"alarm", id}, {"occurrence", alarm->occurrence}});
   // Said to be done only once it would survive a power cut.
@@ -348,8 +348,8 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
 // ---- putting alarms aside -------------------------------------------------------------------------------------------
 
 // What an operator did to alarms: transitions and event in one commit, told to be done when that is durable.
-void Box::operated(Result<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
-  if (!done) return reply(tl::unexpected(control::Failure{done.error()}));
+void Box::operated(detect::Asked<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
+  if (!done) return reply(refuse(done.error().code, done.error().text));
   take_transitions(*done);
   detail["by"] = caller.name;
   emit_gateway("operator", std::move(detail));
@@ -424,7 +424,7 @@ void Box::explain(const json& args, const Reply& reply) const {
   const auto id = in.text("alarm");
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
   const auto standing = detect_->standing(id);
-  if (!standing) return reply(tl::unexpected(control::Failure{standing.error()}));
+  if (!standing) return reply(refuse(standing.error().code, standing.error().text));
   const auto& rule = *standing->rule;
   auto out = alarm_json(standing->alarm);
   out["rule"] = describe_alarm(rule);

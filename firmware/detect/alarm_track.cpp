@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "firmware/detect/detector.hpp"
+#include "firmware/detect/texts.hpp"
 
 namespace hamlet::detect {
 namespace {
@@ -86,51 +87,50 @@ bool resume(PutAside& aside, MonoTime now, std::optional<WallTime> wall) {
   return true;
 }
 
-double TrailingMinimum::add(MonoTime at, double x) {
-  lows_.add(to_ms(at), x);
-  lows_.drop_before(to_ms(at - window_));
-  return lows_.samples().front().value;
+double TrailingMinimum::add(MonoTime at, double x, Millis window) {
+  lows_.drop_before(to_ms(at - window));
+  lows_.add(to_ms(at), x, window.count() / 128);
+  return lows_[0].value;
 }
 
-AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot)
-    : rule_{std::make_shared<const AlarmRule>(std::move(rule))}, boot_{boot} {
-  if (rule_->condition == Condition::rise || rule_->condition == Condition::fall) {
-    window_ = std::make_unique<TrailingMinimum>(rule_->within);
+AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot) : rule_{std::move(rule)}, boot_{boot} {
+  if (rule_.condition == Condition::rise || rule_.condition == Condition::fall) {
+    window_ = std::make_unique<TrailingMinimum>();
   }
 }
 
 Alarm AlarmTrack::alarm() const {
-  return {.id = rule_->id,
+  return {.id = rule_.id,
           .occurrence = occurrence_,
           .state = state(),
-          .severity = rule_->severity,
+          .severity = rule_.severity,
           .since = since_,
           .value = value_,
-          .limit = limits_ ? limits_->shown : rule_->limit,
-          .text = rule_->text,
-          .sources = rule_->sources()};
+          .limit = limits_ ? limits_->shown : rule_.limit,
+          .text = rule_.text,
+          .sources = rule_.sources()};
 }
 
 AlarmState AlarmTrack::state() const {
-  if (!aside_) return state_;
-  if (aside_->out) return AlarmState::out_of_service;
-  if (aside_->shelved) return AlarmState::shelved;
-  return aside_->by_design || aside_->maintenance || aside_->hushed ? AlarmState::suppressed : state_;
+  if (aside_ && aside_->out) return AlarmState::out_of_service;
+  if (aside_ && aside_->shelved) return AlarmState::shelved;
+  return by_design_ || maintenance_ || hushed_ ? AlarmState::suppressed : state_;
 }
 
 // The lowest and the highest limit that may be meant: by season they are known while the clock is.
 std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTime> wall) const {
-  if (rule_->seasons.empty()) return {limit, limit};
+  if (rule_.seasons.empty()) return {limit, limit};
   if (!wall) {
     std::pair out{limit, limit};
-    for (const auto& season : rule_->seasons) out = {std::min(out.first, season.limit), std::max(out.second, season.limit)};
+    for (const auto& season : rule_.seasons)
+      out = {std::min(out.first, season.limit), std::max(out.second, season.limit)};
     return out;
   }
   const auto local = local_time(*wall);
   const auto within = [](int value, int first, int last) {
     return first <= last ? value >= first && value <= last : value >= first || value <= last;
   };
-  const auto& seasons = rule_->seasons;
+  const auto& seasons = rule_.seasons;
   const auto season = std::find_if(seasons.rbegin(), seasons.rend(), [&](const auto& each) {
     return within(local.month, each.first_month, each.last_month) && within(local.hour, each.first_hour, each.last_hour);
   });
@@ -142,28 +142,28 @@ std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTim
 // is to return. Nothing where the value is of a type that cannot be compared, or it depends on the season and the clock
 // is unset.
 std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::optional<WallTime> wall) {
-  if (rule_->condition == Condition::equals) {
-    if (value.index() != rule_->limit.index()) return {};
-    return value == rule_->limit;
+  if (rule_.condition == Condition::equals) {
+    if (value.index() != rule_.limit.index()) return {};
+    return value == rule_.limit;
   }
   const auto* x = std::get_if<double>(&value);
-  const auto* limit = std::get_if<double>(&rule_->limit);
+  const auto* limit = std::get_if<double>(&rule_.limit);
   if (x == nullptr || limit == nullptr) return {};
-  const double back = raised() ? rule_->deadband : 0;
+  const double back = raised() ? rule_.deadband : 0;
   const auto [low, high] = limits(*limit, wall);
   const auto one_sided = [&](bool surely, bool perhaps) {
-    if (!rule_->seasons.empty() && low == high) set_last_limit(low);
+    if (!rule_.seasons.empty() && low == high) set_last_limit(low);
     return surely == perhaps ? std::optional{surely} : std::nullopt;
   };
-  switch (rule_->condition) {
+  switch (rule_.condition) {
     case Condition::above:
       return one_sided(*x > high - back, *x > low - back);
     case Condition::below:
       return one_sided(*x < low + back, *x < high + back);
     case Condition::rise:
-      return *x - window_->add(at, *x) > *limit - back;
+      return *x - window_->add(at, *x, rule_.within) > *limit - back;
     case Condition::fall:
-      return -*x - window_->add(at, -*x) > *limit - back;
+      return -*x - window_->add(at, -*x, rule_.within) > *limit - back;
     case Condition::equals:
     case Condition::when:
       break;
@@ -205,8 +205,8 @@ std::vector<Alarm> AlarmTrack::observe(MonoTime at, std::optional<bool> stands, 
     return {};
   }
   if (!delay_) {
-    const auto off_delay = chatters_ ? std::max(rule_->off_delay, kChatterDelay) : rule_->off_delay;
-    set_delay(Delay{at + (raised() ? off_delay : rule_->on_delay), {}});
+    const auto off_delay = chatters_ ? std::max(rule_.off_delay, kChatterDelay) : rule_.off_delay;
+    set_delay(Delay{at + (raised() ? off_delay : rule_.on_delay), {}});
   } else if (!delay_->due) {
     set_delay(Delay{at + delay_->left, {}});
   }
@@ -234,16 +234,14 @@ std::optional<MonoTime> AlarmTrack::due() const {
   return out;
 }
 
-Result<Alarm> AlarmTrack::acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now) {
+Asked<Alarm> AlarmTrack::acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now) {
   if (occurrence && *occurrence != occurrence_) {
-    return fail(Errc::invalid, fmt::format("alarm '{}' is at occurrence {}, not {}; look at it again", rule_->id,
-                                           occurrence_, *occurrence));
+    return refuse(Errc::invalid, texts::other_occurrence(rule_.id, occurrence_, *occurrence));
   }
   const auto shown = state();
   if (shown == AlarmState::unacked) return change(AlarmState::acked, now).front();
   if (shown == AlarmState::returned) return change(AlarmState::normal, now).front();
-  return fail(Errc::invalid,
-              fmt::format("alarm '{}' is {}; there is nothing to acknowledge", rule_->id, to_string(shown)));
+  return refuse(Errc::invalid, texts::nothing_to_acknowledge(rule_.id, shown));
 }
 
 MonoTime AlarmTrack::not_before_last_change(MonoTime at) const {
@@ -258,8 +256,8 @@ void AlarmTrack::set_delay(std::optional<Delay> delay) {
 void AlarmTrack::set_last_limit(const Value& limit) {
   if (limits_) {
     limits_->last = limit;
-  } else if (limit != rule_->limit) {
-    limits_ = std::make_unique<Limits>(Limits{rule_->limit, limit});
+  } else if (limit != rule_.limit) {
+    limits_ = std::make_unique<Limits>(Limits{rule_.limit, limit});
   }
 }
 
@@ -268,7 +266,7 @@ std::vector<Alarm> AlarmTrack::change(AlarmState state, MonoTime at) {
   const auto shown = this->state();
   state_ = state;
   changed_ = true;
-  if (aside_ && aside_->hushed && !raised()) aside_->hushed = false;
+  if (!raised()) hushed_ = false;
   if (this->state() == shown && shown != state) return {};
   since_ = {boot_, not_before_last_change(at)};
   return {alarm()};
@@ -299,23 +297,26 @@ void AlarmTrack::note_raised(MonoTime at) {
 
 // ---- what stands before it ------------------------------------------------------------------------------------------
 
+AlarmTrack::Aside& AlarmTrack::aside() {
+  if (!aside_) aside_ = std::make_unique<Aside>();
+  return *aside_;
+}
+
 template <class Set>
 std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
   at = not_before_last_change(at);
   const auto shown = state();
   const bool judged = !unjudged();
-  if (!aside_) aside_ = std::make_unique<Aside>();
-  set(*aside_);
+  set();
+  if (aside_ && !aside_->shelved && !aside_->out) aside_.reset();
   changed_ = true;
   if (unjudged() && judged) {
     state_ = AlarmState::normal;
     chatters_ = false;
-    aside_->hushed = false;
+    hushed_ = false;
     set_delay({});
   }
   const bool anew = !judged && !unjudged();
-  const auto& now = *aside_;
-  if (!now.shelved && !now.out && !now.by_design && !now.maintenance && !now.hushed) aside_.reset();
   std::vector<Alarm> out;
   if (state() != shown) {
     since_ = {boot_, at};
@@ -329,30 +330,30 @@ std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
 
 std::vector<Alarm> AlarmTrack::shelve(PutAside how, MonoTime now) {
   how.until = not_before_last_change(now) + how.length;
-  return put(now, [&](Aside& aside) { aside.shelved = std::move(how); });
+  return put(now, [&] { aside().shelved = std::move(how); });
 }
 std::vector<Alarm> AlarmTrack::unshelve(MonoTime now) {
   if (!aside_ || !aside_->shelved) return {};
-  return put(now, [](Aside& aside) { aside.shelved.reset(); });
+  return put(now, [&] { aside_->shelved.reset(); });
 }
 std::vector<Alarm> AlarmTrack::take_out_of_service(PutAside how, MonoTime now) {
-  return put(now, [&](Aside& aside) { aside.out = std::move(how); });
+  return put(now, [&] { aside().out = std::move(how); });
 }
 std::vector<Alarm> AlarmTrack::put_in_service(MonoTime now) {
   if (!aside_ || !aside_->out) return {};
-  return put(now, [](Aside& aside) { aside.out.reset(); });
+  return put(now, [&] { aside_->out.reset(); });
 }
 std::vector<Alarm> AlarmTrack::suppress(bool by_design, MonoTime now) {
-  if (this->by_design() == by_design) return {};
-  return put(now, [&](Aside& aside) { aside.by_design = by_design; });
+  if (by_design_ == by_design) return {};
+  return put(now, [&] { by_design_ = by_design; });
 }
 std::vector<Alarm> AlarmTrack::maintain(bool in_maintenance, MonoTime now) {
-  if (this->in_maintenance() == in_maintenance) return {};
-  return put(now, [&](Aside& aside) { aside.maintenance = in_maintenance; });
+  if (maintenance_ == in_maintenance) return {};
+  return put(now, [&] { maintenance_ = in_maintenance; });
 }
 std::vector<Alarm> AlarmTrack::hush(bool hushed, MonoTime now) {
-  if (this->hushed() == hushed) return {};
-  return put(now, [&](Aside& aside) { aside.hushed = hushed; });
+  if (hushed_ == hushed) return {};
+  return put(now, [&] { hushed_ = hushed; });
 }
 
 void AlarmTrack::resume(MonoTime now, std::optional<WallTime> wall) {
@@ -362,18 +363,18 @@ void AlarmTrack::resume(MonoTime now, std::optional<WallTime> wall) {
 // ---- what is kept ---------------------------------------------------------------------------------------------------
 
 std::string AlarmTrack::save() const {
-  Json out{{"alarm", rule_->id},
+  Json out{{"alarm", rule_.id},
            {"occurrence", occurrence_},
            {"state", to_string(state())},
-           {"severity", to_string(rule_->severity)},
+           {"severity", to_string(rule_.severity)},
            {"since", to_json(since_)},
            {"value", hamlet::to_json(value_)},
-           {"limit", hamlet::to_json(limits_ ? limits_->shown : rule_->limit)},
-           {"text", {{"zh", rule_->text.zh}, {"en", rule_->text.en}}},
-           {"sources", rule_->sources()}};
+           {"limit", hamlet::to_json(limits_ ? limits_->shown : rule_.limit)},
+           {"text", {{"zh", rule_.text.zh}, {"en", rule_.text.en}}},
+           {"sources", rule_.sources()}};
   if (delay_) {
     out["_value"] = hamlet::to_json(last_value_);
-    if (rule_->condition == Condition::when || !rule_->seasons.empty()) out["_limit"] = hamlet::to_json(last_limit());
+    if (rule_.condition == Condition::when || !rule_.seasons.empty()) out["_limit"] = hamlet::to_json(last_limit());
     if (delay_->due) {
       out["_due"] = to_json(Moment{boot_, *delay_->due});
     } else {
@@ -382,14 +383,12 @@ std::string AlarmTrack::save() const {
   }
   if (raised_at_[1] != MonoTime{}) out["_raised"] = {{"boot", boot_}, {"ms", {to_ms(raised_at_[0]), to_ms(raised_at_[1])}}};
   if (chatters_) out["_chatters"] = true;
-  if (aside_) {
-    out["_inner"] = to_string(state_);
-    if (aside_->shelved) out["_shelved"] = to_json(*aside_->shelved, boot_);
-    if (aside_->out) out["_out"] = to_json(*aside_->out, boot_);
-    if (aside_->by_design) out["_by_design"] = true;
-    if (aside_->maintenance) out["_maintenance"] = true;
-    if (aside_->hushed) out["_hushed"] = true;
-  }
+  if (aside_ || by_design_ || maintenance_ || hushed_) out["_inner"] = to_string(state_);
+  if (aside_ && aside_->shelved) out["_shelved"] = to_json(*aside_->shelved, boot_);
+  if (aside_ && aside_->out) out["_out"] = to_json(*aside_->out, boot_);
+  if (by_design_) out["_by_design"] = true;
+  if (maintenance_) out["_maintenance"] = true;
+  if (hushed_) out["_hushed"] = true;
   // A text from a device may be any bytes.
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -397,7 +396,7 @@ std::string AlarmTrack::save() const {
 Status AlarmTrack::restore(std::string_view stored) {
   const auto json = Json::parse(stored, nullptr, false);
   const auto damaged = [&](std::string_view what) {
-    return fail(Errc::corrupt, fmt::format("stored state of alarm '{}': {}; the alarm starts afresh", rule_->id, what));
+    return fail(Errc::corrupt, fmt::format("stored state of alarm '{}': {}; the alarm starts afresh", rule_.id, what));
   };
   if (!json.is_object()) return damaged("this is no JSON object");
   const auto member = [&](const char* key) { return json.contains(key) ? json[key] : Json{}; };
@@ -406,7 +405,7 @@ Status AlarmTrack::restore(std::string_view stored) {
   const auto occurrence = whole(json, "occurrence", kLatest);
   const auto since = moment(member("since"));
   const auto is_inner = [](AlarmState state) { return state == AlarmState::normal || is_active(state); };
-  if (member("alarm") != rule_->id) return damaged("it is of another alarm");
+  if (member("alarm") != rule_.id) return damaged("it is of another alarm");
   if (!shown || !inner || !is_inner(*inner)) return damaged("its state is unknown");
   if (!occurrence || (*occurrence == 0 && *inner != AlarmState::normal)) return damaged("its occurrence is wrong");
   if (!since) return damaged("its time is wrong");
@@ -415,10 +414,11 @@ Status AlarmTrack::restore(std::string_view stored) {
   occurrence_ = *occurrence;
   since_ = *since;
   value_ = value_of(member("value"));
-  const bool has_own_limit = rule_->condition != Condition::when && rule_->seasons.empty();
+  const bool has_own_limit = rule_.condition != Condition::when && rule_.seasons.empty();
   limits_.reset();
-  if (auto limit = value_of(member("limit")); (*inner != AlarmState::normal || !has_own_limit) && limit != rule_->limit) {
-    limits_ = std::make_unique<Limits>(Limits{std::move(limit), rule_->limit});
+  if (auto limit = value_of(member("limit"));
+      (*inner != AlarmState::normal || !has_own_limit) && limit != rule_.limit) {
+    limits_ = std::make_unique<Limits>(Limits{std::move(limit), rule_.limit});
   }
   last_value_ = json.contains("_value") ? value_of(json["_value"]) : value_;
   if (json.contains("_limit")) set_last_limit(value_of(json["_limit"]));
@@ -437,13 +437,11 @@ Status AlarmTrack::restore(std::string_view stored) {
     }
   }
   chatters_ = member("_chatters") == true;
-  Aside aside{.shelved = aside_of(member("_shelved"), boot_),
-              .out = aside_of(member("_out"), boot_),
-              .by_design = member("_by_design") == true,
-              .maintenance = member("_maintenance") == true,
-              .hushed = member("_hushed") == true};
-  const bool any = aside.shelved || aside.out || aside.by_design || aside.maintenance || aside.hushed;
-  aside_ = any ? std::make_unique<Aside>(std::move(aside)) : nullptr;
+  Aside aside{.shelved = aside_of(member("_shelved"), boot_), .out = aside_of(member("_out"), boot_)};
+  aside_ = aside.shelved || aside.out ? std::make_unique<Aside>(std::move(aside)) : nullptr;
+  by_design_ = member("_by_design") == true;
+  maintenance_ = member("_maintenance") == true;
+  hushed_ = member("_hushed") == true;
   return {};
 }
 

@@ -15,21 +15,20 @@
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
 #include "firmware/detect/quality.hpp"
+#include "firmware/detect/refusal.hpp"
 #include "firmware/detect/rules.hpp"
 
 namespace hamlet::detect {
 
-/// The lowest of the values of a trailing window of time, both ends included. At most 130 entries of 16 bytes: values
+/// The lowest of the values of a trailing window of time, both ends included. At most 130 entries of 12 bytes: values
 /// closer in time than 1/128 of the window share one, which lasts as long as its newest, so the window may be longer by
 /// so much, never shorter.
 class TrailingMinimum {
  public:
-  explicit TrailingMinimum(Millis window) : window_{window}, lows_{window.count() / 128} {}
-  /// Takes a value, not older than the last one, and gives the minimum with it.
-  double add(MonoTime at, double x);
+  /// Takes a value, not older than the last one, and gives the minimum of the window that ends with it.
+  double add(MonoTime at, double x, Millis window);
 
  private:
-  Millis window_;
   Extremes lows_;
 };
 
@@ -71,7 +70,7 @@ class AlarmTrack {
 
   AlarmTrack(AlarmRule rule, std::uint32_t boot);
 
-  [[nodiscard]] const AlarmRule& rule() const { return *rule_; }
+  [[nodiscard]] const AlarmRule& rule() const { return rule_; }
   [[nodiscard]] Alarm alarm() const;
   [[nodiscard]] AlarmState state() const;
 
@@ -90,7 +89,7 @@ class AlarmTrack {
   /// When a delay or shelving runs out.
   [[nodiscard]] std::optional<MonoTime> due() const;
 
-  [[nodiscard]] Result<Alarm> acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now);
+  [[nodiscard]] Asked<Alarm> acknowledge(std::optional<std::uint64_t> occurrence, MonoTime now);
 
   // Each gives the transitions, none where nothing changed.
   [[nodiscard]] std::vector<Alarm> shelve(PutAside how, MonoTime now);
@@ -101,11 +100,11 @@ class AlarmTrack {
   [[nodiscard]] std::vector<Alarm> maintain(bool in_maintenance, MonoTime now);
   /// In a flood: while it stays raised it shows suppressed. Only of one that was just raised.
   [[nodiscard]] std::vector<Alarm> hush(bool hushed, MonoTime now);
-  [[nodiscard]] bool hushed() const { return aside_ && aside_->hushed; }
+  [[nodiscard]] bool hushed() const { return hushed_; }
   [[nodiscard]] const std::optional<PutAside>* shelved() const { return aside_ ? &aside_->shelved : nullptr; }
   [[nodiscard]] const std::optional<PutAside>* out_of_service() const { return aside_ ? &aside_->out : nullptr; }
-  [[nodiscard]] bool by_design() const { return aside_ && aside_->by_design; }
-  [[nodiscard]] bool in_maintenance() const { return aside_ && aside_->maintenance; }
+  [[nodiscard]] bool by_design() const { return by_design_; }
+  [[nodiscard]] bool in_maintenance() const { return maintenance_; }
   [[nodiscard]] bool chatters() const { return chatters_; }
   /// Whether it has begun to chatter since the last call.
   [[nodiscard]] bool take_chatter() { return std::exchange(chatter_news_, false); }
@@ -120,7 +119,7 @@ class AlarmTrack {
   void drop_delay() { set_delay({}); }
 
   /// Its rule judges as before and reads otherwise.
-  void reword(const AlarmRule& rule) { rule_ = std::make_shared<const AlarmRule>(rule); }
+  void reword(const AlarmRule& rule) { rule_ = rule; }
 
   /// Whether what save() gives has changed since the last call.
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
@@ -135,31 +134,33 @@ class AlarmTrack {
   struct Aside {
     std::optional<PutAside> shelved{};
     std::optional<PutAside> out{};
-    bool by_design = false;
-    bool maintenance = false;
-    bool hushed = false;
   };
 
   [[nodiscard]] bool raised() const { return state_ == AlarmState::unacked || state_ == AlarmState::acked; }
-  [[nodiscard]] bool unjudged() const { return aside_ && (aside_->out || aside_->by_design || aside_->maintenance); }
+  [[nodiscard]] bool unjudged() const { return by_design_ || maintenance_ || (aside_ && aside_->out); }
   [[nodiscard]] std::optional<bool> holds(MonoTime at, const Value& value, std::optional<WallTime> wall);
   [[nodiscard]] std::pair<double, double> limits(double limit, std::optional<WallTime> wall) const;
   [[nodiscard]] MonoTime not_before_last_change(MonoTime at) const;
   void set_delay(std::optional<Delay> delay);
-  [[nodiscard]] const Value& last_limit() const { return limits_ ? limits_->last : rule_->limit; }
+  [[nodiscard]] const Value& last_limit() const { return limits_ ? limits_->last : rule_.limit; }
   void set_last_limit(const Value& limit);
   [[nodiscard]] std::vector<Alarm> change(AlarmState state, MonoTime at);
   [[nodiscard]] std::vector<Alarm> turn(MonoTime at);
   void note_raised(MonoTime at);
+  [[nodiscard]] Aside& aside();
   template <class Set>
   [[nodiscard]] std::vector<Alarm> put(MonoTime at, Set set);
 
-  std::shared_ptr<const AlarmRule> rule_;
+  AlarmRule rule_;
   std::uint32_t boot_;
   AlarmState state_ = AlarmState::normal;  // whatever stands before it
   bool changed_ = false;
   bool chatters_ = false;
   bool chatter_news_ = false;
+  bool by_design_ = false;  // what stands before it, besides aside_
+  bool maintenance_ = false;
+  bool hushed_ = false;
+  std::optional<bool> last_stood_{};
   std::uint64_t occurrence_ = 0;
   Moment since_{};                // of what is shown
   Value value_{};                 // when it entered that
@@ -169,7 +170,6 @@ class AlarmTrack {
     Value last;   // of the newest value
   };
   std::unique_ptr<Limits> limits_;  // where they are not the rule's: of expressions, by season
-  std::optional<bool> last_stood_{};
   std::optional<Delay> delay_;
   std::unique_ptr<TrailingMinimum> window_;  // rise; of the negative values for fall
   std::unique_ptr<Aside> aside_;

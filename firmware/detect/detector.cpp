@@ -15,13 +15,13 @@ static_assert(std::endian::native == std::endian::little, "what save() gives is 
 constexpr double kLn2 = 0.6931471805599453;
 constexpr double kLn10 = 2.302585092994046;
 
-constexpr std::uint32_t kScaleFrom = 30;          // samples that set a Tail's scale
+constexpr std::uint8_t kScaleFrom = 30;           // samples that set a Tail's scale
 constexpr std::uint32_t kTailFrom = 120;          // and those it needs to say something
 constexpr double kMostRare = 30;                  // decades
 constexpr double kHalfway = 3.47;                 // the strangeness that scores 0.5
 constexpr double kFade = 1.0 / 120;               // of a finding's peak, a sample
 constexpr double kStranger = 1.1;                 // than that peak: another finding
-constexpr std::uint16_t kHourFrom = 6;            // samples that an hour needs before it is usual
+constexpr std::uint8_t kHourFrom = 6;             // samples that an hour needs before it is usual
 constexpr double kJumpWeight = 0.7;               // jumps alone are seldom what matters
 constexpr std::int64_t kMostBetween = 3'600'000;  // ms; a longer silence is no learning
 
@@ -33,6 +33,7 @@ constexpr double kSpreadFast = 0.05;
 constexpr double kLong = 0.002;
 constexpr double kSlow = 0.001;
 constexpr double kHour = 0.025;
+constexpr std::uint16_t kSeen = 40;  // from so many on an hour's gain is kHour
 constexpr double kRecord = 0.4;
 
 constexpr double kUsualOver = 8;  // how much less a record counts for each range that records used to go beyond
@@ -136,8 +137,9 @@ double Tail::wanted() const {
 
 // Moves the top to where it holds just what is wanted.
 void Tail::find_top() {
-  while (top_ > 0 && in_top_ < wanted()) in_top_ += count(--top_);
-  while (top_ < kBins - 1 && in_top_ - count(top_) >= wanted()) in_top_ -= count(top_++);
+  const auto add = [this](int more) { in_top_ = static_cast<std::uint16_t>(in_top_ + more); };
+  while (top_ > 0 && in_top_ < wanted()) add(count(--top_));
+  while (top_ < kBins - 1 && in_top_ - count(top_) >= wanted()) add(-count(top_++));
 }
 
 // Room for a bin, and one more on its side.
@@ -145,7 +147,7 @@ void Tail::grow_to(std::size_t bin) {
   if (bin >= first_ && bin < end()) return;
   const auto low = bins_.empty() ? bin : std::min<std::size_t>(first_, bin == 0 ? 0 : bin - 1);
   const auto high = bins_.empty() ? bin : std::max(end() - 1, std::min(bin + 1, kBins - 1));
-  std::vector<std::uint16_t> wider(high - low + 1);
+  Short wider(high - low + 1);
   for (auto i = low; i <= high; ++i) wider[i - low] = count(i);
   bins_ = std::move(wider);
   first_ = static_cast<std::uint8_t>(low);
@@ -155,7 +157,7 @@ void Tail::take(const Bins& bins) {
   const auto used = [](std::uint16_t each) { return each != 0; };
   const auto low = std::find_if(bins.begin(), bins.end(), used);
   const auto high = std::find_if(bins.rbegin(), bins.rend(), used).base();
-  bins_ = low < high ? std::vector<std::uint16_t>(low, high) : std::vector<std::uint16_t>{};
+  bins_ = low < high ? Short(low, high) : Short{};
   first_ = low < high ? static_cast<std::uint8_t>(low - bins.begin()) : std::uint8_t{0};
 }
 
@@ -199,8 +201,9 @@ void Tail::insert(double u) {
 
 bool Tail::check() {
   if (!std::isfinite(scale_) || scale_ < 0 || (primed_ >= kScaleFrom && scale_ <= 0)) return false;
-  inserted_ = std::accumulate(bins_.begin(), bins_.end(), std::uint32_t{0});
-  if (inserted_ >= kFull || primed_ > kScaleFrom) return false;
+  const auto inserted = std::accumulate(bins_.begin(), bins_.end(), std::uint32_t{0});
+  if (inserted >= kFull || primed_ > kScaleFrom) return false;
+  inserted_ = static_cast<std::uint16_t>(inserted);
   top_ = 0;
   in_top_ = inserted_;
   find_top();
@@ -227,40 +230,48 @@ Detector::Means Detector::take_in(double x, double residual) const {
 
 std::optional<double> Detector::score(double raw, MonoTime at, std::optional<WallTime> wall) {
   learn();
-  const double x = state_.counter == 0 ? raw : raw < state_.raw ? raw : raw - state_.raw;
   if (state_.samples == 0) {
+    const double x = value_of(raw);
     state_.low = state_.high = state_.previous = state_.near = state_.slow = state_.means.fast = x;
   }
-  const double range = std::max(state_.high - state_.low, 1e-12);
-  const double least = 0.01 * std::max(range, 1e-6 * (std::abs(x) + 1));  // what is smaller is the same
-  Pending next{.raw = raw, .x = x, .at_ms = to_ms(at), .hour = {}, .means = {}, .measures = {}, .over = 0, .peak = 0};
+  Pending next{.raw = raw, .at_ms = to_ms(at)};
   if (wall) {
     const auto local = local_time(*wall);
-    next.hour = static_cast<std::size_t>(local.hour + (local.weekend ? 24 : 0));
+    next.hour = static_cast<std::uint8_t>(local.hour + (local.weekend ? 24 : 0));
   }
-  const auto seen = next.hour ? seen_.at(*next.hour) : std::uint16_t{0};
-  const double residual = x - (seen > 0 ? static_cast<double>(usual_.at(*next.hour)) : state_.slow);
-  next.means = take_in(x, residual);
-  const double calm = 0.01 * least * least;
-  auto& measures = next.measures;
-  measures[0] = std::abs(next.means.fast - state_.slow) + least;
-  if (seen >= kHourFrom) {
-    measures[1] = std::abs(residual) + least;
-    measures[2] = std::abs(next.means.residual_fast) + least;
-    measures[3] = std::abs(next.means.residual_slow) + least;
-  }
-  measures[4] = 1 / std::sqrt((next.means.spread_fast + calm) / (next.means.spread_slow + calm) + 1e-12);
-  measures[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
-  measures[6] = std::abs(x - state_.means.fast) / (state_.step_fast + least);
-
-  next.over = over(x, range);
-  const double strange = strangeness(next.over, measures);
+  const auto seen = look_at(next);
+  const double strange = strangeness(seen.over, seen.measures);
   next.peak = state_.peak * (1 - kFade);
   const bool finding = strange > kStranger * next.peak;
   next.peak = std::max(next.peak, strange);
   pending_ = next;
   if (!ready()) return {};
   return finding ? strange / (strange + kHalfway) : 0;
+}
+
+double Detector::value_of(double raw) const {
+  return state_.counter == 0 || raw < state_.raw ? raw : raw - state_.raw;
+}
+
+Detector::Seen Detector::look_at(const Pending& sample) const {
+  const double x = value_of(sample.raw);
+  const double range = std::max(state_.high - state_.low, 1e-12);
+  const double least = 0.01 * std::max(range, 1e-6 * (std::abs(x) + 1));  // what is smaller is the same
+  const auto seen = sample.hour ? seen_.at(*sample.hour) : std::uint8_t{0};
+  const double residual = x - (seen > 0 ? static_cast<double>(usual_.at(*sample.hour)) : state_.slow);
+  Seen out{.x = x, .means = take_in(x, residual), .over = over(x, range)};
+  const double calm = 0.01 * least * least;
+  auto& measures = out.measures;
+  measures[0] = std::abs(out.means.fast - state_.slow) + least;
+  if (seen >= kHourFrom) {
+    measures[1] = std::abs(residual) + least;
+    measures[2] = std::abs(out.means.residual_fast) + least;
+    measures[3] = std::abs(out.means.residual_slow) + least;
+  }
+  measures[4] = 1 / std::sqrt((out.means.spread_fast + calm) / (out.means.spread_slow + calm) + 1e-12);
+  measures[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
+  measures[6] = std::abs(x - state_.means.fast) / (state_.step_fast + least);
+  return out;
 }
 
 // A first change says little of how large changes are.
@@ -281,9 +292,10 @@ double Detector::strangeness(double over, const Measures& measures) const {
 
 void Detector::learn() {
   if (!pending_) return;
-  const auto now = *pending_;
+  const auto sample = *pending_;
   pending_.reset();
-  if (find_counter(now.raw)) return;
+  if (find_counter(sample.raw)) return;
+  const auto now = look_at(sample);
   auto& s = state_;
   for (std::size_t i = 0; i < kMeasures; ++i) {
     if (now.measures.at(i) > 0) tails_.at(i).insert(now.measures.at(i));
@@ -294,22 +306,22 @@ void Detector::learn() {
   towards(s.step_slow, kLong, step);
   towards(s.near, kNear, now.x);
   towards(s.slow, kSlow, now.x);
-  if (now.hour) {
-    auto& seen = seen_.at(*now.hour);
-    seen = static_cast<std::uint16_t>(std::min(seen + 1, 60'000));
-    auto& usual = usual_.at(*now.hour);
+  if (sample.hour) {
+    auto& seen = seen_.at(*sample.hour);
+    seen = static_cast<std::uint8_t>(std::min(seen + 1, int{kSeen}));
+    auto& usual = usual_.at(*sample.hour);
     usual += static_cast<float>(std::max(kHour, 1.0 / seen) * (now.x - static_cast<double>(usual)));
   }
   s.means = now.means;
-  s.peak = now.peak;
+  s.peak = sample.peak;
   if (now.over > 0 && s.samples >= 10) s.usual_over += kRecord * (now.over - s.usual_over);
   s.low = std::min(s.low, now.x);
   s.high = std::max(s.high, now.x);
   if (now.x != s.previous) s.changes = std::min(s.changes + 1, kChanges);
   s.previous = now.x;
-  s.raw = now.raw;
-  if (s.samples > 0) s.learned_ms += std::clamp<std::int64_t>(now.at_ms - s.last_ms, 0, kMostBetween);
-  s.last_ms = now.at_ms;
+  s.raw = sample.raw;
+  if (s.samples > 0) s.learned_ms += std::clamp<std::int64_t>(sample.at_ms - s.last_ms, 0, kMostBetween);
+  s.last_ms = sample.at_ms;
   ++s.samples;
 }
 
@@ -347,7 +359,11 @@ void Detector::begin_anew(bool counter, double raw) {
 
 template <class Archive>
 void Detector::each(Archive& archive) {
-  archive(state_, usual_, seen_);
+  std::array<std::uint16_t, kHours> seen{};
+  std::copy(seen_.begin(), seen_.end(), seen.begin());
+  archive(state_, usual_, seen);
+  std::transform(seen.begin(), seen.end(), seen_.begin(),
+                 [](auto each) { return static_cast<std::uint8_t>(std::min(each, kSeen)); });
   for (auto& tail : tails_) tail.each(archive);
 }
 

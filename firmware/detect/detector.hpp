@@ -9,10 +9,18 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/container/options.hpp>
+#include <boost/container/vector.hpp>
+
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
 
 namespace hamlet::detect {
+
+/// A vector of at most as many as Size counts, in 16 bytes.
+template <class T, class Size>
+using ShortVector =
+    boost::container::vector<T, void, boost::container::vector_options_t<boost::container::stored_size<Size>>>;
 
 /// How rare the values of one positive measure are, learned from those seen: a histogram in thirds of octaves, and
 /// beyond its end an exponential tail fitted to its upper part.
@@ -26,16 +34,20 @@ class Tail {
   void each(Archive& archive) {
     Bins bins{};
     std::copy(bins_.begin(), bins_.end(), bins.begin() + first_);
-    archive(bins, scale_, inserted_, primed_);
+    std::uint32_t inserted = inserted_;
+    std::uint32_t primed = primed_;
+    archive(bins, scale_, inserted, primed);
     take(bins);
+    primed_ = static_cast<std::uint8_t>(std::min(primed, std::uint32_t{255}));
   }
   /// After each(): false where the bins do not add up.
   [[nodiscard]] bool check();
 
  private:
   static constexpr std::size_t kBins = 96;
-  static constexpr std::uint32_t kFull = 40'000;  // then all is halved: what is old fades
+  static constexpr std::uint16_t kFull = 40'000;  // then all is halved: what is old fades
   using Bins = std::array<std::uint16_t, kBins>;
+  using Short = ShortVector<std::uint16_t, std::uint8_t>;
   [[nodiscard]] std::size_t bin_of(double u) const;
   [[nodiscard]] double edge(std::size_t bin) const;
   [[nodiscard]] double wanted() const;
@@ -47,11 +59,12 @@ class Tail {
   void take(const Bins& bins);
   void find_top();
 
-  std::vector<std::uint16_t> bins_{};  // from first_ on; those around them are empty: most measures span a third
+  // From first_ on; those around them are empty: most measures span a third.
+  Short bins_{};
   double scale_ = 0;  // the middle of the bins: a sixteenth of the largest of the first 30
-  std::uint32_t inserted_ = 0;
-  std::uint32_t primed_ = 0;
-  std::uint32_t in_top_ = 0;  // in the bin top_ and above: just so many as wanted(), or all
+  std::uint16_t inserted_ = 0;
+  std::uint16_t in_top_ = 0;  // in the bin top_ and above: just so many as wanted(), or all
+  std::uint8_t primed_ = 0;
   std::uint8_t top_ = 0;
   std::uint8_t first_ = 0;
 };
@@ -70,7 +83,7 @@ class Tail {
 /// Without wall time (the clock is unset) the hours wait: the other measures go on.
 ///
 /// Two steps, so that a test that needs the next sample can still reject: score() learns nothing, learn() takes in the
-/// sample scored last. At most 2.3 KB, mostly 1.5.
+/// sample scored last. At most 2.1 KB, mostly 1.
 class Detector {
  public:
   static constexpr double kDefaultThreshold = 0.67;
@@ -133,15 +146,20 @@ class Detector {
   };
   struct Pending {
     double raw;
-    double x;
     std::int64_t at_ms;
-    std::optional<std::size_t> hour;
+    double peak = 0;  // with this sample
+    std::optional<std::uint8_t> hour{};
+  };
+  // A sample against what is known without it.
+  struct Seen {
+    double x;
     Means means;
-    Measures measures;  // not above 0: none
-    double over;        // in ranges, beyond all that was seen
-    double peak;        // with this sample
+    Measures measures{};  // not above 0: none
+    double over;          // in ranges, beyond all that was seen
   };
 
+  [[nodiscard]] double value_of(double raw) const;
+  [[nodiscard]] Seen look_at(const Pending& sample) const;
   [[nodiscard]] double gain(double least) const;
   [[nodiscard]] Means take_in(double x, double residual) const;
   [[nodiscard]] double over(double x, double range) const;
@@ -154,7 +172,7 @@ class Detector {
   State state_;
   std::array<Tail, kMeasures> tails_{};
   std::array<float, kHours> usual_{};
-  std::array<std::uint16_t, kHours> seen_{};
+  std::array<std::uint8_t, kHours> seen_{};  // counted up to kSeen
   std::optional<Pending> pending_;
 };
 

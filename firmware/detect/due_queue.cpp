@@ -3,13 +3,13 @@
 namespace hamlet::detect {
 
 void DueQueue::reset(std::size_t timers) {
-  armed_.assign(timers, std::nullopt);
+  armed_.assign(timers, kNever);
   queue_ = {};
 }
 
 void DueQueue::arm(std::size_t number, MonoTime at) {
   auto& armed = armed_[number];
-  if (armed && *armed <= at) return;
+  if (armed <= at) return;
   armed = at;
   queue_.push({at, number});
   drop_stale();
@@ -24,7 +24,7 @@ std::optional<DueQueue::Timer> DueQueue::pop(MonoTime now) {
   if (queue_.empty() || queue_.top().at > now) return {};
   const auto timer = queue_.top();
   queue_.pop();
-  armed_[timer.number].reset();
+  armed_[timer.number] = kNever;
   drop_stale();
   return timer;
 }

@@ -34,7 +34,8 @@ class DueQueue {
  private:
   void drop_stale();
 
-  std::vector<std::optional<MonoTime>> armed_;  // by number
+  static constexpr MonoTime kNever = MonoTime::max();
+  std::vector<MonoTime> armed_;  // by number
   // An entry is stale where armed_ says another time; the top never is.
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> queue_;
 };

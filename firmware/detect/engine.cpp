@@ -9,6 +9,7 @@
 
 #include "firmware/config/config.hpp"
 #include "firmware/core/id.hpp"
+#include "firmware/detect/texts.hpp"
 
 namespace hamlet::detect {
 namespace {
@@ -36,15 +37,15 @@ void Engine::build(Rules rules) {
     auto& point = points_[point_index(rule.point)];
     point.quality = PointQuality{std::move(rule)};
     if (const auto& neighbour = point.quality.rule().neighbour) {
-      const auto self = point_by_name_.at(point.quality.rule().point);
+      const auto self = static_cast<std::size_t>(&point - points_.data());
       const auto other = point_index(neighbour->point);  // may move all points
-      points_[self].neighbour = other;
+      points_[self].neighbour = static_cast<std::uint32_t>(other);
     }
   }
   for (auto& rule : rules.alarms) {
     const auto when = rule.when;
     const auto suppressed_when = rule.suppressed_when;
-    if (!when) points_[point_index(rule.point)].alarms.push_back(alarms_.size());
+    if (!when) points_[point_index(rule.point)].alarms.push_back(static_cast<std::uint32_t>(alarms_.size()));
     alarms_.emplace_back(std::move(rule), boot_);
     if (suppressed_when) add_watch(alarms_.size() - 1, suppressed_when, true);
     if (when) add_watch(alarms_.size() - 1, when, false);
@@ -80,10 +81,28 @@ void Engine::add_watch(std::size_t alarm, const std::shared_ptr<const Expression
   watches_.push_back({Watch{expression}, alarm, suppresses});
 }
 
+std::size_t Engine::slot_of(std::string_view name) const {
+  for (auto slot = std::hash<std::string_view>{}(name);; ++slot) {
+    slot &= slots_.size() - 1;
+    if (slots_[slot] == 0 || points_[slots_[slot] - 1].quality.rule().point == name) return slot;
+  }
+}
+
+std::optional<std::size_t> Engine::find_point(std::string_view name) const {
+  const auto found = slots_.empty() ? 0 : slots_[slot_of(name)];
+  return found == 0 ? std::nullopt : std::optional<std::size_t>{found - 1};
+}
+
 std::size_t Engine::point_index(const std::string& name) {
-  const auto [found, added] = point_by_name_.emplace(name, points_.size());
-  if (added) points_.push_back({PointQuality{QualityRule{.point = name}}});
-  return found->second;
+  if (const auto found = find_point(name)) return *found;
+  if (4 * (points_.size() + 1) > 3 * slots_.size()) {
+    slots_.assign(std::max<std::size_t>(8, 2 * slots_.size()), 0);
+    for (std::uint32_t i = 0; i < points_.size(); ++i) slots_[slot_of(points_[i].quality.rule().point)] = i + 1;
+  }
+  const auto slot = slot_of(name);  // which may be of a point, that moves now
+  points_.push_back({PointQuality{QualityRule{.point = name}}});
+  slots_[slot] = static_cast<std::uint32_t>(points_.size());
+  return points_.size() - 1;
 }
 
 // After every step of an alarm: it may have to be saved, and may have a new time to be looked at.
@@ -190,11 +209,11 @@ PointQuality::Context Engine::context(const Point& point, std::optional<WallTime
 }
 
 Status Engine::restore_detector(std::string_view name, std::string_view value) {
-  const auto found = point_by_name_.find(name);
-  if (found == point_by_name_.end() || !points_[found->second].quality.detector()) {
+  const auto found = find_point(name);
+  if (!found || !points_[*found].quality.detector()) {
     return fail(Errc::not_found, fmt::format("no detector is configured for '{}'", name));
   }
-  auto& point = points_[found->second];
+  auto& point = points_[*found];
   const auto stored = nlohmann::json::parse(value, nullptr, false);
   if (!stored.is_object() || !stored.value("boot", nlohmann::json{}).is_number_unsigned() ||
       !stored.value("learned", nlohmann::json{}).is_string()) {
@@ -279,13 +298,13 @@ Status Engine::restore_shared(std::string_view value) {
 }
 
 void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
-  const auto found = point_by_name_.find(reading.point);
-  if (found == point_by_name_.end()) return;
-  auto& point = points_[found->second];
+  const auto found = find_point(reading.point);
+  if (!found) return;
+  auto& point = points_[*found];
   if (point.quality.is_late(reading.at)) return;
   const bool repeated = reading.why != kGap && point.quality.is_repeated(reading);
   point.quality.prime(reading, context(point, wall));
-  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(found->second), *due);
+  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(*found), *due);
   for (const auto& [watch, term] : point.listeners) {
     if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
   }
@@ -311,7 +330,9 @@ Millis Engine::history() const {
 
 void Engine::reload(Rules rules) {
   auto points = std::exchange(points_, {});
-  auto point_by_name = std::exchange(point_by_name_, {});
+  std::map<std::string, std::size_t> point_by_name;
+  for (std::size_t i = 0; i < points.size(); ++i) point_by_name.emplace(points[i].quality.rule().point, i);
+  slots_.clear();
   auto alarms = std::exchange(alarms_, {});
   const auto by_id = std::exchange(alarms_by_id_, {});
   auto watches = std::exchange(watches_, {});
@@ -412,9 +433,9 @@ void Engine::advance(Transitions& all, MonoTime until, std::optional<WallTime> w
 Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   Outcome out{.reading = std::move(reading), .transitions = {}};
   normalise(out.reading);
-  const auto found = point_by_name_.find(out.reading.point);
-  if (found == point_by_name_.end()) return out;
-  auto& point = points_[found->second];
+  const auto found = find_point(out.reading.point);
+  if (!found) return out;
+  auto& point = points_[*found];
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
   const bool repeated = point.quality.is_repeated(out.reading);
@@ -427,7 +448,7 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   out.spike_before = judged.spike;
   out.correction = std::move(judged.before);
 
-  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(found->second), *due);
+  if (const auto due = point.quality.gap_due()) due_.arm(point_timer(*found), *due);
   const bool known = counts(out.reading);
   for (const auto i : point.alarms) {
     if (!known) {
@@ -485,18 +506,18 @@ std::optional<MonoTime> Engine::next_due() const {
 
 // ---- what operators do ----------------------------------------------------------------------------------------------
 
-Result<std::size_t> Engine::find(std::string_view alarm) const {
+Asked<std::size_t> Engine::find(std::string_view alarm) const {
   if (const auto found = index_of(alarm, alarms_, alarms_by_id_)) return *found;
   std::vector<std::string> ids;
   for (const auto& each : alarms_) ids.push_back(each.rule().id);
   const auto near = config::nearest(alarm, ids);
-  return fail(Errc::not_found,
-              fmt::format("there is no alarm '{}'{}", alarm, near ? fmt::format("; did you mean '{}'?", *near) : ""));
+  const auto text = texts::no_such_alarm(alarm);
+  return refuse(Errc::not_found, near ? texts::perhaps(text, *near) : text);
 }
 
-Result<Alarm> Engine::acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence, MonoTime now) {
+Asked<Alarm> Engine::acknowledge(std::string_view alarm, std::optional<std::uint64_t> occurrence, MonoTime now) {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
+  if (!found) return tl::unexpected(found.error());
   auto result = alarms_[*found].acknowledge(occurrence, now);
   note(*found);
   return result;
@@ -504,47 +525,48 @@ Result<Alarm> Engine::acknowledge(std::string_view alarm, std::optional<std::uin
 
 namespace {
 
-Status check_length(Millis length, Millis longest) {
+Asked<void> check_length(Millis length, Millis longest) {
   if (length >= Engine::kShortestAside && length <= longest) return {};
-  return fail(Errc::invalid, fmt::format("{} is out of range; from {} to {}", hamlet::to_string(length),
-                                         hamlet::to_string(Engine::kShortestAside), hamlet::to_string(longest)));
+  return refuse(Errc::invalid,
+                texts::length_out_of_range(hamlet::to_string(length), hamlet::to_string(Engine::kShortestAside),
+                                           hamlet::to_string(longest)));
 }
 
 }  // namespace
 
-Result<std::vector<Alarm>> Engine::shelve(std::string_view alarm, PutAside how, MonoTime now) {
+Asked<std::vector<Alarm>> Engine::shelve(std::string_view alarm, PutAside how, MonoTime now) {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
-  if (auto fits = check_length(how.length, kLongestShelving); !fits) return fail(fits.error());
+  if (!found) return tl::unexpected(found.error());
+  if (auto fits = check_length(how.length, kLongestShelving); !fits) return tl::unexpected(fits.error());
   Transitions out;
   gather(out, *found, alarms_[*found].shelve(std::move(how), now));
   return out;
 }
 
-Result<std::vector<Alarm>> Engine::unshelve(std::string_view alarm, MonoTime now) {
+Asked<std::vector<Alarm>> Engine::unshelve(std::string_view alarm, MonoTime now) {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
+  if (!found) return tl::unexpected(found.error());
   const auto* shelved = alarms_[*found].shelved();
-  if (shelved == nullptr || !*shelved) return fail(Errc::invalid, fmt::format("alarm '{}' is not shelved", alarm));
+  if (shelved == nullptr || !*shelved) return refuse(Errc::invalid, texts::not_shelved(alarm));
   Transitions out;
   gather(out, *found, alarms_[*found].unshelve(now));
   return out;
 }
 
-Result<std::vector<Alarm>> Engine::take_out_of_service(std::string_view alarm, PutAside how, MonoTime now) {
+Asked<std::vector<Alarm>> Engine::take_out_of_service(std::string_view alarm, PutAside how, MonoTime now) {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
+  if (!found) return tl::unexpected(found.error());
   Transitions out;
   gather(out, *found, alarms_[*found].take_out_of_service(std::move(how), now));
   return out;
 }
 
-Result<std::vector<Alarm>> Engine::put_in_service(std::string_view alarm, MonoTime now) {
+Asked<std::vector<Alarm>> Engine::put_in_service(std::string_view alarm, MonoTime now) {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
+  if (!found) return tl::unexpected(found.error());
   const auto* out_of_service = alarms_[*found].out_of_service();
   if (out_of_service == nullptr || !*out_of_service) {
-    return fail(Errc::invalid, fmt::format("alarm '{}' is in service", alarm));
+    return refuse(Errc::invalid, texts::in_service(alarm));
   }
   Transitions out;
   gather(out, *found, alarms_[*found].put_in_service(now));
@@ -565,11 +587,11 @@ void Engine::maintain(Transitions& all, std::size_t alarm, MonoTime now) {
   gather(all, alarm, alarms_[alarm].maintain(in_maintenance, now));
 }
 
-Result<std::vector<Alarm>> Engine::begin_maintenance(std::string_view device, PutAside how, MonoTime now) {
-  if (auto fits = check_length(how.length, kLongestMaintenance); !fits) return fail(fits.error());
+Asked<std::vector<Alarm>> Engine::begin_maintenance(std::string_view device, PutAside how, MonoTime now) {
+  if (auto fits = check_length(how.length, kLongestMaintenance); !fits) return tl::unexpected(fits.error());
   const bool known = std::any_of(alarms_.begin(), alarms_.end(),
                                  [&](const auto& alarm) { return has_device(alarm.rule(), device); });
-  if (!known) return fail(Errc::not_found, fmt::format("no alarm watches a device '{}'; all: the whole box", device));
+  if (!known) return refuse(Errc::not_found, texts::no_alarm_watches(device));
   how.until = now + how.length;
   maintenance_.insert_or_assign(std::string{device}, std::move(how));
   shared_changed_ = true;
@@ -579,9 +601,9 @@ Result<std::vector<Alarm>> Engine::begin_maintenance(std::string_view device, Pu
   return out;
 }
 
-Result<std::vector<Alarm>> Engine::end_maintenance(std::string_view device, MonoTime now) {
+Asked<std::vector<Alarm>> Engine::end_maintenance(std::string_view device, MonoTime now) {
   const auto found = maintenance_.find(device);
-  if (found == maintenance_.end()) return fail(Errc::invalid, fmt::format("'{}' is not in maintenance", device));
+  if (found == maintenance_.end()) return refuse(Errc::invalid, texts::not_in_maintenance(device));
   maintenance_.erase(found);
   shared_changed_ = true;
   Transitions out;
@@ -600,9 +622,9 @@ void Engine::end_due_maintenance(Transitions& all, MonoTime now) {
   for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(all, i, now);
 }
 
-Result<Standing> Engine::standing(std::string_view alarm) const {
+Asked<Standing> Engine::standing(std::string_view alarm) const {
   const auto found = find(alarm);
-  if (!found) return fail(found.error());
+  if (!found) return tl::unexpected(found.error());
   const auto& track = alarms_[*found];
   Standing out{.alarm = track.alarm(), .rule = &track.rule()};
   if (const auto* shelved = track.shelved()) out.shelved = *shelved;
@@ -650,9 +672,9 @@ std::vector<std::pair<std::string, std::string>> Engine::save_detectors() {
 }
 
 std::optional<PointState> Engine::point_state(std::string_view point) const {
-  const auto found = point_by_name_.find(point);
-  if (found == point_by_name_.end()) return {};
-  const auto& quality = points_[found->second].quality;
+  const auto found = find_point(point);
+  if (!found) return {};
+  const auto& quality = points_[*found].quality;
   PointState out{.tests = tests_of(quality.rule()), .waits_for_clock = quality.waits_for_clock()};
   if (const auto& detector = quality.detector()) {
     out.detector = PointState::Learning{detector->samples(), detector->learned_for(), detector->ready()};

@@ -177,27 +177,26 @@ void Outputs::data(bool up, MonoTime now) {
   dirty_ = true;
 }
 
-tl::expected<void, Refusal> Outputs::set(std::string_view id, const std::optional<Value>& value, Millis length,
-                                         std::string by, MonoTime now) {
+Asked<void> Outputs::set(std::string_view id, const std::optional<Value>& value, Millis length, std::string by,
+                         MonoTime now) {
   auto* const found = output(id);
   if (found == nullptr) {
     std::vector<std::string> ids;
     for (const auto& each : outputs_) ids.push_back(each.rule.id);
     const auto near = config::nearest(id, ids);
     const auto text = texts::no_such_output(id);
-    return tl::unexpected(Refusal{Errc::not_found, near ? texts::perhaps(text, *near) : text});
+    return refuse(Errc::not_found, near ? texts::perhaps(text, *near) : text);
   }
   auto& output = *found;
-  const auto refuse = [](Text text) { return tl::unexpected(Refusal{Errc::invalid, std::move(text)}); };
   if (output.rule.is_message()) {
     const auto* text = value ? std::get_if<std::string>(&*value) : nullptr;
-    if (text == nullptr || text->empty()) return refuse(texts::message_wants_text(id));
+    if (text == nullptr || text->empty()) return refuse(Errc::invalid, texts::message_wants_text(id));
     std::erase_if(output.messages, [](const auto& each) { return each.alarm.empty(); });
     output.messages.insert(output.messages.begin(), Message{.text = *text, .by = std::move(by), .since = now});
     output.again.reset();
   } else if (value) {
     const auto* on = std::get_if<bool>(&*value);
-    if (on == nullptr) return refuse(texts::output_wants_on_or_off(id));
+    if (on == nullptr) return refuse(Errc::invalid, texts::output_wants_on_or_off(id));
     output.by_hand = OutputState::ByHand{*on, now + length, std::move(by)};
     output.by_hand_length = length;
     output.spent = false;

@@ -19,6 +19,7 @@
 #include "firmware/core/text.hpp"
 #include "firmware/core/time.hpp"
 #include "firmware/detect/expression.hpp"
+#include "firmware/detect/refusal.hpp"
 #include "firmware/detect/watch.hpp"
 
 namespace hamlet::detect {
@@ -109,12 +110,6 @@ struct OutputState {
   std::optional<ByHand> by_hand{};
 };
 
-/// Why something that was asked for is not done.
-struct Refusal {
-  Errc code = Errc::invalid;
-  Text text;
-};
-
 /// Says when each output is on: siren, pump, message. Pure: no I/O, no clock, no thread; the owner does what settle()
 /// says, at once, and only then sees to the disk.
 ///
@@ -168,8 +163,8 @@ class Outputs {
 
   /// By hand: on, off or, of a message, a text to send; nothing: as the alarms say. `length`: until its end. Errors:
   /// not_found (with the nearest id), invalid.
-  [[nodiscard]] tl::expected<void, Refusal> set(std::string_view output, const std::optional<Value>& value,
-                                                Millis length, std::string by, MonoTime now);
+  [[nodiscard]] Asked<void> set(std::string_view output, const std::optional<Value>& value, Millis length,
+                                std::string by, MonoTime now);
 
   [[nodiscard]] std::vector<OutputState> states() const;
   [[nodiscard]] const OutputRule* find(std::string_view output) const;

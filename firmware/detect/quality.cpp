@@ -1,7 +1,9 @@
 #include "firmware/detect/quality.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <utility>
@@ -116,80 +118,92 @@ Flag neighbour(std::optional<double> x, std::optional<double> other, const Neigh
   return differs && out_of_ratio && *x != *other ? Flag::suspect : Flag::good;
 }
 
-std::optional<Flag> Spike::check(std::optional<double> x) {
+namespace {
+
+Flag judge_spike(const SpikeRule& rule, double before, double x, double after) {
+  double apart = 0;
+  if (rule.method == SpikeRule::Method::average) {
+    apart = std::abs(x - (before + after) / 2);
+  } else if ((x - before) * (after - x) < 0) {
+    apart = std::min(std::abs(x - before), std::abs(after - x));
+  }
+  if (!std::isfinite(apart)) return Flag::not_evaluated;
+  if (rule.fail != 0 && apart > rule.fail) return Flag::fail;
+  return rule.suspect != 0 && apart > rule.suspect ? Flag::suspect : Flag::good;
+}
+
+}  // namespace
+
+std::optional<Flag> Spike::check(const SpikeRule& rule, std::optional<double> x) {
   std::optional<Flag> out;
   if (begun_) {
-    out = !last_ ? Flag::missing : before_ && x ? judge(*before_, *last_, *x) : Flag::not_evaluated;
+    out = !last_ ? Flag::missing : before_ && x ? judge_spike(rule, *before_, *last_, *x) : Flag::not_evaluated;
   }
   before_ = std::exchange(last_, x);
   begun_ = true;
   return out;
 }
 
-Flag Spike::judge(double before, double x, double after) const {
-  double apart = 0;
-  if (rule_.method == SpikeRule::Method::average) {
-    apart = std::abs(x - (before + after) / 2);
-  } else if ((x - before) * (after - x) < 0) {
-    apart = std::min(std::abs(x - before), std::abs(after - x));
-  }
-  if (!std::isfinite(apart)) return Flag::not_evaluated;
-  if (rule_.fail != 0 && apart > rule_.fail) return Flag::fail;
-  return rule_.suspect != 0 && apart > rule_.suspect ? Flag::suspect : Flag::good;
-}
-
 Flag time_gap(Millis since_last, Millis span) {
   return since_last > span ? Flag::fail : Flag::good;
 }
 
-Flag RateOfChange::check(MonoTime at, std::optional<double> x) {
+Flag RateOfChange::check(double per_second, MonoTime at, std::optional<double> x) {
   const auto before = std::exchange(last_, x);
   const auto seconds = std::chrono::duration<double>{at - std::exchange(last_at_, at)}.count();
   if (!x) return Flag::missing;
   if (!before) return Flag::good;
   // In no time at all a change is infinitely fast, and no change is 0 / 0, which is not above anything.
-  return std::abs(*x - *before) / seconds > per_second_ ? Flag::suspect : Flag::good;
+  return std::abs(*x - *before) / seconds > per_second ? Flag::suspect : Flag::good;
 }
 
-void Extremes::add(std::int64_t position, double x) {
-  while (!samples_.empty() && samples_.back().value >= x) samples_.pop_back();
-  if (!samples_.empty() && position / granule_ == samples_.back().position / granule_) {
-    samples_.back().position = position;
-  } else {
-    if (samples_.size() * 4 < samples_.capacity()) samples_.shrink_to_fit();
-    samples_.push_back({x, position});
+void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
+  granule = std::max<std::int64_t>(1, granule);
+  while (!empty() && (*this)[size() - 1].value >= x) samples_.pop_back();
+  if (empty()) base_ = position;
+  if (position - base_ > std::numeric_limits<std::uint32_t>::max()) {
+    const auto later = samples_.front()[2];
+    for (auto& each : samples_) each[2] -= later;
+    base_ += later;
   }
+  const auto after = static_cast<std::uint32_t>(position - base_);
+  if (!empty() && position / granule == (*this)[size() - 1].position / granule) {
+    samples_.back()[2] = after;
+    return;
+  }
+  if (size() == samples_.capacity()) {
+    samples_.reserve(size() + size() / 8 + 2);
+  } else if (size() * 2 < samples_.capacity()) {
+    samples_.shrink_to_fit();
+  }
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  samples_.push_back({static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32), after});
 }
 
 void Extremes::drop_before(std::int64_t position) {
   const auto stays =
-      std::find_if(samples_.begin(), samples_.end(), [&](const auto& each) { return each.position >= position; });
+      std::find_if(samples_.begin(), samples_.end(), [&](const auto& each) { return base_ + each[2] >= position; });
   samples_.erase(samples_.begin(), stays);
 }
 
-FlatLine::FlatLine(const FlatLineRule& rule)
-    : tolerance_{rule.tolerance},
-      by_count_{rule.every.has_value()},
-      suspect_{by_count_ ? rule.suspect / *rule.every : rule.suspect.count()},
-      fail_{!rule.fail ? kNever : by_count_ ? *rule.fail / *rule.every : rule.fail->count()},
-      longest_{rule.fail ? std::max(suspect_, fail_) : suspect_},
-      lows_{(longest_ + kExactSteps - 1) / kExactSteps},
-      highs_{(longest_ + kExactSteps - 1) / kExactSteps} {}
-
-Flag FlatLine::check(MonoTime at, std::optional<double> x) {
-  if (by_count_) ++position_;
+Flag FlatLine::check(const FlatLineRule& rule, MonoTime at, std::optional<double> x) {
+  const bool by_count = rule.every.has_value();
+  const auto positions = [&](Millis time) { return by_count ? time / *rule.every : time.count(); };
+  const auto suspect = positions(rule.suspect);
+  const auto fail = rule.fail ? positions(*rule.fail) : kNever;
+  if (by_count) ++position_;
   if (!x) return Flag::missing;
-  if (!by_count_) {
+  if (!by_count) {
     const auto silence = to_ms(at) - std::exchange(position_, to_ms(at));
-    if (lows_.empty() || silence > suspect_) restart();
+    if (lows_.empty() || silence > suspect) restart();
   }
-  add(*x);
+  add(*x, rule.tolerance, rule.fail ? std::max(suspect, fail) : suspect);
   const bool few = before_[0] == kNone || before_[0] < flat_since_;
   before_ = {before_[1], position_};
-  if (tolerance_ <= 0 || (!by_count_ && few)) return Flag::good;
+  if (rule.tolerance <= 0 || (!by_count && few)) return Flag::good;
   const auto flat_for = position_ - flat_since_;
-  if (flat_for >= fail_) return Flag::fail;
-  return flat_for >= suspect_ ? Flag::suspect : Flag::good;
+  if (flat_for >= fail) return Flag::fail;
+  return flat_for >= suspect ? Flag::suspect : Flag::good;
 }
 
 void FlatLine::restart() {
@@ -200,20 +214,20 @@ void FlatLine::restart() {
 }
 
 // The newest sample that is too far off is among the lowest, or the highest, of those since.
-void FlatLine::add(double x) {
+void FlatLine::add(double x, double tolerance, std::int64_t longest) {
   const auto too_far = [&](const Extremes& extremes, double sign) {
-    for (const auto& each : extremes.samples()) {
-      if (sign * x - each.value < tolerance_) break;
-      flat_since_ = std::max(flat_since_, each.position + 1);
+    for (std::size_t i = 0; i < extremes.size() && sign * x - extremes[i].value >= tolerance; ++i) {
+      flat_since_ = std::max(flat_since_, extremes[i].position + 1);
     }
   };
   too_far(lows_, 1);
   too_far(highs_, -1);
-  const auto from = std::max(flat_since_, position_ - longest_);
+  const auto from = std::max(flat_since_, position_ - longest);
+  const auto granule = (longest + kExactSteps - 1) / kExactSteps;
   lows_.drop_before(from);
   highs_.drop_before(from);
-  lows_.add(position_, x);
-  highs_.add(position_, -x);
+  lows_.add(position_, x, granule);
+  highs_.add(position_, -x, granule);
 }
 
 // ---- samples --------------------------------------------------------------------------------------------------------
@@ -221,95 +235,109 @@ void FlatLine::add(double x) {
 namespace {
 
 constexpr std::array<double, 7> kPowers{1, 10, 100, 1'000, 10'000, 100'000, 1'000'000};
-constexpr std::int32_t kMissing = std::numeric_limits<std::int32_t>::min();
-constexpr double kLargest = 2'147'483'647;
+constexpr std::uint8_t kWhole = 4;  // words of a double
+
+// The largest number of so many words, and one beyond the smallest: a missing sample.
+std::int64_t largest(int words) {
+  return (std::int64_t{1} << (16 * words - 1)) - 1;
+}
+std::int64_t missing(int words) {
+  return -largest(words) - 1;
+}
+
+double power(std::uint8_t decimals) {
+  return kPowers.at(decimals);
+}
+
+// Not the nearest where that is a matter of the last bit: who asks compares.
+std::int64_t near(double x) {
+  return static_cast<std::int64_t>(x + std::copysign(0.5, x));
+}
 
 }  // namespace
 
-std::optional<double> Samples::value(std::size_t i) const {
-  if (!exact_.empty()) return std::isnan(exact_[i]) ? std::nullopt : std::optional{exact_[i]};
-  if (scaled_[i] == kMissing) return {};
-  return scaled_[i] / kPowers.at(static_cast<std::size_t>(decimals_));
+std::int64_t Samples::time_since(std::size_t word) const {
+  std::uint32_t out = 0;
+  std::memcpy(&out, &words_[word], sizeof(std::uint16_t) * form_.time_words);
+  return out;
+}
+
+std::optional<double> Samples::value(std::size_t word) const {
+  std::int64_t out = 0;
+  std::memcpy(&out, &words_[word + form_.time_words], sizeof(std::uint16_t) * form_.value_words);
+  if (form_.value_words == kWhole) {
+    const auto x = std::bit_cast<double>(out);
+    return std::isnan(x) ? std::nullopt : std::optional{x};
+  }
+  const int sign = 64 - 16 * form_.value_words;
+  out = out << sign >> sign;
+  if (out == missing(form_.value_words)) return {};
+  return static_cast<double>(out) / power(form_.decimals);
+}
+
+// The least that holds what `form` does, and this.
+Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<double> x) {
+  if (since_ms > std::numeric_limits<std::uint16_t>::max()) form.time_words = 2;
+  if (!x || form.value_words == kWhole) return form;
+  for (auto decimals = form.decimals; decimals < kPowers.size() && (*x != 0 || !std::signbit(*x)); ++decimals) {
+    const double scaled = *x * power(decimals);
+    if (!(std::abs(scaled) < static_cast<double>(largest(2)))) break;
+    const auto number = near(scaled);
+    if (static_cast<double>(number) / power(decimals) != *x) continue;
+    form.decimals = decimals;
+    if (std::abs(number) > largest(1)) form.value_words = 2;
+    return form;
+  }
+  form.value_words = kWhole;
+  return form;
 }
 
 void Samples::push(std::int64_t at_ms, std::optional<double> x) {
   if (empty()) {
-    base_ms_ = at_ms;
-    decimals_ = 0;
-  } else if (at_ms - base_ms_ > std::numeric_limits<std::uint32_t>::max()) {
-    const auto later = offsets_.front();
-    for (auto& offset : offsets_) offset -= later;
-    base_ms_ += later;
+    form_ = {};
+    first_ms_ = last_ms_ = at_ms;
   }
-  const auto small = exact_.empty() ? (x ? scaled(*x) : kMissing) : std::nullopt;
-  if (small) {
-    scaled_.push_back(*small);
-  } else {
-    constexpr auto kNone = std::numeric_limits<double>::quiet_NaN();
-    if (exact_.empty()) {
-      std::vector<double> exact;  // value() reads exact_ as soon as it holds anything
-      for (std::size_t i = 0; i < size(); ++i) exact.push_back(value(i).value_or(kNone));
-      exact_ = std::move(exact);
-      scaled_ = {};
-    }
-    exact_.push_back(x.value_or(kNone));
+  const auto since_ms = at_ms - std::exchange(last_ms_, at_ms);
+  if (auto form = fitting(form_, since_ms, x); form != form_) {
+    std::vector<std::pair<std::int64_t, std::optional<double>>> before;
+    auto last_ms = first_ms_;
+    each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
+    for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
+    words_.clear();
+    form_ = form;
+    for (const auto& [ms, value] : before) append(ms, value);
   }
-  offsets_.push_back(static_cast<std::uint32_t>(at_ms - base_ms_));
+  append(since_ms, x);
 }
 
-void Samples::drop(std::size_t count) {
-  const auto erase = [count](auto& from) {
-    if (!from.empty()) from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count));
+void Samples::append(std::int64_t since_ms, std::optional<double> x) {
+  const auto words = form_.value_words;
+  const auto value = words == kWhole ? std::bit_cast<std::int64_t>(x.value_or(std::numeric_limits<double>::quiet_NaN()))
+                     : x             ? near(*x * power(form_.decimals))
+                                     : missing(words);
+  if (words_.size() + record() > words_.capacity()) words_.reserve(words_.size() + words_.size() / 8 + record());
+  const auto add = [this](std::int64_t number, int count) {
+    for (int i = 0; i < count; ++i) words_.push_back(static_cast<std::uint16_t>(number >> (16 * i) & 0xFFFF));
   };
-  erase(offsets_);
-  erase(scaled_);
-  erase(exact_);
-}
-
-// Nothing: it is no decimal of so few places, or one of the others would not fit.
-std::optional<std::int32_t> Samples::scaled(double x) {
-  if (x == 0 && std::signbit(x)) return {};
-  for (int decimals = decimals_; decimals < static_cast<int>(kPowers.size()); ++decimals) {
-    const double power = kPowers.at(static_cast<std::size_t>(decimals));
-    const double rounded = std::round(x * power);
-    if (!(std::abs(rounded) <= kLargest)) return {};
-    if (rounded / power != x) continue;
-    if (decimals > decimals_ && !scale_to(decimals)) return {};
-    return static_cast<std::int32_t>(rounded);
-  }
-  return {};
-}
-
-bool Samples::scale_to(int decimals) {
-  const auto by = static_cast<std::int64_t>(kPowers.at(static_cast<std::size_t>(decimals - decimals_)));
-  const bool fit = std::all_of(scaled_.begin(), scaled_.end(), [&](std::int32_t each) {
-    return each == kMissing || std::abs(each * by) <= static_cast<std::int64_t>(kLargest);
-  });
-  if (!fit) return false;
-  for (auto& each : scaled_) {
-    if (each != kMissing) each = static_cast<std::int32_t>(each * by);
-  }
-  decimals_ = decimals;
-  return true;
+  add(since_ms, form_.time_words);
+  add(value, words);
 }
 
 // ---- attenuated signal ----------------------------------------------------------------------------------------------
 
-AttenuatedSignal::AttenuatedSignal(const AttenuatedRule& rule) : rule_{rule} {}
-
-Flag AttenuatedSignal::check(MonoTime at, std::optional<double> x) {
-  if (!rule_.window) {
-    put(0, x);
+Flag AttenuatedSignal::check(const AttenuatedRule& rule, MonoTime at, std::optional<double> x) {
+  if (!rule.window) {
+    put(kNever, 0, x);
   } else if (buckets_.empty()) {
-    take_exactly(to_ms(at), x);
+    take_exactly(rule.window->count(), to_ms(at), x);
   } else {
-    take_in_buckets(to_ms(at), x);
+    take_in_buckets(rule.window->count(), to_ms(at), x);
   }
   if (!x) return Flag::missing;
-  const auto quiet = spread();
+  const auto quiet = spread(rule);
   if (!quiet) return Flag::not_evaluated;
-  if (*quiet < rule_.fail) return Flag::fail;
-  return *quiet < rule_.suspect ? Flag::suspect : Flag::good;
+  if (*quiet < rule.fail) return Flag::fail;
+  return *quiet < rule.suspect ? Flag::suspect : Flag::good;
 }
 
 void AttenuatedSignal::Running::add(std::optional<double> x) {
@@ -346,27 +374,28 @@ void AttenuatedSignal::Running::leave(std::optional<double> x) {
   squares -= (*x - mean_before) * (*x - mean);
 }
 
-void AttenuatedSignal::take_exactly(std::int64_t at_ms, std::optional<double> x) {
-  samples_.drop_until(at_ms - rule_.window->count(), [&](auto value) { running_.leave(value); });
+void AttenuatedSignal::take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
+  samples_.drop_until(at_ms - window_ms, [&](auto value) { running_.leave(value); });
   if (samples_.empty()) running_ = {};
   if (samples_.size() == kExactSteps + 1) {
     buckets_.reserve(kBuckets + 2);
-    for (std::size_t i = 0; i < samples_.size(); ++i) put(samples_.at_ms(i), samples_.value(i));
+    samples_.each([&](std::int64_t ms, auto value) { put(window_ms / kBuckets, ms, value); });
     samples_.clear();
-    return take_in_buckets(at_ms, x);
+    return take_in_buckets(window_ms, at_ms, x);
   }
   samples_.push(at_ms, x);
   running_.add(x);
 }
 
-void AttenuatedSignal::take_in_buckets(std::int64_t at_ms, std::optional<double> x) {
-  std::erase_if(buckets_, [&](const auto& bucket) { return bucket.last_ms <= at_ms - rule_.window->count(); });
-  put(at_ms, x);
+void AttenuatedSignal::take_in_buckets(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
+  buckets_.erase(buckets_.begin(), std::find_if(buckets_.begin(), buckets_.end(), [&](const auto& bucket) {
+                   return bucket.last_ms > at_ms - window_ms;
+                 }));
+  put(window_ms / kBuckets, at_ms, x);
 }
 
-void AttenuatedSignal::put(std::int64_t at_ms, std::optional<double> x) {
-  const auto granule = rule_.window ? rule_.window->count() / kBuckets : 0;
-  if (buckets_.empty() || (rule_.window && at_ms - buckets_.back().first_ms >= granule)) {
+void AttenuatedSignal::put(std::int64_t granule_ms, std::int64_t at_ms, std::optional<double> x) {
+  if (buckets_.empty() || at_ms - buckets_.back().first_ms >= granule_ms) {
     buckets_.push_back(
         {at_ms, at_ms, 0, 0, 0, 0, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()});
   }
@@ -402,24 +431,24 @@ AttenuatedSignal::Bucket AttenuatedSignal::total() const {
 }
 
 // Nothing: too few samples, or a range that a missing one makes unknown.
-std::optional<double> AttenuatedSignal::spread() const {
-  const bool by_range = rule_.check == AttenuatedRule::Check::range;
+std::optional<double> AttenuatedSignal::spread(const AttenuatedRule& rule) const {
+  const bool by_range = rule.check == AttenuatedRule::Check::range;
   if (buckets_.empty()) {
-    if (running_.known < rule_.min_samples || (by_range && running_.missing > 0)) return {};
+    if (running_.known < rule.min_samples || (by_range && running_.missing > 0)) return {};
     if (!by_range) {
       if (running_.known == 1 || running_.alike >= running_.known) return 0;
       return std::sqrt(std::max(0.0, running_.squares / static_cast<double>(running_.known)));
     }
     double low = kInfinity;
     double high = -kInfinity;
-    for (std::size_t i = 0; i < samples_.size(); ++i) {
-      low = std::min(low, samples_.value(i).value_or(kInfinity));
-      high = std::max(high, samples_.value(i).value_or(-kInfinity));
-    }
+    samples_.each([&](std::int64_t, auto value) {
+      low = std::min(low, value.value_or(kInfinity));
+      high = std::max(high, value.value_or(-kInfinity));
+    });
     return high - low;
   }
   const auto all = total();
-  if (rule_.window && (all.known < static_cast<std::uint32_t>(rule_.min_samples) || (by_range && all.missing > 0)))
+  if (rule.window && (all.known < static_cast<std::uint32_t>(rule.min_samples) || (by_range && all.missing > 0)))
     return {};
   return by_range ? all.high - all.low : std::sqrt(all.squares / all.known);
 }
@@ -436,10 +465,6 @@ void normalise(Reading& reading) {
 }
 
 PointQuality::PointQuality(QualityRule rule) : rule_{std::move(rule)} {
-  if (rule_.spike) spike_.emplace(*rule_.spike);
-  if (rule_.rate_of_change) rate_.emplace(*rule_.rate_of_change);
-  if (rule_.flat_line) flat_.emplace(*rule_.flat_line);
-  if (rule_.attenuated) attenuated_.emplace(*rule_.attenuated);
   if (rule_.anomaly) detector_.emplace();
 }
 
@@ -475,13 +500,13 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
 }
 
 void PointQuality::run_tests(const Reading& reading, std::optional<double> x, const Context& context, Judgement& out) {
-  if (spike_) {
-    out.spike = spike_->check(x);
+  if (rule_.spike) {
+    out.spike = spike_.check(*rule_.spike, x);
     out.tests[Test::spike] = x ? Flag::not_evaluated : Flag::missing;
   }
-  if (rate_) out.tests[Test::rate_of_change] = rate_->check(reading.at, x);
-  if (flat_) out.tests[Test::flat_line] = flat_->check(reading.at, x);
-  if (attenuated_) out.tests[Test::attenuated_signal] = attenuated_->check(reading.at, x);
+  if (rule_.rate_of_change) out.tests[Test::rate_of_change] = rate_.check(*rule_.rate_of_change, reading.at, x);
+  if (rule_.flat_line) out.tests[Test::flat_line] = flat_.check(*rule_.flat_line, reading.at, x);
+  if (rule_.attenuated) out.tests[Test::attenuated_signal] = attenuated_.check(*rule_.attenuated, reading.at, x);
   if (rule_.gap) {
     out.tests[Test::time_gap] = last_at_ ? time_gap(reading.at - *last_at_, *rule_.gap) : Flag::not_evaluated;
   }

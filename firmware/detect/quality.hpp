@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -76,14 +77,10 @@ class Flags {
 /// a series, and one beside a missing one, are not evaluated.
 class Spike {
  public:
-  explicit Spike(const SpikeRule& rule) : rule_{rule} {}
   /// The flag of the sample before; nothing where this is the first.
-  [[nodiscard]] std::optional<Flag> check(std::optional<double> x);
+  [[nodiscard]] std::optional<Flag> check(const SpikeRule& rule, std::optional<double> x);
 
  private:
-  [[nodiscard]] Flag judge(double before, double x, double after) const;
-
-  SpikeRule rule_;
   std::optional<double> before_{};
   std::optional<double> last_{};
   bool begun_ = false;
@@ -93,11 +90,9 @@ class Spike {
 /// good; a change in no time at all is suspect.
 class RateOfChange {
  public:
-  explicit RateOfChange(double per_second) : per_second_{per_second} {}
-  [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
+  [[nodiscard]] Flag check(double per_second, MonoTime at, std::optional<double> x);
 
  private:
-  double per_second_;
   MonoTime last_at_{};
   std::optional<double> last_{};
 };
@@ -109,20 +104,22 @@ class Extremes {
     double value;
     std::int64_t position;
   };
-  /// Samples closer than so share one, of the newest's position.
-  explicit Extremes(std::int64_t granule) : granule_{std::max<std::int64_t>(1, granule)} {}
-  /// Not before the last one.
-  void add(std::int64_t position, double x);
+  /// Not before the last one. Samples of the same granule share one, of the newest's position.
+  void add(std::int64_t position, double x, std::int64_t granule);
   /// Takes out those before `position`.
   void drop_before(std::int64_t position);
   void clear() { samples_.clear(); }
   [[nodiscard]] bool empty() const { return samples_.empty(); }
-  /// Oldest first: rising.
-  [[nodiscard]] const std::vector<Sample>& samples() const { return samples_; }
+  [[nodiscard]] std::size_t size() const { return samples_.size(); }
+  /// The oldest is 0: they rise.
+  [[nodiscard]] Sample operator[](std::size_t i) const {
+    const auto& [low, high, after] = samples_[i];
+    return {std::bit_cast<double>(std::uint64_t{high} << 32 | low), base_ + after};
+  }
 
  private:
-  std::int64_t granule_;
-  std::vector<Sample> samples_;
+  ShortVector<std::array<std::uint32_t, 3>, std::uint16_t> samples_;  // a value's halves, a position from base_ on
+  std::int64_t base_ = 0;
 };
 
 /// The values of the window that ends here are less than `tolerance` apart (strictly: tolerance 0 never flags).
@@ -134,28 +131,22 @@ class Extremes {
 /// its length too late, never too early.
 class FlatLine {
  public:
-  explicit FlatLine(const FlatLineRule& rule);
-  [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
+  [[nodiscard]] Flag check(const FlatLineRule& rule, MonoTime at, std::optional<double> x);
 
  private:
-  void add(double x);
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
+  void add(double x, double tolerance, std::int64_t longest);
   void restart();
 
-  double tolerance_;
-  bool by_count_;
-  std::int64_t suspect_;  // in positions: samples, or ms
-  std::int64_t fail_;
-  std::int64_t longest_;  // of both windows
-  Extremes lows_;         // of the samples that are less than the tolerance apart
+  Extremes lows_;  // of the samples that are less than the tolerance apart
   Extremes highs_;
-  std::int64_t flat_since_ = 0;  // position after the newest sample that was too far off
+  std::int64_t flat_since_ = 0;  // position (samples, or ms) after the newest sample that was too far off
   std::int64_t position_ = -1;   // of the newest sample
   std::array<std::int64_t, 2> before_{kNone, kNone};  // of those before it, the newer last
-  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
 };
 
-/// The samples of a trailing window, exactly. Values that are decimals of up to six places, as those of sensors are,
-/// take half the room.
+/// The samples of a trailing window, exactly. Each is the time since the one before and a value: a decimal of up to six
+/// places, as those of sensors are, in two bytes or four; where one is no such decimal all are kept whole.
 class Samples {
  public:
   void push(std::int64_t at_ms, std::optional<double> x);
@@ -163,25 +154,43 @@ class Samples {
   template <class Leave>
   void drop_until(std::int64_t at_ms, Leave leave) {
     std::size_t gone = 0;
-    while (gone < size() && this->at_ms(gone) <= at_ms) leave(value(gone++));
-    drop(gone);
+    for (; gone < words_.size() && first_ms_ <= at_ms; gone += record()) {
+      leave(value(gone));
+      if (gone + record() < words_.size()) first_ms_ += time_since(gone + record());
+    }
+    words_.erase(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(gone));
+  }
+  /// Calls visit(at_ms, value) of each, oldest first.
+  template <class Visit>
+  void each(Visit visit) const {
+    auto at_ms = first_ms_;
+    for (std::size_t i = 0; i < words_.size(); i += record()) {
+      if (i > 0) at_ms += time_since(i);
+      visit(at_ms, value(i));
+    }
   }
   void clear() { *this = {}; }
-  [[nodiscard]] std::size_t size() const { return offsets_.size(); }
-  [[nodiscard]] bool empty() const { return offsets_.empty(); }
-  [[nodiscard]] std::int64_t at_ms(std::size_t i) const { return base_ms_ + offsets_[i]; }
-  [[nodiscard]] std::optional<double> value(std::size_t i) const;
+  [[nodiscard]] std::size_t size() const { return words_.size() / record(); }
+  [[nodiscard]] bool empty() const { return words_.empty(); }
 
  private:
-  void drop(std::size_t count);
-  [[nodiscard]] bool scale_to(int decimals);
-  [[nodiscard]] std::optional<std::int32_t> scaled(double x);
+  // How each is written, in words of 16 bits.
+  struct Form {
+    std::uint8_t time_words = 1;
+    std::uint8_t value_words = 1;  // 4: a double; else it is multiplied by 10 ^ decimals
+    std::uint8_t decimals = 0;
+    friend bool operator==(const Form&, const Form&) = default;
+  };
+  [[nodiscard]] std::size_t record() const { return static_cast<std::size_t>(form_.time_words) + form_.value_words; }
+  [[nodiscard]] std::int64_t time_since(std::size_t word) const;
+  [[nodiscard]] std::optional<double> value(std::size_t word) const;
+  [[nodiscard]] static Form fitting(Form form, std::int64_t since_ms, std::optional<double> x);
+  void append(std::int64_t since_ms, std::optional<double> x);
 
-  std::vector<std::uint32_t> offsets_;  // of time, from base_ms_; a window is at most 31 days long
-  std::vector<std::int32_t> scaled_;    // times 10 ^ decimals_
-  std::vector<double> exact_;           // in its place, where that does not give the values
-  std::int64_t base_ms_ = 0;
-  int decimals_ = 0;
+  ShortVector<std::uint16_t, std::uint16_t> words_;
+  std::int64_t first_ms_ = 0;
+  std::int64_t last_ms_ = 0;
+  Form form_;
 };
 
 /// Spread over a trailing window, or over all samples so far: at least the threshold is good.
@@ -190,8 +199,7 @@ class Samples {
 /// kept in at most 33 buckets, and the window may be longer by up to 1/32 of its length, never shorter.
 class AttenuatedSignal {
  public:
-  explicit AttenuatedSignal(const AttenuatedRule& rule);
-  [[nodiscard]] Flag check(MonoTime at, std::optional<double> x);
+  [[nodiscard]] Flag check(const AttenuatedRule& rule, MonoTime at, std::optional<double> x);
 
  private:
   struct Bucket {
@@ -206,27 +214,26 @@ class AttenuatedSignal {
   };
   // Sums that samples come to and leave: Welford's, with Kahan's compensation.
   struct Running {
-    std::int64_t known = 0;
-    std::int64_t missing = 0;
     double mean = 0;
     double squares = 0;
     double lost_adding = 0;
     double lost_leaving = 0;
     double previous = 0;
-    std::int64_t alike = 0;  // the newest so many are equal
+    std::int32_t known = 0;
+    std::int32_t missing = 0;
+    std::int32_t alike = 0;  // the newest so many are equal
     void add(std::optional<double> x);
     void leave(std::optional<double> x);
   };
-  void take_exactly(std::int64_t at_ms, std::optional<double> x);
-  void take_in_buckets(std::int64_t at_ms, std::optional<double> x);
-  void put(std::int64_t at_ms, std::optional<double> x);
-  [[nodiscard]] std::optional<double> spread() const;
+  void take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x);
+  void take_in_buckets(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x);
+  void put(std::int64_t granule_ms, std::int64_t at_ms, std::optional<double> x);
+  [[nodiscard]] std::optional<double> spread(const AttenuatedRule& rule) const;
   [[nodiscard]] Bucket total() const;
 
-  AttenuatedRule rule_;
   Running running_;
   Samples samples_;
-  std::vector<Bucket> buckets_;  // in their place; for the whole series just one
+  ShortVector<Bucket, std::uint32_t> buckets_;  // in their place; for the whole series just one
 };
 
 /// The reason of a missing reading that tells of silence.
@@ -289,21 +296,21 @@ class PointQuality {
   void watch(const Reading& reading, const Context& context, Judgement& out);
 
   QualityRule rule_;
-  std::optional<Spike> spike_;
-  std::optional<RateOfChange> rate_;
-  std::optional<FlatLine> flat_;
-  std::optional<AttenuatedSignal> attenuated_;
+  Spike spike_;
+  RateOfChange rate_;
+  FlatLine flat_;
+  AttenuatedSignal attenuated_;
   std::optional<Detector> detector_;
   std::optional<Known> newest_good_;
-  bool waits_for_clock_ = false;
   std::optional<MonoTime> last_at_;  // of the newest sample
   Value last_value_;                 // and what it was, and how it was judged
-  Quality last_quality_ = Quality::good;
   std::string last_why_;
-  Flags last_tests_;
   std::optional<double> last_score_;
-  std::optional<MonoTime> silent_from_;  // the newest sample, or the start
+  Flags last_tests_;
+  Quality last_quality_ = Quality::good;
+  bool waits_for_clock_ = false;
   bool gap_told_ = false;                // of the silence that lasts
+  std::optional<MonoTime> silent_from_;  // the newest sample, or the start
 };
 
 }  // namespace hamlet::detect

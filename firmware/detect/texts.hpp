@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "firmware/core/alarm.hpp"
 #include "firmware/core/sentence.hpp"
 
 // What the reader of [quality] and [[alarm]] says.
@@ -202,6 +203,50 @@ inline Text other_unit(std::string_view found, std::string_view wanted) {
 }
 inline Text names_nothing() {
   return sentence("没有用到任何测点或事件", "names no point and no event");
+}
+
+// What operators are refused.
+inline Text name_of(AlarmState state) {
+  switch (state) {
+    case AlarmState::normal:
+      return sentence("正常", "normal");
+    case AlarmState::unacked:
+      return sentence("未确认", "unacked");
+    case AlarmState::acked:
+      return sentence("已确认", "acked");
+    case AlarmState::returned:
+      return sentence("已恢复、未确认", "returned");
+    case AlarmState::shelved:
+      return sentence("暂时搁置", "shelved");
+    case AlarmState::suppressed:
+      return sentence("已抑制", "suppressed");
+    case AlarmState::out_of_service:
+      return sentence("停用", "out-of-service");
+  }
+  return {};
+}
+inline Text other_occurrence(std::string_view id, std::uint64_t now, std::uint64_t asked) {
+  return sentence("报警“{}”现在是第 {} 次，不是第 {} 次；请重新查看",
+                  "alarm '{}' is at occurrence {}, not {}; look at it again", id, now, asked);
+}
+inline Text nothing_to_acknowledge(std::string_view id, AlarmState state) {
+  return sentence("报警“{}”当前状态为“{}”，无需确认", "alarm '{}' is {}; there is nothing to acknowledge", id,
+                  name_of(state));
+}
+inline Text length_out_of_range(std::string_view found, std::string_view least, std::string_view most) {
+  return sentence("{} 超出范围；应为 {} 到 {}", "{} is out of range; from {} to {}", found, least, most);
+}
+inline Text not_shelved(std::string_view id) {
+  return sentence("报警“{}”没有搁置", "alarm '{}' is not shelved", id);
+}
+inline Text in_service(std::string_view id) {
+  return sentence("报警“{}”没有停用", "alarm '{}' is in service", id);
+}
+inline Text no_alarm_watches(std::string_view device) {
+  return sentence("没有报警用到设备“{}”；全站请写 all", "no alarm watches a device '{}'; all: the whole box", device);
+}
+inline Text not_in_maintenance(std::string_view device) {
+  return sentence("“{}”不在检修中", "'{}' is not in maintenance", device);
 }
 
 }  // namespace hamlet::detect::texts

@@ -66,30 +66,33 @@ FlagList run_climatology(const json& args, const Samples& samples) {
 }
 
 FlagList run_spike(const json& args, const Samples& samples) {
-  Spike test{{.method = args.value("method", "average") == "differential" ? SpikeRule::Method::differential
-                                                                          : SpikeRule::Method::average,
-              .suspect = limit_of(args, "suspect_threshold"),
-              .fail = limit_of(args, "fail_threshold")}};
+  const SpikeRule rule{.method = args.value("method", "average") == "differential" ? SpikeRule::Method::differential
+                                                                                   : SpikeRule::Method::average,
+                       .suspect = limit_of(args, "suspect_threshold"),
+                       .fail = limit_of(args, "fail_threshold")};
+  Spike test;
   FlagList out;
   for (const auto& sample : samples) {
-    if (const auto before = test.check(sample.x)) out.back() = *before;
+    if (const auto before = test.check(rule, sample.x)) out.back() = *before;
     out.push_back(sample.x ? Flag::not_evaluated : Flag::missing);
   }
   return out;
 }
 
 FlagList run_rate_of_change(const json& args, const Samples& samples) {
-  RateOfChange test{args.at("threshold_per_s").get<double>()};
-  return each(samples, [&](const Sample& sample) { return test.check(sample.at, sample.x); });
+  const auto per_second = args.at("threshold_per_s").get<double>();
+  RateOfChange test;
+  return each(samples, [&](const Sample& sample) { return test.check(per_second, sample.at, sample.x); });
 }
 
 FlagList run_flat_line(const json& args, const Samples& samples) {
   if (samples.size() < 3) return FlagList(samples.size(), Flag::good);
-  FlatLine test{{.tolerance = args.at("tolerance").get<double>(),
-                 .suspect = seconds_of(args.at("suspect_threshold_s")),
-                 .fail = seconds_of(args.at("fail_threshold_s")),
-                 .every = seconds_of(args.at("dt_s"))}};
-  return each(samples, [&](const Sample& sample) { return test.check(sample.at, sample.x); });
+  const FlatLineRule rule{.tolerance = args.at("tolerance").get<double>(),
+                          .suspect = seconds_of(args.at("suspect_threshold_s")),
+                          .fail = seconds_of(args.at("fail_threshold_s")),
+                          .every = seconds_of(args.at("dt_s"))};
+  FlatLine test;
+  return each(samples, [&](const Sample& sample) { return test.check(rule, sample.at, sample.x); });
 }
 
 // Whole seconds, as the reference takes it; 0 where there is none.
@@ -114,8 +117,8 @@ FlagList run_attenuated_signal(const json& args, const Samples& samples) {
   } else if (const auto interval = median_interval(samples); args.contains("min_period_s") && interval > 0) {
     rule.min_samples = static_cast<int>(args["min_period_s"].get<double>() / interval);
   }
-  AttenuatedSignal test{rule};
-  auto out = each(samples, [&](const Sample& sample) { return test.check(sample.at, sample.x); });
+  AttenuatedSignal test;
+  auto out = each(samples, [&](const Sample& sample) { return test.check(rule, sample.at, sample.x); });
   if (rule.window) return out;
   const auto last = std::find_if(out.rbegin(), out.rend(), [](Flag flag) { return flag != Flag::missing; });
   if (last != out.rend())

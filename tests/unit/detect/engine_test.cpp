@@ -110,19 +110,19 @@ TEST_CASE("acknowledging what cannot be says why") {
   auto wrong = engine.acknowledge("river-hihg", {}, at(1));
   REQUIRE(!wrong);
   CHECK(wrong.error().code == Errc::not_found);
-  CHECK(wrong.error().message == "there is no alarm 'river-hihg'; did you mean 'river-high'?");
+  CHECK(wrong.error().text.en == "there is no alarm 'river-hihg'; did you mean 'river-high'?");
   wrong = engine.acknowledge("river-high", {}, at(1));
   REQUIRE(!wrong);
   CHECK(wrong.error().code == Errc::invalid);
-  CHECK(wrong.error().message == "alarm 'river-high' is normal; there is nothing to acknowledge");
+  CHECK(wrong.error().text.en == "alarm 'river-high' is normal; there is nothing to acknowledge");
   CHECK(feed(engine, reading(2, 5.0)) == "unacked@2");
   wrong = engine.acknowledge("river-high", 2, at(3));
   REQUIRE(!wrong);
-  CHECK(wrong.error().message == "alarm 'river-high' is at occurrence 1, not 2; look at it again");
+  CHECK(wrong.error().text.en == "alarm 'river-high' is at occurrence 1, not 2; look at it again");
   CHECK(engine.acknowledge("river-high", 1, at(3)));
   wrong = engine.acknowledge("river-high", 1, at(4));
   REQUIRE(!wrong);
-  CHECK(wrong.error().message == "alarm 'river-high' is acked; there is nothing to acknowledge");
+  CHECK(wrong.error().text.en == "alarm 'river-high' is acked; there is nothing to acknowledge");
 }
 
 TEST_CASE("delays run out at their very moment") {

@@ -53,8 +53,8 @@ std::string words(const std::vector<Alarm>& transitions) {
   }
   return out;
 }
-std::string words(const Result<std::vector<Alarm>>& result) {
-  return result ? words(*result) : result.error().message;
+std::string words(const Asked<std::vector<Alarm>>& result) {
+  return result ? words(*result) : result.error().text.en;
 }
 std::string feed(Engine& engine, std::int64_t s, std::string point, Value value) {
   return words(engine.evaluate({.point = std::move(point), .at = at(s), .value = std::move(value)}).transitions);
@@ -87,7 +87,7 @@ TEST_CASE("a shelved alarm goes on unseen and shows itself when that ends") {
   CHECK(level(engine, 1, 5) == "unacked@1");
   CHECK(words(engine.shelve("river-high", aside(minutes{10}), at(10))) == "shelved@10");
   CHECK(engine.standing("river-high")->shelved->by == "li");
-  CHECK(engine.acknowledge("river-high", {}, at(11)).error().message ==
+  CHECK(engine.acknowledge("river-high", {}, at(11)).error().text.en ==
         "alarm 'river-high' is shelved; there is nothing to acknowledge");
   SUBCASE("still there") {
     CHECK(tick(engine, 1000) == "unacked@610");

@@ -52,58 +52,61 @@ TEST_CASE("the ends of a range are in it") {
 }
 
 TEST_CASE("a rate of exactly the threshold is good, and a change in no time is suspect") {
-  RateOfChange test{0.5};
-  CHECK(test.check(at(0), 1.0) == Flag::good);
-  CHECK(test.check(at(2), 2.0) == Flag::good);
-  CHECK(test.check(at(4), 3.5) == Flag::suspect);
-  CHECK(test.check(at(4), 3.5) == Flag::good);
-  CHECK(test.check(at(4), 3.6) == Flag::suspect);
-  CHECK(test.check(at(5), {}) == Flag::missing);
-  CHECK(test.check(at(6), 99.0) == Flag::good);  // nothing to compare with
+  RateOfChange test;
+  CHECK(test.check(0.5, at(0), 1.0) == Flag::good);
+  CHECK(test.check(0.5, at(2), 2.0) == Flag::good);
+  CHECK(test.check(0.5, at(4), 3.5) == Flag::suspect);
+  CHECK(test.check(0.5, at(4), 3.5) == Flag::good);
+  CHECK(test.check(0.5, at(4), 3.6) == Flag::suspect);
+  CHECK(test.check(0.5, at(5), {}) == Flag::missing);
+  CHECK(test.check(0.5, at(6), 99.0) == Flag::good);  // nothing to compare with
 }
 
 TEST_CASE("a flat line without a sampling interval is judged by time") {
-  FlatLine test{{.tolerance = 0.125, .suspect = minutes{1}, .fail = minutes{2}}};
+  const FlatLineRule rule{.tolerance = 0.125, .suspect = minutes{1}, .fail = minutes{2}};
+  FlatLine test;
   SUBCASE("suspect and bad from the thresholds on") {
-    for (int s = 0; s < 60; s += 10) CHECK(test.check(at(s), 5.0) == Flag::good);
-    for (int s = 60; s < 120; s += 10) CHECK(test.check(at(s), 5.05) == Flag::suspect);
-    CHECK(test.check(at(120), 5.0) == Flag::fail);
-    CHECK(test.check(at(130), 5.125) == Flag::good);  // not less than the tolerance
-    CHECK(test.check(at(180), 5.125) == Flag::good);  // the window reaches back to 120 s
-    CHECK(test.check(at(190), 5.125) == Flag::suspect);
+    for (int s = 0; s < 60; s += 10) CHECK(test.check(rule, at(s), 5.0) == Flag::good);
+    for (int s = 60; s < 120; s += 10) CHECK(test.check(rule, at(s), 5.05) == Flag::suspect);
+    CHECK(test.check(rule, at(120), 5.0) == Flag::fail);
+    CHECK(test.check(rule, at(130), 5.125) == Flag::good);  // not less than the tolerance
+    CHECK(test.check(rule, at(180), 5.125) == Flag::good);  // the window reaches back to 120 s
+    CHECK(test.check(rule, at(190), 5.125) == Flag::suspect);
   }
   SUBCASE("two samples are too few") {
-    CHECK(test.check(at(0), 5.0) == Flag::good);
-    CHECK(test.check(at(60), 5.0) == Flag::good);
-    CHECK(test.check(at(61), 5.0) == Flag::suspect);
+    CHECK(test.check(rule, at(0), 5.0) == Flag::good);
+    CHECK(test.check(rule, at(60), 5.0) == Flag::good);
+    CHECK(test.check(rule, at(61), 5.0) == Flag::suspect);
   }
   SUBCASE("a silence longer than the threshold starts anew") {
-    for (int s = 0; s < 60; s += 10) CHECK(test.check(at(s), 5.0) == Flag::good);
-    CHECK(test.check(at(1000), 5.0) == Flag::good);
-    CHECK(test.check(at(1030), 5.0) == Flag::good);
-    CHECK(test.check(at(1060), 5.0) == Flag::suspect);
+    for (int s = 0; s < 60; s += 10) CHECK(test.check(rule, at(s), 5.0) == Flag::good);
+    CHECK(test.check(rule, at(1000), 5.0) == Flag::good);
+    CHECK(test.check(rule, at(1030), 5.0) == Flag::good);
+    CHECK(test.check(rule, at(1060), 5.0) == Flag::suspect);
   }
 }
 
 TEST_CASE("a tolerance of 0 never flags, even with missing samples between") {
-  FlatLine test{{.tolerance = 0, .suspect = seconds{2}, .fail = seconds{3}, .every = seconds{1}}};
-  CHECK(test.check(at(0), 5.0) == Flag::good);
-  for (int s = 1; s < 9; ++s) CHECK(test.check(at(s), {}) == Flag::missing);
-  CHECK(test.check(at(9), 5.0) == Flag::good);
+  const FlatLineRule rule{.tolerance = 0, .suspect = seconds{2}, .fail = seconds{3}, .every = seconds{1}};
+  FlatLine test;
+  CHECK(test.check(rule, at(0), 5.0) == Flag::good);
+  for (int s = 1; s < 9; ++s) CHECK(test.check(rule, at(s), {}) == Flag::missing);
+  CHECK(test.check(rule, at(9), 5.0) == Flag::good);
 }
 
 TEST_CASE("a flat line over a long window is found late by at most 1/127, and never early") {
   std::mt19937 random{7};
   for (const std::int64_t window : {127, 128, 500, 5'000}) {
     for (int round = 0; round < 3; ++round) {
-      FlatLine test{{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}}};
+      const FlatLineRule rule{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}};
+      FlatLine test;
       std::int64_t last_step = -1;  // position of the newest sample that is far from what follows
       std::int64_t found = -1;
       const auto step_at = static_cast<std::int64_t>(random() % 2'000);
       for (std::int64_t i = 0; i < step_at + 2 * window; ++i) {
         const double x = (i < step_at ? 10.0 : 0.0) + std::uniform_real_distribution{0.0, 0.99}(random);
         if (i < step_at) last_step = i;
-        const auto flag = test.check(at(i), x);
+        const auto flag = test.check(rule, at(i), x);
         if (i >= step_at && flag == Flag::suspect && found < 0) found = i;
       }
       const auto exact = last_step + 1 + window;
@@ -119,7 +122,8 @@ TEST_CASE("the flat line by buckets agrees with a plain window that is as long o
   std::mt19937 random{11};
   for (int round = 0; round < 50; ++round) {
     const std::int64_t window = 3 + static_cast<std::int64_t>(random() % 120);
-    FlatLine test{{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}}};
+    const FlatLineRule rule{.tolerance = 1, .suspect = seconds{window}, .every = seconds{1}};
+    FlatLine test;
     std::vector<std::optional<double>> series;
     double level = 0;
     for (std::int64_t i = 0; i < 800; ++i) {
@@ -137,7 +141,7 @@ TEST_CASE("the flat line by buckets agrees with a plain window that is as long o
       const auto expected = gone ? Flag::missing : i >= window && high - low < 1 ? Flag::suspect : Flag::good;
       CAPTURE(round);
       CAPTURE(i);
-      REQUIRE(test.check(at(i), series.back()) == expected);
+      REQUIRE(test.check(rule, at(i), series.back()) == expected);
     }
   }
 }
@@ -232,13 +236,14 @@ TEST_CASE("local time is Beijing's") {
 }
 
 TEST_CASE("a spike is known when the next sample is there") {
-  Spike test{{.suspect = 1, .fail = 3}};
-  CHECK(!test.check(5.0));
-  CHECK(test.check(9.0) == Flag::not_evaluated);  // the first has none before it
-  CHECK(test.check(5.0) == Flag::fail);
-  CHECK(test.check(5.0) == Flag::suspect);  // 2 from the middle of 9 and 5
-  CHECK(test.check({}) == Flag::not_evaluated);
-  CHECK(test.check(5.0) == Flag::missing);
+  const SpikeRule rule{.suspect = 1, .fail = 3};
+  Spike test;
+  CHECK(!test.check(rule, 5.0));
+  CHECK(test.check(rule, 9.0) == Flag::not_evaluated);  // the first has none before it
+  CHECK(test.check(rule, 5.0) == Flag::fail);
+  CHECK(test.check(rule, 5.0) == Flag::suspect);  // 2 from the middle of 9 and 5
+  CHECK(test.check(rule, {}) == Flag::not_evaluated);
+  CHECK(test.check(rule, 5.0) == Flag::missing);
 }
 
 TEST_CASE("neighbours") {
@@ -263,14 +268,15 @@ TEST_CASE("an attenuated signal over more than 128 samples: the window is as lon
   std::mt19937 random{5};
   for (const std::int64_t window : {100, 127, 200, 1'000, 5'000}) {
     for (const auto check : {AttenuatedRule::Check::std, AttenuatedRule::Check::range}) {
-      AttenuatedSignal test{{.check = check, .suspect = 1, .window = seconds{window}, .min_samples = 2}};
+      const AttenuatedRule rule{.check = check, .suspect = 1, .window = seconds{window}, .min_samples = 2};
+      AttenuatedSignal test;
       std::vector<double> series;
       std::int64_t loud_until = 0;
       for (std::int64_t i = 0; i < 4 * window; ++i) {
         const bool loud = i / window % 2 == 0;
         if (loud) loud_until = i;
         series.push_back(loud ? (i % 2 == 0 ? 10.0 : 0.0) : 5 + std::uniform_real_distribution{-0.1, 0.1}(random));
-        const auto flag = test.check(at(i), series.back());
+        const auto flag = test.check(rule, at(i), series.back());
         if (i == 0) continue;
         const auto slack = window <= 127 ? 0 : window / 32 + 1;
         CAPTURE(window);
@@ -283,22 +289,25 @@ TEST_CASE("an attenuated signal over more than 128 samples: the window is as lon
 }
 
 TEST_CASE("an attenuated signal remembers decimals when one comes that is none") {
-  AttenuatedSignal test{{.check = AttenuatedRule::Check::range, .suspect = 99.5, .window = seconds{60}, .min_samples = 2}};
+  const AttenuatedRule rule{
+      .check = AttenuatedRule::Check::range, .suspect = 99.5, .window = seconds{60}, .min_samples = 2};
+  AttenuatedSignal test;
   int i = 0;
-  for (const double x : {50.5, 100.25, 0.5, 50.25}) (void)test.check(at(i++), x);
-  CHECK(test.check(at(i++), 100.0 / 3) == Flag::good);
-  CHECK(test.check(at(i++), 200.0 / 3) == Flag::good);
-  CHECK(test.check(at(60), 50.5) == Flag::good);
-  CHECK(test.check(at(61), 50.5) == Flag::suspect);  // 100.25 has left
+  for (const double x : {50.5, 100.25, 0.5, 50.25}) (void)test.check(rule, at(i++), x);
+  CHECK(test.check(rule, at(i++), 100.0 / 3) == Flag::good);
+  CHECK(test.check(rule, at(i++), 200.0 / 3) == Flag::good);
+  CHECK(test.check(rule, at(60), 50.5) == Flag::good);
+  CHECK(test.check(rule, at(61), 50.5) == Flag::suspect);  // 100.25 has left
 }
 
 TEST_CASE("an attenuated signal without a window is that of all samples so far") {
-  AttenuatedSignal test{{.suspect = 1, .fail = 0.1}};
-  CHECK(test.check(at(0), 5.0) == Flag::fail);
-  CHECK(test.check(at(1), {}) == Flag::missing);
-  CHECK(test.check(at(2), 6.0) == Flag::suspect);
-  CHECK(test.check(at(3), 50.0) == Flag::good);
-  for (int i = 4; i < 1'000; ++i) CHECK(test.check(at(i), 5.0) == Flag::good);
+  const AttenuatedRule rule{.suspect = 1, .fail = 0.1};
+  AttenuatedSignal test;
+  CHECK(test.check(rule, at(0), 5.0) == Flag::fail);
+  CHECK(test.check(rule, at(1), {}) == Flag::missing);
+  CHECK(test.check(rule, at(2), 6.0) == Flag::suspect);
+  CHECK(test.check(rule, at(3), 50.0) == Flag::good);
+  for (int i = 4; i < 1'000; ++i) CHECK(test.check(rule, at(i), 5.0) == Flag::good);
 }
 
 TEST_CASE("of several flags one counts") {
