@@ -340,7 +340,7 @@ bool Watch::covered(Window& window, const Node& node, std::int64_t begin_ms) {
 
 Interval Watch::over_window(const Node& node) {
   auto& window = windows_[node.memory];
-  if (node.window.since_minute) consider(begin_of(node.window, now_ms_) + 1 + kDayMs);
+  if (node.window.since_minute) consider(offset_ ? begin_of(node.window, now_ms_) + 1 + kDayMs : now_ms_ + kSettleMs);
   if (node.window.since_minute && !offset_) return {};
   const auto begin = begin_of(node.window, now_ms_);
   const bool exact = covered(window, node, begin);
@@ -484,7 +484,7 @@ Interval Watch::count(const Node& node, Memory& memory, bool turned, Truth befor
   double times = 0;
   for (const auto& flip : flips) times += flip.times;
   if (node.window.since_minute) {
-    consider(begin + 1 + kDayMs);
+    consider(offset_ ? begin + 1 + kDayMs : now_ms_ + kSettleMs);
     if (!offset_) return {0, kUnbounded};
   } else if (!flips.empty()) {
     consider(flips.front().at_ms + node.window.length.count());

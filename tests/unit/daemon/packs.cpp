@@ -29,6 +29,7 @@ class DrivenPack {
       : period_{period}, points_{std::move(points)}, engine_{rules_of(name), 1} {}
 
   void unset_clock() { clock_set_ = false; }
+  [[nodiscard]] int ticks() const { return ticks_; }
 
   /// What changes until then: "05:31 flood-rain raised", a line each.
   std::string run_to(Millis until) {
@@ -36,6 +37,7 @@ class DrivenPack {
     for (; now_ <= until; now_ += period_) {
       for (auto due = engine_.next_due(); due && *due <= MonoTime{now_}; due = engine_.next_due()) {
         note(out, engine_.tick(*due, wall(due->time_since_epoch())).transitions);
+        ++ticks_;
       }
       for (const auto& [point, value] : points_) {
         note(out,
@@ -86,6 +88,7 @@ class DrivenPack {
   detect::Engine engine_;
   Millis now_{0};
   bool clock_set_ = true;
+  int ticks_ = 0;
 };
 
 std::function<Value(Millis)> always(Value value) {
@@ -210,6 +213,7 @@ TEST_CASE("living alone: while the clock is unset what goes by the hour waits, a
   CHECK(pack.run_to(72h) ==
         "12:00:00 home-help raised\n"
         "12:00:05 home-help returned\n");
+  CHECK(pack.ticks() <= 3 * 72 * 60);  // of three rules; they look each minute whether the clock is set
 }
 
 TEST_CASE("pond: beam or camera at once, both and 20 s of staying for the gravest") {
