@@ -6,7 +6,6 @@
 #include "sync/uplink/uplink.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -33,6 +32,7 @@
 #include "tests/bench/bench.hpp"
 #include "tests/support/broker.hpp"
 #include "tests/support/gunzip.hpp"
+#include "tests/support/movable_clock.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/proxy.hpp"
 
@@ -208,19 +208,6 @@ class Subscriber {
   std::thread thread_;
 };
 
-/// The machine's clocks, that may be moved on.
-class MovableClock final : public hamlet::Clock {
- public:
-  [[nodiscard]] WallTime wall() const override { return real_.wall() + moved_.load(); }
-  [[nodiscard]] MonoTime mono() const override { return real_.mono() + moved_.load(); }
-  [[nodiscard]] bool synced() const override { return true; }
-  void advance(Millis by) { moved_ = moved_.load() + by; }
-
- private:
-  SystemClock real_{true};
-  std::atomic<Millis> moved_{};
-};
-
 /// A journal, a broker that keeps all, a subscriber, a link with faults where it is asked for.
 struct Scene {
   explicit Scene(const std::string& below = "#", const std::string& config = "") : broker{"max_queued_messages 0\n" + config}, subscriber{broker, topics.at(below)} {
@@ -305,7 +292,7 @@ struct Scene {
 
   support::TempDir folder{support::TempDir::On::memory};
   boost::asio::io_context io;
-  MovableClock clock;
+  support::MovableClock clock;
   const contract::Topics topics = contract::Topics::from_division("430124104203", "gw-0017").value();
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<uplink::Uplink> uplink;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "sync/uplink/uplink.hpp"
 #include "tests/support/broker.hpp"
 #include "tests/support/county.hpp"
+#include "tests/support/movable_clock.hpp"
 #include "tests/support/process.hpp"
 
 namespace hamlet::uplink_tests {
@@ -23,6 +23,7 @@ using journal::Urgency;
 using nlohmann::json;
 using support::Broker;
 using support::County;
+using support::MovableClock;
 using uplink::Hooks;
 using uplink::Uplink;
 using std::chrono::milliseconds;
@@ -31,20 +32,6 @@ using std::chrono::seconds;
 inline contract::Topics topics() {
   return hamlet::contract::Topics::from_division("430124104203", "gw-0017").value();
 }
-
-/// The machine's clocks, that a test may move on: both, as if so much time had passed.
-class MovableClock final : public Clock {
- public:
-  [[nodiscard]] WallTime wall() const override { return real_.wall() + moved(); }
-  [[nodiscard]] MonoTime mono() const override { return real_.mono() + moved(); }
-  [[nodiscard]] bool synced() const override { return true; }
-  void advance(Millis by) { moved_ += by.count(); }
-
- private:
-  [[nodiscard]] Millis moved() const { return Millis{moved_.load()}; }
-  SystemClock real_{true};
-  std::atomic<Millis::rep> moved_{0};
-};
 
 /// A box without devices: a journal and its uplink, on this thread.
 struct Box {
