@@ -171,6 +171,11 @@ std::int64_t Watch::begin_of(const Expression::Window& window, std::int64_t at_m
   return at_ms - ago - 1;
 }
 
+// When it begins anew; while the clock is unset, soon.
+void Watch::consider_new_day(const Expression::Window& window) {
+  consider(offset_ ? begin_of(window, now_ms_) + 1 + kDayMs : now_ms_ + kSettleMs);
+}
+
 Watch::Verdict Watch::judge(MonoTime at, std::optional<WallTime> wall) {
   now_ms_ = std::max(now_ms_, to_ms(at));
   if (!started_ms_) started_ms_ = now_ms_;
@@ -340,7 +345,7 @@ bool Watch::covered(Window& window, const Node& node, std::int64_t begin_ms) {
 
 Interval Watch::over_window(const Node& node) {
   auto& window = windows_[node.memory];
-  if (node.window.since_minute) consider(offset_ ? begin_of(node.window, now_ms_) + 1 + kDayMs : now_ms_ + kSettleMs);
+  if (node.window.since_minute) consider_new_day(node.window);
   if (node.window.since_minute && !offset_) return {};
   const auto begin = begin_of(node.window, now_ms_);
   const bool exact = covered(window, node, begin);
@@ -484,7 +489,7 @@ Interval Watch::count(const Node& node, Memory& memory, bool turned, Truth befor
   double times = 0;
   for (const auto& flip : flips) times += flip.times;
   if (node.window.since_minute) {
-    consider(offset_ ? begin + 1 + kDayMs : now_ms_ + kSettleMs);
+    consider_new_day(node.window);
     if (!offset_) return {0, kUnbounded};
   } else if (!flips.empty()) {
     consider(flips.front().at_ms + node.window.length.count());

@@ -111,6 +111,7 @@ class Watch {
   };
 
   void consider(std::int64_t due_ms);
+  void consider_new_day(const Expression::Window& window);
   [[nodiscard]] std::int64_t begin_of(const Expression::Window& window, std::int64_t at_ms);
   [[nodiscard]] Result evaluate(const Expression::Node& node);
   [[nodiscard]] Truth of_event(std::size_t term);
