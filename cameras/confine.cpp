@@ -19,20 +19,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if !defined(__has_feature)
-#define __has_feature(feature) 0
-#endif
+#include "firmware/core/sanitized.hpp"
 
 namespace hamlet::cameras {
 namespace {
-
-// A sanitizer's runtime needs more than the filter allows.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
-    __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Whatever their arguments are.
 constexpr std::array kAllowed{
@@ -230,7 +220,7 @@ Status confine() {
   setrlimit(RLIMIT_CORE, &none);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("set no-new-privileges", errno);
   if (auto dropped = drop_capabilities(); !dropped) return dropped;
-  if (kSanitized) return {};
+  if (kSanitized) return {};  // its runtime needs more than the filter allows
   Filter filter;
   for (const int call : kAllowed) filter.allow(call);
   allow_by_arguments(filter);

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "firmware/core/sanitized.hpp"
 #include "tests/support/clip.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/rtsp_server.hpp"
@@ -217,10 +218,5 @@ TEST_CASE("500 connections leave neither descriptors nor memory behind") {
   const auto kb_before = resident_kb();
   connect(450);
   CHECK(descriptors() <= descriptors_before + 2);  // the server's own client comes and goes
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // they keep what was freed for a while
-  constexpr long kMost = 256 * 1'024;
-#else
-  constexpr long kMost = 4'096;
-#endif
-  CHECK(resident_kb() - kb_before < kMost);
+  CHECK(resident_kb() - kb_before < (kSanitized ? 256 * 1'024 : 4'096));
 }

@@ -18,17 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "firmware/core/sanitized.hpp"
 #include "tests/support/process.hpp"
 
 using namespace hamlet;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kFiltered = false;
-#else
-constexpr bool kFiltered = true;
-#endif
+constexpr bool kFiltered = !kSanitized;
 
 constexpr int kDone = 0;
 
