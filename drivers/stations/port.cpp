@@ -200,7 +200,7 @@ struct Port::Impl : std::enable_shared_from_this<Port::Impl> {
   asio::io_context& io;
   const PortSettings settings;
   const Open open;
-  Port* port = nullptr;
+  Port* facade = nullptr;
   bool running = false;
   std::map<std::string, Member*> members;
   std::set<std::string> strangers;
@@ -436,7 +436,7 @@ Result<void> Port::Impl::listen() {
     auto fd = serial::open_port(settings.serial);
     if (!fd) return fail(std::move(fd).error());
     serial = std::make_shared<SerialLine>(*this, *fd);
-    serial->start(open(*port, *serial));
+    serial->start(open(*facade, *serial));
     return {};
   }
   ErrorCode error;
@@ -517,7 +517,7 @@ void Port::Impl::on_accepted(const ErrorCode& error, tcp::socket socket) {
   socket.set_option(asio::socket_base::keep_alive{true}, failed);
   const auto line = std::make_shared<TcpLine>(*this, std::move(socket), peer);
   connections.insert(line);
-  line->start(open(*port, *line));
+  line->start(open(*facade, *line));
 }
 
 void Port::Impl::receive() {
@@ -542,7 +542,7 @@ void Port::Impl::on_received(const ErrorCode& error, std::size_t size) {
                                    [](const auto& a, const auto& b) { return a.second->last() < b.second->last(); }));
     }
     found = peers.emplace(sender, std::make_shared<UdpLine>(*this, sender)).first;
-    found->second->session = open(*port, *found->second);
+    found->second->session = open(*facade, *found->second);
   }
   const auto line = found->second;
   const std::string_view bytes{datagram.data(), size};
@@ -593,7 +593,7 @@ void Port::Impl::record(bool sent, std::string_view bytes) const {
 
 Port::Port(asio::io_context& io, PortSettings settings, Open open)
     : impl_{std::make_shared<Impl>(io, std::move(settings), std::move(open))} {
-  impl_->port = this;
+  impl_->facade = this;
 }
 
 Port::~Port() { impl_->stop(); }

@@ -151,7 +151,7 @@ std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::opti
   if (x == nullptr || limit == nullptr) return {};
   const double back = raised() ? rule_.deadband : 0;
   const auto [low, high] = limits(*limit, wall);
-  const auto one_sided = [&](bool surely, bool perhaps) {
+  const auto one_sided = [&, low = low, high = high](bool surely, bool perhaps) { // clang 14 captures no bindings
     if (!rule_.seasons.empty() && low == high) set_last_limit(low);
     return surely == perhaps ? std::optional{surely} : std::nullopt;
   };

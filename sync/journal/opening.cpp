@@ -376,8 +376,9 @@ nlohmann::json Salvage::summary() const {
   std::uint64_t lost = 0;
   for (const auto& [lane, range] : lost_) {
     lost += range.second - range.first + 1;
-    const auto row = std::find_if(epochs_.begin(), epochs_.end(),
-                                  [&](const auto& each) { return each.generation == generation_of(range.first); });
+    const auto row = std::find_if(epochs_.begin(), epochs_.end(), [generation = generation_of(range.first)](const auto& each) {
+      return each.generation == generation;
+    });
     if (ranges.size() < kMaxRanges && row != epochs_.end()) {
       ranges.push_back({{"epoch", row->id},
                         {"lane", contract::to_string(lane)},
