@@ -635,7 +635,10 @@ class Decode {
       ++line_;
       if (!join(line)) take(line, line_);
     }
-    if (!waiting_.empty()) decode(std::exchange(waiting_, {}), waiting_line_);
+    if (!waiting_.empty()) {
+      if (sl::parse_frame(waiting_ + '\n')) waiting_ += '\n';  // its last byte, and no end of line
+      decode(std::exchange(waiting_, {}), waiting_line_);
+    }
     streams_.err << say(asked_.lang, Say::probe_summary, frames_, refused_) << '\n';
     return refused_ == 0 ? kOk : kFailed;
   }
@@ -650,25 +653,52 @@ class Decode {
     if (!sl651_) return false;
     if (!waiting_.empty()) {
       const auto hex = read_hex(line);
-      const bool begins = (is_raw_start(line) && has_header(line)) || (hex && is_raw_start(*hex));
+      const bool begins = begins_frame(line) || (hex && is_raw_start(*hex));
       auto joined = waiting_ + '\n' + line;
       if (!begins || sl::parse_frame(joined)) {
         waiting_ = std::move(joined);
-        if (is_cut(waiting_)) return true;
-        decode(std::exchange(waiting_, {}), waiting_line_);
+        decode_whole();
         return true;
       }
       decode(std::exchange(waiting_, {}), waiting_line_);
     }
-    if (!is_raw_start(line) || !is_cut(line)) return false;
+    if (!is_raw_start(line) || cut_at(line) == std::string_view::npos) return false;
     waiting_ = line;
     waiting_line_ = line_;
+    decode_whole();
     return true;
   }
 
-  static bool is_cut(std::string_view bytes) {
-    const auto parsed = sl::parse_frame(bytes);
-    return !parsed && parsed.error().kind == FrameFault::Kind::truncated;
+  // Not by a start mark alone, which a frame may hold.
+  [[nodiscard]] bool begins_frame(std::string_view line) const {
+    const auto at = sl::layout(sl::Encoding::hex, false).body;
+    if (!is_raw_start(line) || line.size() < at) return false;
+    const auto parsed = sl::parse_frame(line);
+    return parsed || parsed.error().kind != FrameFault::Kind::header;
+  }
+
+  // Of what waits all but a last frame that is not whole.
+  void decode_whole() {
+    const auto at = std::min(cut_at(waiting_), waiting_.size());
+    auto rest = waiting_.substr(at);
+    waiting_.resize(at);
+    if (!waiting_.empty()) decode(waiting_, waiting_line_);
+    waiting_ = std::move(rest);
+    if (at > 0) waiting_line_ = line_;
+  }
+
+  // Where a frame begins that is not whole; npos: nowhere.
+  static std::size_t cut_at(std::string_view bytes) {
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+      const auto parsed = sl::parse_frame(bytes.substr(at));
+      if (!parsed) return parsed.error().kind == FrameFault::Kind::truncated ? at : std::string_view::npos;
+      at += parsed->size;
+      const auto start = sl::find_start(bytes.substr(at));
+      if (start == std::string_view::npos) break;
+      at += start;
+    }
+    return std::string_view::npos;
   }
 
   void take(std::string line, std::size_t number) {

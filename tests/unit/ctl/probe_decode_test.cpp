@@ -221,6 +221,25 @@ TEST_CASE("a raw frame may hold a line feed") {
   REQUIRE(told.lines.size() == 2);
   CHECK(told.lines[0]["ok"] == false);  // two bytes of CRC are missing, and the next line is not eaten for them
   CHECK(told.lines[1]["ok"] == true);
+
+  // Wherever the feed lies: in a second frame, before what looks like a start, as the last byte of all.
+  sl::Frame next{.centre = 1, .station = *sl::Address::parse("12345678"), .function = sl::kKeepAlive};
+  std::string all;
+  std::size_t count = 0;
+  bool ends_so = false;
+  for (unsigned serial = 0; serial < 65536 && !(ends_so && count > 40); ++serial) {
+    const std::string body{static_cast<char>(serial >> 8U), static_cast<char>(serial)};
+    next.body = body + std::string("\x26\x0A\x01\x0A~~", 6);
+    const auto bytes = sl::encode(next);
+    ends_so = bytes.ends_with('\n');
+    if (count >= 40 && !ends_so) continue;
+    all += bytes;
+    ++count;
+  }
+  REQUIRE(ends_so);
+  const auto stream = decode("sl651", all);
+  CHECK(stream.code == kOk);
+  CHECK(stream.lines.size() == count);
 }
 
 TEST_CASE("packets on lines of their own make one message") {
