@@ -121,6 +121,7 @@ struct Driver {
   /// `device`: the [[device]] table; its keys id, driver, name, missing_every, record and record_max have been read already.
   /// Touches no device. What is wrong is noted in the table; the blueprint is then never built.
   Blueprint (*read)(const config::Table& device, const std::string& id);
+  bool has_frames = true;  ///< that `record` can keep
 };
 
 /// Reads the keys that the points of every driver have: id, name, unit, span. `own` reads the driver's own and returns

@@ -100,6 +100,7 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
     planned.record = table.text_or("record", "");
     planned.record_max = static_cast<std::size_t>(table.integer_or("record_max", 1 << 20, {1 << 10, 1 << 30}));
     if (const auto* driver = find_driver(table, driver_name)) {
+      if (!driver->has_frames && table.has("record")) table.error("record", texts::no_frames(driver_name));
       auto blueprint = driver->read(table, id);
       planned.info.points = std::move(blueprint.points);
       planned.info.outputs = std::move(blueprint.outputs);

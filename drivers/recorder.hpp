@@ -38,6 +38,10 @@ class FrameLog {
   virtual void received(std::span<const std::uint8_t> bytes) = 0;
 };
 
+[[nodiscard]] inline std::span<const std::uint8_t> as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};  // NOLINT: bytes are characters
+}
+
 /// Writes the raw frames of a device to a file, for a bug report or a test. Any thread; never blocks: a Worker writes,
 /// and what it cannot keep up with is left out and said so. Bounded: when the file is full it becomes FILE.1, and a new
 /// one begins.

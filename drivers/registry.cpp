@@ -18,17 +18,17 @@ namespace hamlet::drivers {
 
 std::span<const Driver> registry() {
   static constexpr std::array kDrivers{
-      Driver{"board", &board::read},
-      Driver{"gpio", &gpio::read},
+      Driver{"board", &board::read, false},
+      Driver{"gpio", &gpio::read, false},
       Driver{"hj212", &hj212::read},
       Driver{"lines", &lines::read},
       Driver{"modbus", &modbus::read},
       Driver{"mqtt", &mqtt::read},
-      Driver{"program", &program::read},
-      Driver{"replay", &replay::read},
+      Driver{"program", &program::read, false},
+      Driver{"replay", &replay::read, false},
       Driver{"sl651", &sl651::read},
       Driver{"sms", &sms::read},
-      Driver{"speaker", &speaker::read},
+      Driver{"speaker", &speaker::read, false},
   };
   return kDrivers;
 }

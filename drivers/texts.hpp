@@ -26,6 +26,9 @@ inline Text want_span() {
 inline Text no_point() {
   return sentence("设备至少要有一个 [[device.point]]", "a device needs at least one [[device.point]]");
 }
+inline Text no_frames(std::string_view driver) {
+  return sentence("驱动“{}”没有原始报文可录", "driver '{}' has no raw frames to record", driver);
+}
 inline Text device_twice(std::string_view id) {
   return sentence("已有设备“{}”", "there is a device '{}' already", id);
 }

@@ -32,6 +32,8 @@ using namespace std::string_view_literals;
 constexpr Millis kClockOff{5min};        // more than this and we say so
 constexpr Millis kAssemblyAge{10min};    // packets of one message
 constexpr unsigned kMaxNaks = 2;         // rounds, section M3
+constexpr unsigned kMaxAsks = 3;         // times a query is sent, section M4
+constexpr Millis kSettle{1s};            // after a station's first word, before it is asked; and for another's turn
 constexpr std::size_t kMaxPending = 64;  // reports on their way into the journal
 constexpr std::size_t kMaxText = 2'000;  // of a manual report in an event
 
@@ -56,12 +58,29 @@ struct Settings {
   bool confirm_damaged = true;
   bool set_clock = false;
   Millis silence{2h};
+  Millis query{};  // mode M4: how often it is asked; 0: it reports by itself
+  Millis timeout{10s};
   std::vector<PointSettings> points;
 };
 
 std::uint8_t end_of(std::size_t confirm) { return confirm == 1 ? wire::kEsc : wire::kEot; }
 
-/// One station: takes its reports, stores each once, confirms what is durable.
+wire::Frame without_body(const wire::Frame& frame) {
+  return {.encoding = frame.encoding,
+          .centre = frame.centre,
+          .station = frame.station,
+          .password = frame.password,
+          .function = frame.function,
+          .packets = frame.packets};
+}
+
+/// Which station is being asked on a line that several share.
+struct Turn {
+  const void* holder = nullptr;
+};
+
+/// One station: takes its reports, asks for them where it does not send them by itself (M4), stores each once, confirms
+/// what is durable.
 ///
 /// Io thread only. What survives power loss is in Memory, under the device's id: the newest reports it has had.
 class Station final : public Device, public stations::Member, public std::enable_shared_from_this<Station> {
@@ -75,20 +94,27 @@ class Station final : public Device, public stations::Member, public std::enable
         recorder_{std::move(around.recorder)},
         port_{around.commons.get<stations::Port>("sl651 " + settings.port.settings.describe(),
                                                  [&] { return open_port(around.io, settings.port.settings); })},
-        silence_{around.io} {}
+        turn_{around.commons.get<Turn>("sl651 turn " + settings.port.settings.describe(), [] { return std::make_shared<Turn>(); })},
+        silence_{around.io},
+        packets_timer_{around.io},
+        query_timer_{around.io} {}
 
   ~Station() override { stop(); }
 
   void start() override {
     if (memory_.recall) seen_ = stations::Seen{memory_.recall(id_).value_or("")};
     joined_ = port_->join(settings_.station.text(), *this);
-    if (!joined_) tell_taken();
+    if (!joined_) return tell_taken();
     watch();
+    if (settings_.query > 0ms) ask_after(kSettle);
   }
 
   void stop() override {
     stopped_ = true;
     silence_.cancel();
+    packets_timer_.cancel();
+    query_timer_.cancel();
+    end_turn();
     if (std::exchange(joined_, false)) port_->leave(settings_.station.text());
   }
 
@@ -108,6 +134,13 @@ class Station final : public Device, public stations::Member, public std::enable
 
   [[nodiscard]] bool is_trusted(const wire::Frame& frame, const Line& line);
   void take_packet(const wire::Frame& packet, Line& line);
+  void ask_again_for_packets();
+  void ask();
+  void on_query_timer();
+  [[nodiscard]] std::shared_ptr<Line> line_to_ask() const;
+  void end_turn() {
+    if (turn_->holder == this) turn_->holder = nullptr;
+  }
   void take_message(const wire::Frame& message, const wire::Frame& last, Line& line);
   void deliver(const wire::Frame& message, const wire::Body& body);
   void confirm(const wire::Frame& frame, std::uint16_t serial, Line& line);
@@ -123,6 +156,16 @@ class Station final : public Device, public stations::Member, public std::enable
       if (!self || self->stopped_) return;
       self->report_.failed("taken", fmt::format("another device has station {} at {}; one of the two has to go from the config",
                                                 self->settings_.station.text(), self->port_->settings().describe()));
+    });
+  }
+
+  void ask_after(Millis time) { run_after(query_timer_, time, &Station::on_query_timer); }
+
+  void run_after(boost::asio::steady_timer& timer, Millis time, void (Station::*then)()) {
+    timer.expires_after(time);
+    timer.async_wait([weak = weak_from_this(), then](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (!error && self && !self->stopped_) (self.get()->*then)();
     });
   }
 
@@ -154,13 +197,20 @@ class Station final : public Device, public stations::Member, public std::enable
   const Memory& memory_;
   const std::shared_ptr<Recorder> recorder_;
   const std::shared_ptr<stations::Port> port_;
+  const std::shared_ptr<Turn> turn_;
   boost::asio::steady_timer silence_;
+  boost::asio::steady_timer packets_timer_;
+  boost::asio::steady_timer query_timer_;
+  std::weak_ptr<Line> line_;                // where it spoke last
+  std::optional<wire::Frame> heard_;        // its last frame, for what a query to it must look like
+  unsigned asks_ = 0;                       // of the query under way; 0: there is none
   bool joined_ = false;
   bool stopped_ = false;
   stations::Seen seen_;
   std::map<std::string, Pending> pending_;  // by key; these are in seen_, too
   wire::Assembly assembly_;
   MonoTime assembly_since_{};
+  std::optional<wire::Frame> packet_;  // the last that came of the message
   unsigned naks_ = 0;
   std::set<std::string> said_;
   bool clock_off_ = false;
@@ -211,6 +261,17 @@ bool Station::take(const wire::Frame& frame, Line& line) {
   if (stopped_ || !is_trusted(frame, line)) return false;
   line.identify();
   watch();
+  const bool elsewhere = std::exchange(line_, line.weak()).lock().get() != &line;
+  heard_ = without_body(frame);
+  if (asks_ > 0 && frame.function == wire::kRealTime) {
+    if (frame.end == wire::kEtx) {  // else more of the answer follows
+      asks_ = 0;
+      end_turn();
+      ask_after(settings_.query);
+    }
+  } else if (elsewhere && settings_.query > 0ms && asks_ == 0) {
+    ask_after(kSettle);
+  }
   if (frame.packets) {
     report_.answered({});
     take_packet(frame, line);
@@ -233,12 +294,59 @@ void Station::take_packet(const wire::Frame& packet, Line& line) {
   if (assembly_.complete()) {
     const auto whole = assembly_.whole();
     assembly_.clear();
+    packets_timer_.cancel();
     return take_message(whole, packet, line);
   }
-  const bool last = packet.end == wire::kEtx;
-  if (!last || kConfirms.at(settings_.confirm) == "none" || naks_ >= kMaxNaks) return;
+  packet_ = without_body(packet);
+  if (packet.end == wire::kEtx) return ask_again_for_packets();
+  run_after(packets_timer_, settings_.timeout, &Station::ask_again_for_packets);
+}
+
+// The last packet has come, or none for a while.
+void Station::ask_again_for_packets() {
+  const auto line = line_.lock();
+  if (!line || line->closed() || assembly_.empty() || kConfirms.at(settings_.confirm) == "none" || naks_ >= kMaxNaks) return;
   ++naks_;
-  line.send(wire::encode(wire::confirmation(packet, assembly_.serial(), clock_.wall(), wire::kNak, assembly_.first_missing())));
+  line->send(wire::encode(wire::confirmation(*packet_, assembly_.serial(), clock_.wall(), wire::kNak, assembly_.first_missing())));
+  run_after(packets_timer_, settings_.timeout, &Station::ask_again_for_packets);
+}
+
+// ---- M4: the centre asks -------------------------------------------------------------------------------------------
+
+// A station that connects to us has to say something first; on a serial line it need not.
+std::shared_ptr<Line> Station::line_to_ask() const {
+  const auto line = line_.lock();
+  return line && !line->closed() ? line : port_->serial_line();
+}
+
+void Station::on_query_timer() {
+  if (asks_ < kMaxAsks) return ask();
+  asks_ = 0;
+  end_turn();
+  report_.failed("timeout", fmt::format("station {} has not answered {} queries; check its power and link, its password and that it "
+                                        "is in query mode",
+                                        settings_.station.text(), kMaxAsks));
+  ask_after(settings_.query);
+}
+
+// Sends a query for real-time data (37H), at first or again.
+void Station::ask() {
+  const auto line = line_to_ask();
+  if (!line) {
+    asks_ = 0;
+    end_turn();
+    return ask_after(settings_.query);
+  }
+  const bool shared = !line->address();
+  if (shared && turn_->holder != nullptr && turn_->holder != this) return ask_after(kSettle);
+  if (shared) turn_->holder = this;
+  ++asks_;
+  const auto like = heard_.value_or(wire::Frame{.encoding = settings_.encoding.value_or(wire::Encoding::hex),
+                                                .centre = settings_.centre.value_or(1),
+                                                .station = settings_.station,
+                                                .password = settings_.password.value_or(0)});
+  line->send(wire::encode(wire::command(like, wire::kRealTime, clock_.wall())));
+  ask_after(settings_.timeout);
 }
 
 // `last`: the frame whose answer confirms the message.
@@ -313,7 +421,7 @@ void Station::deliver(const wire::Frame& message, const wire::Body& body) {
   }
   for (const auto& group : body.groups) {
     if (group.kind == wire::Group::Kind::text) {
-      report_.happened("manual", {{"text", group.bytes.substr(0, kMaxText)}});
+      report_.happened("manual", {{"text", hamlet::wire::device_text(std::string_view{group.bytes}.substr(0, kMaxText))}});
     } else if (group.kind == wire::Group::Kind::picture) {
       json detail{{"bytes", group.bytes.size()}};
       for (const auto& other : body.groups) {
@@ -425,6 +533,8 @@ Blueprint read(const config::Table& device, const std::string& id) {
   settings.confirm_damaged = device.flag_or("confirm_damaged", true);
   settings.set_clock = device.flag_or("set_clock", false);
   settings.silence = device.duration_or("silence", settings.silence, {10s, 30 * 24h});
+  if (device.has("query")) settings.query = device.duration_or("query", 10min, {5s, 24h});
+  settings.timeout = device.duration_or("timeout", settings.timeout, {1s, 5min});
   auto infos = read_points(device, id, [&](const config::Table& table) {
     settings.points.push_back(read_point(table));
     return settings.points.back().bit ? ValueType::boolean : ValueType::number;

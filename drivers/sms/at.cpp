@@ -99,10 +99,10 @@ std::optional<Final> final_of(std::string_view line) {
   return {};
 }
 
-Result<Modem> Modem::open(const serial::Settings& settings, const Job& job) {
+Result<Modem> Modem::open(const serial::Settings& settings, const Job& job, FrameLog* frames) {
   auto fd = serial::open_port(settings);
   if (!fd) return fail(std::move(fd).error());
-  return Modem{*fd, settings, job};
+  return Modem{*fd, settings, job, frames};
 }
 
 Modem::~Modem() {
@@ -113,9 +113,11 @@ Modem::Modem(Modem&& other) noexcept
     : fd_{std::exchange(other.fd_, -1)},
       settings_{other.settings_},
       job_{other.job_},
+      frames_{other.frames_},
       lines_{std::move(other.lines_)} {}
 
 Status Modem::write(std::string_view bytes) {
+  if (frames_ != nullptr) frames_->sent(as_bytes(bytes));
   while (!bytes.empty()) {
     const auto written = ::write(fd_, bytes.data(), bytes.size());
     if (written > 0) {
@@ -136,7 +138,11 @@ Status Modem::read_some(Millis time) {
   }
   std::array<char, 256> some{};
   const auto got = ::read(fd_, some.data(), some.size());
-  if (got > 0) lines_.feed({some.data(), static_cast<std::size_t>(got)});
+  if (got > 0) {
+    const std::string_view bytes{some.data(), static_cast<std::size_t>(got)};
+    if (frames_ != nullptr) frames_->received(as_bytes(bytes));
+    lines_.feed(bytes);
+  }
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return {};
   return fail(Errc::unavailable, fmt::format("{} has gone; check the modem's power and plug", settings_.path));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "drivers/actor.hpp"
+#include "drivers/recorder.hpp"
 #include "drivers/serial/serial.hpp"
 
 namespace hamlet::drivers::sms {
@@ -37,8 +38,8 @@ struct Final {
 /// A modem on an open serial port; blocks, on its thread. What it says unasked is passed over.
 class Modem {
  public:
-  /// Errors: of serial::open_port().
-  [[nodiscard]] static Result<Modem> open(const serial::Settings& settings, const Job& job);
+  /// `frames` hears what goes out and comes in. Errors: of serial::open_port().
+  [[nodiscard]] static Result<Modem> open(const serial::Settings& settings, const Job& job, FrameLog* frames);
   ~Modem();
   Modem(Modem&& other) noexcept;
   Modem& operator=(Modem&&) = delete;
@@ -50,7 +51,8 @@ class Modem {
   [[nodiscard]] Result<std::vector<std::string>> send(std::string_view command, std::string_view text, Millis deadline);
 
  private:
-  Modem(int fd, const serial::Settings& settings, const Job& job) : fd_{fd}, settings_{settings}, job_{job} {}
+  Modem(int fd, const serial::Settings& settings, const Job& job, FrameLog* frames)
+      : fd_{fd}, settings_{settings}, job_{job}, frames_{frames} {}
   [[nodiscard]] Status write(std::string_view bytes);
   [[nodiscard]] Status read_some(Millis time);
   [[nodiscard]] Result<std::vector<std::string>> answer(std::string_view command, Millis deadline);
@@ -58,6 +60,7 @@ class Modem {
   int fd_;
   const serial::Settings& settings_;
   const Job& job_;
+  FrameLog* frames_;  // null: nobody wants to hear
   AtLines lines_;
 };
 

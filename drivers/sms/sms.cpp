@@ -133,8 +133,8 @@ Status send_texts(Modem& modem, const Settings& settings, const std::string& to,
 
 // One that takes it is enough: a second try of all would tell those twice who know.
 Status send_to_all(const Settings& settings, const std::vector<std::string>& to, const std::string& text,
-                   std::uint8_t reference, const Job& job, std::vector<std::string>& missed) {
-  auto modem = Modem::open(settings.serial, job);
+                   std::uint8_t reference, const Job& job, FrameLog* frames, std::vector<std::string>& missed) {
+  auto modem = Modem::open(settings.serial, job, frames);
   if (!modem) return fail(std::move(modem).error());
   if (auto ready = prepare(*modem); !ready) return ready;
   if (auto network = await_network(*modem, std::min(kRegister, settings.timeout), job); !network) return network;
@@ -150,8 +150,8 @@ Status send_to_all(const Settings& settings, const std::vector<std::string>& to,
   return missed.size() == to.size() ? last : Status{};
 }
 
-Result<std::vector<Reading>> look(const Settings& settings, const Clock& clock, const Job& job) {
-  auto modem = Modem::open(settings.serial, job);
+Result<std::vector<Reading>> look(const Settings& settings, const Clock& clock, const Job& job, FrameLog* frames) {
+  auto modem = Modem::open(settings.serial, job, frames);
   if (!modem) return fail(std::move(modem).error());
   if (auto ready = prepare(*modem); !ready) return fail(std::move(ready).error());
   const bool registered = is_registered(*modem);
@@ -215,11 +215,11 @@ Blueprint read(const config::Table& device, const std::string& id) {
             const auto references = std::make_shared<std::atomic<std::uint8_t>>();
             std::map<std::string, Actor::Does> acts;
             for (const auto& [output, to] : numbers) {
-              acts[output] = {[settings, to = to, references, id](const Value& value, Job& job) -> Status {
+              acts[output] = {[settings, to = to, references, id, recorder = around.recorder](const Value& value, Job& job) -> Status {
                 const auto* text = std::get_if<std::string>(&value);
                 if (text == nullptr) return {};
                 std::vector<std::string> missed;
-                auto sent = send_to_all(*settings, to, *text, ++*references, job, missed);
+                auto sent = send_to_all(*settings, to, *text, ++*references, job, recorder.get(), missed);
                 for (const auto& each : missed)
                   log::warning("a message was not taken", {{"device", id}, {"number", each}});
                 return sent;
@@ -227,7 +227,10 @@ Blueprint read(const config::Table& device, const std::string& id) {
             }
             return std::make_shared<Actor>(
                 "sms-" + id, std::move(acts), around,
-                [settings, &clock = around.clock](Job& job) { return look(*settings, clock, job); }, settings->check);
+                [settings, &clock = around.clock, recorder = around.recorder](Job& job) {
+                  return look(*settings, clock, job, recorder.get());
+                },
+                settings->check);
           }};
 }
 

@@ -38,10 +38,6 @@ constexpr std::size_t kMaxStrangers = 256;
 constexpr Millis kReopen{5'000};
 constexpr Millis kFuture{5min};  // clocks of stations are off by seconds to minutes
 
-std::span<const std::uint8_t> as_bytes(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};  // NOLINT: characters are bytes
-}
-
 asio::ip::address plain(const asio::ip::address& address) {
   if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
   return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
@@ -628,6 +624,8 @@ void Port::ban(Line& line) {
   impl_->ban(*line.address());
   line.close();
 }
+
+std::shared_ptr<Line> Port::serial_line() const { return impl_->serial; }
 
 const PortSettings& Port::settings() const { return impl_->settings; }
 

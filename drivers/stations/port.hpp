@@ -152,6 +152,9 @@ class Port {
   /// tried out. A serial line stays.
   void ban(Line& line);
 
+  /// Of a port that is one, while it is open; null otherwise.
+  [[nodiscard]] std::shared_ptr<Line> serial_line() const;
+
   [[nodiscard]] const PortSettings& settings() const;
 
   struct Impl;  // for the .cpp

@@ -1,7 +1,8 @@
-#include <cctype>
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -34,11 +35,7 @@ json china_time(std::optional<WallTime> time) {
                      d.substr(10, 2), d.substr(12, 2));
 }
 
-// Text from a device: what is no UTF-8 is shown as hex.
-json safe_text(std::string_view bytes) {
-  if (is_utf8(bytes)) return bytes;
-  return "0x" + to_hex(bytes);
-}
+json safe_text(std::string_view bytes) { return wire::device_text(bytes); }
 
 /// One field of a frame, for both kinds of output.
 struct Field {
@@ -106,6 +103,31 @@ const std::vector<AlarmBit>& alarm_bits() {
       {{"剩余水量报警", "remaining water"}, {"未超限", "not exceeded"}, {"超限", "exceeded"}},
   };
   return kBits;
+}
+
+// Event counters of function 50, from 1 on; those behind are spare.
+const std::vector<Text>& counter_names() {
+  static const std::vector<Text> kNames{
+      {"历史数据初始化记录", "history erased"},
+      {"参数变更记录", "parameter changed"},
+      {"状态量变位记录", "state changed"},
+      {"传感器及仪表故障记录", "sensor fault"},
+      {"密码修改记录", "password changed"},
+      {"终端故障记录", "terminal fault"},
+      {"交流失电记录", "mains lost"},
+      {"蓄电池电压低告警记录", "battery low"},
+      {"终端箱非法打开记录", "box opened illegally"},
+      {"水泵故障记录", "pump fault"},
+      {"剩余水量越限告警记录", "remaining water exceeded"},
+      {"水位超限告警记录", "level exceeded"},
+      {"水压超限告警记录", "pressure exceeded"},
+      {"水质参数超限告警记录", "water quality exceeded"},
+      {"数据出错记录", "data error"},
+      {"发报文记录", "sent"},
+      {"收报文记录", "received"},
+      {"发报文出错记录", "send error"},
+  };
+  return kNames;
 }
 
 json describe_bits(double value) {
@@ -237,9 +259,11 @@ class SlTeller {
     if (parsed->damage && !part) out_.fault = std::move(parsed->damage);
   }
 
-  // The name of an element: of the table, or its identifier.
-  static Text element_name(const sl::Group& group) {
-    if (group.kind == sl::Group::Kind::parameter) return sl::parameter_name(group.id);
+  // The name of an element or of a parameter, where the function speaks of those.
+  [[nodiscard]] Text element_name(const sl::Group& group) const {
+    const auto f = frame_.function;
+    const bool configures = (f >= 0x40 && f <= 0x43) || (f >= 0x47 && f <= 0x49);
+    if (group.kind == sl::Group::Kind::parameter || configures) return sl::parameter_name(group.id);
     if (group.id >= 0xFF00) return {"用户扩展要素", "user extension"};
     const auto* info = sl::find_element(group.id);
     if (info == nullptr) return {"未知要素", "unknown element"};
@@ -305,6 +329,7 @@ class SlTeller {
         field.unit = unit_of(group.id);
         field.value = json::array();
         field.more["digits"] = json::array();
+        if (group.id >= 0xF4 && group.id <= 0xFC) field.more["decimals"] = group.id == 0xF4 ? 1 : 2;  // of the unit, whatever is sent
         for (const auto& sample : group.samples) {
           field.value.push_back(sample_value(sample));
           field.more["digits"].push_back(safe_text(sample.digits));
@@ -323,25 +348,61 @@ class SlTeller {
         field.value = group.symbol.empty() ? id_text(group.id) : group.symbol;
         break;
       case Kind::field:
-        field.id = group.symbol;
-        field.value = group.symbol == "version" || frame_.encoding == sl::Encoding::ascii ? safe_text(group.bytes)
-                                                                                          : json(to_hex(group.bytes));
-        if (group.symbol == "count" || group.symbol == "version_length") field.value = static_cast<unsigned char>(group.bytes.at(0));
-        if (group.symbol == "event_counters") counters(field, group.bytes);
-        if (group.symbol == "start_time" || group.symbol == "end_time") {
-          const auto digits = frame_.encoding == sl::Encoding::hex ? to_hex(group.bytes) : group.bytes;
-          field.value = china_time(wire::parse_china_digits(digits));
-          field.more["digits"] = safe_text(digits);
-        }
+        bare(field, group.symbol, frame_.encoding == sl::Encoding::hex ? to_hex(group.bytes) : group.bytes);
         break;
     }
     out_.fields.push_back(std::move(field));
   }
 
-  static void counters(Field& field, const std::string& bytes) {
-    field.value = json::array();
-    for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
-      field.value.push_back(wire::parse_hex(to_hex(bytes.substr(i, 2))).value_or(0));
+  // What has no identifier, by its digits.
+  void bare(Field& field, const std::string& name, const std::string& digits) {
+    field.id = name;
+    field.value = safe_text(digits);
+    if (name == "version" && frame_.encoding == sl::Encoding::hex) {
+      field.value = safe_text(wire::from_hex(digits).value_or(""));
+    } else if (name == "count" || name == "version_length") {
+      units_ = wire::parse_hex(digits).value_or(0);
+      field.value = units_;
+    } else if (name == "bitmap") {
+      field.more["on"] = units_on(digits);
+    } else if (name == "openings_cm") {
+      field.value = numbers(digits, &wire::parse_decimal);
+      field.unit = "cm";
+    } else if (name == "event_counters") {
+      counters(field, digits);
+    } else if (name == "fixed_volume_control") {
+      field.meaning = digits == "FF" ? Text{"投入", "on"} : digits == "00" ? Text{"退出", "off"} : Text{"未知", "unknown"};
+    } else if (name == "start_time" || name == "end_time") {
+      field.value = china_time(wire::parse_china_digits(digits));
+      field.more["digits"] = safe_text(digits);
+    }
+  }
+
+  // Which pumps, valves or gates are on or open, from 1.
+  [[nodiscard]] json units_on(const std::string& digits) const {
+    json on = json::array();
+    for (std::size_t unit = 0; unit < units_ && unit / 8 * 2 < digits.size(); ++unit) {
+      const auto byte = wire::parse_hex(digits.substr(unit / 8 * 2, 2)).value_or(0);
+      if (((byte >> (unit % 8)) & 1U) != 0) on.push_back(unit + 1);
+    }
+    return on;
+  }
+
+  // Of four digits each; null where they are none.
+  static json numbers(const std::string& digits, std::optional<std::uint32_t> (*parse)(std::string_view)) {
+    json all = json::array();
+    for (std::size_t at = 0; at + 4 <= digits.size(); at += 4) {
+      const auto number = parse(std::string_view{digits}.substr(at, 4));
+      all.push_back(number ? json(*number) : json());
+    }
+    return all;
+  }
+
+  static void counters(Field& field, const std::string& digits) {
+    field.value = numbers(digits, &wire::parse_hex);
+    field.more["counters"] = json::array();
+    for (std::size_t i = 0; i < std::min(field.value.size(), counter_names().size()); ++i) {
+      field.more["counters"].push_back({{"name", both(counter_names()[i])}, {"value", field.value[i]}});
     }
   }
 
@@ -360,6 +421,7 @@ class SlTeller {
 
   const sl::Frame& frame_;
   std::string_view bytes_;
+  std::uint32_t units_ = 0;  // that the bitmap behind speaks of
   Told out_;
 };
 
@@ -455,32 +517,31 @@ class HjTeller {
       field.more["suffix"] = safe_text(suffix);
       field.more["suffix_name"] = both(hj::suffix_name(suffix));
     }
+    if (suffix.empty()) std::tie(field.meaning, field.unit) = hj::field_name(pair.name);
     if (suffix == "Flag") field.meaning = hj::mark_name(pair.value);
+    if (suffix == "RS") field.meaning = hj::facility_state_name(pair.value);
     if (pair.name == "QnRtn") field.meaning = hj::qn_return_name(wire::parse_decimal(pair.value).value_or(0));
     if (pair.name == "ExeRtn") field.meaning = hj::exe_return_name(wire::parse_decimal(pair.value).value_or(0));
     if (const auto time = wire::parse_china_digits(pair.value); time && pair.value.size() >= 14) {
       field.more["time"] = china_time(time);
     }
-    if (const auto factor = hj::find_factor(code); factor && suffix != "Flag" && !suffix.empty()) {
-      field.meaning = factor->name;
-      field.unit = factor->unit;
-    }
+    if (const auto factor = hj::find_factor(code); factor && suffix != "Flag" && !suffix.empty()) field.meaning = factor->name;
+    if (!suffix.empty()) field.unit = hj::unit_of(code, suffix);
     out_.fields.push_back(std::move(field));
   }
 
   void readings() {
     const auto data = hj::data_of(parsed_.packet);
     for (const auto& value : data.values) {
+      if (value.suffix == "EFlag" || value.suffix == "SN") continue;  // of the instrument, no reading
       json out{{"code", safe_text(value.code)},
                {"suffix", safe_text(value.suffix)},
                {"value", value.number ? json(*value.number) : json()},
                {"text", safe_text(value.text)},
                {"flag", value.mark.empty() ? json() : safe_text(value.mark)},
                {"time", china_time(value.sampled ? value.sampled : data.time)}};
-      if (const auto factor = hj::find_factor(value.code)) {
-        out["name"] = both(factor->name);
-        out["unit"] = factor->unit;
-      }
+      if (const auto factor = hj::find_factor(value.code)) out["name"] = both(factor->name);
+      if (const auto unit = hj::unit_of(value.code, value.suffix); !unit.empty()) out["unit"] = unit;
       if (!value.mark.empty()) out["flag_name"] = both(hj::mark_name(value.mark));
       out_.readings.push_back(std::move(out));
     }
@@ -574,7 +635,10 @@ class Decode {
       ++line_;
       if (!join(line)) take(line, line_);
     }
-    if (!waiting_.empty()) decode(std::exchange(waiting_, {}), waiting_line_);
+    if (!waiting_.empty()) {
+      if (sl::parse_frame(waiting_ + '\n')) waiting_ += '\n';  // its last byte, and no end of line
+      decode(std::exchange(waiting_, {}), waiting_line_);
+    }
     streams_.err << say(asked_.lang, Say::probe_summary, frames_, refused_) << '\n';
     return refused_ == 0 ? kOk : kFailed;
   }
@@ -589,23 +653,52 @@ class Decode {
     if (!sl651_) return false;
     if (!waiting_.empty()) {
       const auto hex = read_hex(line);
-      if (!is_raw_start(line) && !(hex && is_raw_start(*hex))) {
-        waiting_ += '\n' + line;
-        if (is_cut(waiting_)) return true;
-        decode(std::exchange(waiting_, {}), waiting_line_);
+      const bool begins = begins_frame(line) || (hex && is_raw_start(*hex));
+      auto joined = waiting_ + '\n' + line;
+      if (!begins || sl::parse_frame(joined)) {
+        waiting_ = std::move(joined);
+        decode_whole();
         return true;
       }
       decode(std::exchange(waiting_, {}), waiting_line_);
     }
-    if (!is_raw_start(line) || !is_cut(line)) return false;
+    if (!is_raw_start(line) || cut_at(line) == std::string_view::npos) return false;
     waiting_ = line;
     waiting_line_ = line_;
+    decode_whole();
     return true;
   }
 
-  static bool is_cut(std::string_view bytes) {
-    const auto parsed = sl::parse_frame(bytes);
-    return !parsed && parsed.error().kind == FrameFault::Kind::truncated;
+  // Not by a start mark alone, which a frame may hold.
+  [[nodiscard]] bool begins_frame(std::string_view line) const {
+    const auto at = sl::layout(sl::Encoding::hex, false).body;
+    if (!is_raw_start(line) || line.size() < at) return false;
+    const auto parsed = sl::parse_frame(line);
+    return parsed || parsed.error().kind != FrameFault::Kind::header;
+  }
+
+  // Of what waits all but a last frame that is not whole.
+  void decode_whole() {
+    const auto at = std::min(cut_at(waiting_), waiting_.size());
+    auto rest = waiting_.substr(at);
+    waiting_.resize(at);
+    if (!waiting_.empty()) decode(waiting_, waiting_line_);
+    waiting_ = std::move(rest);
+    if (at > 0) waiting_line_ = line_;
+  }
+
+  // Where a frame begins that is not whole; npos: nowhere.
+  static std::size_t cut_at(std::string_view bytes) {
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+      const auto parsed = sl::parse_frame(bytes.substr(at));
+      if (!parsed) return parsed.error().kind == FrameFault::Kind::truncated ? at : std::string_view::npos;
+      at += parsed->size;
+      const auto start = sl::find_start(bytes.substr(at));
+      if (start == std::string_view::npos) break;
+      at += start;
+    }
+    return std::string_view::npos;
   }
 
   void take(std::string line, std::size_t number) {
@@ -645,23 +738,39 @@ class Decode {
     return sl651_ ? sl::find_start(bytes) : bytes.find("##");
   }
 
-  // Every frame of a line; of what is wrong the first, since what follows it may be an echo of that.
+  // Every frame of a line, and what is wrong with each. Starts within a damaged frame are its echo, and a start that
+  // nothing like a header follows is noise before a frame: told only where there is nothing else.
   void decode(const std::string& line, std::size_t number) {
     const std::string_view bytes{line};
+    FrameFault doubt{FrameFault::Kind::header, "start", 0, {"找不到报文起始符", "has no start of a frame"}};
+    std::size_t doubt_at = std::string_view::npos;
     std::size_t at = 0;
-    bool any = false;
+    std::size_t told_to = 0;
     while (at < bytes.size()) {
       const auto start = find_start(bytes.substr(at));
       if (start == std::string_view::npos) break;
       at += start;
-      const auto fault = decode_at(bytes.substr(at), number, at);
-      if (fault && !any) refuse(number, *fault, bytes.substr(at));
-      any = true;
-      at += fault ? 1 : taken_;
+      auto fault = decode_at(bytes.substr(at), number, at);
+      if (!fault) {
+        at += taken_;
+        told_to = at;
+        continue;
+      }
+      if (fault->kind == FrameFault::Kind::header && !has_header(bytes.substr(at))) {
+        if (doubt_at == std::string_view::npos) std::tie(doubt, doubt_at) = std::pair{*std::move(fault), at};
+      } else if (at >= told_to) {
+        refuse(number, *fault, bytes.substr(at));
+        told_to = at + std::max<std::size_t>(fault->offset, 1);
+      }
+      ++at;
     }
-    if (!any) {
-      refuse(number, {FrameFault::Kind::header, "start", 0, {"找不到报文起始符", "has no start of a frame"}}, bytes);
-    }
+    if (told_to == 0) refuse(number, doubt, bytes.substr(doubt_at == std::string_view::npos ? 0 : doubt_at));
+  }
+
+  // Whether what follows a start may be a header that is wrong: no third start character, and hex digits in ASCII.
+  [[nodiscard]] static bool has_header(std::string_view bytes) {
+    if (bytes.starts_with('\x01')) return bytes.size() > 2 && is_hex_digit(bytes[1]) && is_hex_digit(bytes[2]);
+    return bytes.size() > 2 && bytes[2] != bytes[0];
   }
 
   std::optional<FrameFault> decode_at(std::string_view bytes, std::size_t number, std::size_t skipped) {
@@ -805,9 +914,7 @@ class Decode {
     for (const auto& field : fields) {
       auto raw = to_hex(field.raw);
       if (raw.size() > kRawShown) raw = raw.substr(0, kRawShown) + "…";
-      auto value = field.value.is_string() ? field.value.get<std::string>()
-                   : field.value.is_null() ? "-"
-                                           : field.value.dump();
+      auto value = as_written(field.value, field.more.value("decimals", -1));
       if (!field.unit.empty()) value += " " + field.unit;
       auto name = word(asked_.lang, Kind::frame_field, field.id);
       if (field.more.contains("symbol")) name += " " + field.more["symbol"].get<std::string>();
@@ -816,9 +923,21 @@ class Decode {
       const auto& language = asked_.lang == Lang::zh ? "zh" : "en";
       if (field.more.contains("class")) meaning = field.more["class"][language].get<std::string>();
       if (field.more.contains("bits")) meaning += bits(field.more["bits"], language);
+      if (field.more.contains("on")) meaning += say(asked_.lang, Say::probe_units_on, field.more["on"].dump());
       table.add({fmt::to_string(field.offset), raw, name, value, meaning});
     }
     return table.render(false);
+  }
+
+  // Numbers with the decimals they were sent with; below 0: as short as they are.
+  static std::string as_written(const json& value, int decimals) {
+    if (value.is_null()) return "-";
+    if (value.is_string()) return value.get<std::string>();
+    if (value.is_number_float() && decimals >= 0) return fmt::format("{:.{}f}", value.get<double>(), decimals);
+    if (!value.is_array()) return value.dump();
+    std::string out;
+    for (const auto& each : value) out += (out.empty() ? "" : ", ") + as_written(each, decimals);
+    return out;
   }
 
   static std::string bits(const json& all, const char* language) {

@@ -154,6 +154,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::probe_nobody, "没有设备应答。检查供电、A/B 线是否接反、波特率（试 --baud 4800、2400、19200）和校验（--format 8E1）",
      "no device answers; check power, whether A and B are swapped, the baud rate (try --baud 4800, 2400, 19200) and the "
      "parity (--format 8E1)"},
+    {Say::probe_units_on, "；开启：{0}", "; on or open: {0}"},
     {Say::probe_paste, "把下面几行加进 /etc/hamlet/hamlet.toml：", "add these lines to /etc/hamlet/hamlet.toml:"},
     {Say::probe_points, "测点", "Point"},
     {Say::probe_no_profile, "请给出 --scan 或 --profile 型号；用 --profiles 列出型号",

@@ -129,6 +129,7 @@ enum class Say {
   probe_scanning,
   probe_found,
   probe_nobody,
+  probe_units_on,
   probe_paste,
   probe_points,
   probe_no_profile,

@@ -1,7 +1,12 @@
 #include "firmware/wire/frame.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
+#include <memory>
+
+#include <iconv.h>
 
 #include <fmt/format.h>
 
@@ -18,6 +23,18 @@ std::optional<T> parse_whole(std::string_view digits, std::size_t most, int base
   const auto parsed = std::from_chars(digits.data(), end, value, base);
   if (parsed.ec != std::errc{} || parsed.ptr != end) return {};
   return value;
+}
+
+// GBK of few characters can be UTF-8 by chance, of two bytes a character: "水位" would be "ˮλ". Chinese takes three.
+bool is_utf8_text(std::string_view bytes) {
+  constexpr std::array<std::string_view, 9> kUnits{"°", "±", "·", "×", "÷", "²", "³", "µ", "μ"};
+  if (!is_utf8(bytes)) return false;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto lead = static_cast<unsigned char>(bytes[i]);
+    if (lead >= 0xE0) return true;
+    if (lead >= 0xC0 && std::find(kUnits.begin(), kUnits.end(), bytes.substr(i, 2)) == kUnits.end()) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -101,6 +118,30 @@ std::string china_digits(WallTime time) {
   return fmt::format("{:04}{:02}{:02}{:02}{:02}{:02}{:03}", static_cast<int>(date.year()),
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+}
+
+std::string device_text(std::string_view bytes) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  if (is_utf8_text(bytes)) return std::string{bytes};
+  const auto close = [](void* converter) { iconv_close(converter); };
+  const auto opened = iconv_open("UTF-8", "GBK");
+  const std::unique_ptr<void, decltype(close)> converter{opened == iconv_t(-1) ? nullptr : opened, close};  // NOLINT: iconv's error
+  std::string in{bytes};
+  std::string out;
+  for (std::size_t at = 0; at < in.size();) {
+    std::array<char, 8> character{};
+    // One byte or two at a time: what cannot be read costs no more than itself.
+    const std::size_t size = static_cast<unsigned char>(in[at]) < 0x80 ? 1 : std::min<std::size_t>(2, in.size() - at);
+    char* from = in.data() + at;
+    char* to = character.data();
+    std::size_t left = size;
+    std::size_t room = character.size();
+    const bool good = size == 1 ? static_cast<unsigned char>(in[at]) < 0x80
+                                : converter && iconv(converter.get(), &from, &left, &to, &room) != static_cast<std::size_t>(-1);
+    out += !good ? kReplacement : size == 1 ? std::string_view{&in[at], 1} : std::string_view{character.data(), character.size() - room};
+    at += good ? size : 1;
+  }
+  return out;
 }
 
 std::uint16_t crc16(std::string_view bytes) {

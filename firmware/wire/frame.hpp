@@ -39,6 +39,9 @@ struct FrameFault {
 /// YYYYMMDDHHmmSSzzz in China time, to be cut as needed.
 [[nodiscard]] std::string china_digits(WallTime time);
 
+/// What a device wrote as UTF-8, or as GBK, which older ones send: as UTF-8. What is neither becomes U+FFFD.
+[[nodiscard]] std::string device_text(std::string_view bytes);
+
 /// CRC-16, reflected 0xA001 from 0xFFFF: SL 651 and Modbus. "123456789" gives 4B37.
 [[nodiscard]] std::uint16_t crc16(std::string_view bytes);
 

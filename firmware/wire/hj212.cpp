@@ -223,9 +223,9 @@ std::string segment_of(const Packet& packet) {
   return out + "&&";
 }
 
-// Where a segment really ends, for whoever has to mend a length: behind the last "&&" that a CRC follows.
+// Where a segment really ends, for whoever has to mend a length: behind the last "&&" before the next packet.
 std::optional<std::size_t> real_length(std::string_view bytes) {
-  const auto line = bytes.substr(0, bytes.find('\n'));
+  const auto line = bytes.substr(0, std::min(bytes.find('\n'), bytes.find(kStart, kHead)));
   const auto fence = line.rfind(kFence);
   if (fence == std::string_view::npos || fence + 2 <= kHead) return {};
   return fence + 2 - kHead;
@@ -508,7 +508,42 @@ constexpr auto kFactors = std::to_array<FactorRow>({
     {"LMn", "dB", "最小声级", "least level"},
     {"011", "mg/L", "化学需氧量（2005）", "COD (2005)"},
     {"060", "mg/L", "氨氮（2005）", "ammonia nitrogen (2005)"},
+    {"i12001", "", "在线监控（监测）仪器仪表工作状态", "instrument state"},
+    {"i12002", "", "在线监控（监测）仪器仪表通信状态", "link to the instrument"},
+    {"i22001", "", "数采仪工作状态", "state of the logger"},
+    {"i22003", "", "数采仪通信状态", "link of the logger"},
+    {"i33101", "°C", "站房温度", "temperature of the station room"},
+    {"i33102", "%", "站房湿度", "humidity of the station room"},
+    {"i33103", "V", "站房供电电压", "supply voltage of the station room"},
     {"B01", "L/s", "污水流量（2005）", "sewage flow (2005)"},
+});
+
+// Fields of CP, and of the header where 2017 does not know them.
+constexpr auto kFields = std::to_array<FactorRow>({
+    {"SystemTime", "", "系统时间", "time of the system"},
+    {"DataTime", "", "数据时间", "time of the data"},
+    {"BeginTime", "", "开始时间", "from"},
+    {"EndTime", "", "截止时间", "to"},
+    {"RestartTime", "", "数采仪开机时间", "start of the logger"},
+    {"QN", "", "请求编码", "request id"},
+    {"PolId", "", "污染因子编码", "factor"},
+    {"InfoId", "", "现场端信息编码", "field information"},
+    {"RtdInterval", "s", "实时数据上报间隔", "real-time interval"},
+    {"MinInterval", "min", "分钟数据上报间隔", "minute interval"},
+    {"OverTime", "s", "超时时间", "timeout"},
+    {"ReCount", "", "重发次数", "times to send again"},
+    {"NewPW", "", "新密码", "new password"},
+    {"RF", "", "补传标志（2025）", "sent late (2025)"},
+    {"encrypted", "", "加密内容（2025）", "encrypted (2025)"},
+});
+
+constexpr auto kFacilityStates = std::to_array<Named>({
+    {"0", "关闭", "off"},
+    {"1", "运行", "running"},
+    {"2", "校准", "calibrating"},
+    {"3", "维护", "maintenance"},
+    {"4", "报警", "alarm"},
+    {"5", "反吹", "blowing back"},
 });
 
 constexpr auto kCommands = std::to_array<Named>({
@@ -637,6 +672,20 @@ std::optional<FactorInfo> find_factor(std::string_view code) {
   return FactorInfo{found->code, found->unit, {found->zh, found->en}};
 }
 
+std::string_view unit_of(std::string_view code, std::string_view suffix) {
+  if (suffix == "RT") return "h";
+  if (!is_numeric_suffix(suffix) && suffix != "Info") return "";
+  const auto factor = find_factor(code);
+  return factor && suffix != "Cou" ? factor->unit : "";
+}
+
+std::pair<Text, std::string_view> field_name(std::string_view name) {
+  const auto* found = std::find_if(kFields.begin(), kFields.end(), [&](const auto& row) { return row.code == name; });
+  if (found == kFields.end()) return {};
+  return {{found->zh, found->en}, found->unit};
+}
+
+Text facility_state_name(std::string_view code) { return find_name(kFacilityStates, code); }
 Text command_name(std::string_view cn) { return find_name(kCommands, cn); }
 Text system_name(std::string_view st) { return find_name(kSystems, st); }
 Text mark_name(std::string_view mark) { return find_name(kMarks, mark); }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -121,6 +122,12 @@ struct FactorInfo {
   Text name;
 };
 [[nodiscard]] std::optional<FactorInfo> find_factor(std::string_view code);
+/// Of a factor's value with this suffix: an amount (Cou), marks and texts have none that is known.
+[[nodiscard]] std::string_view unit_of(std::string_view code, std::string_view suffix);
+/// A field of CP that is no factor ("OverTime"): its name and unit; both empty where it is in no table.
+[[nodiscard]] std::pair<Text, std::string_view> field_name(std::string_view name);
+/// Of SBn-RS.
+[[nodiscard]] Text facility_state_name(std::string_view code);
 [[nodiscard]] Text command_name(std::string_view cn);
 [[nodiscard]] Text system_name(std::string_view st);
 [[nodiscard]] Text mark_name(std::string_view mark);

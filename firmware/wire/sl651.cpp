@@ -264,8 +264,9 @@ class HexReader : Reader {
     take(2);
     const auto bytes = take(5);
     std::copy(bytes.begin(), bytes.end(), group.station.bytes.begin());
-    const bool next_is_time = left() >= 3 && peek(0) == 0xF0 && peek(1) == 0xF0 && peek(2) != 0xF0;
-    if (has_class(frame_.function) && left() > 0 && !next_is_time) group.class_code = take(1)[0];
+    const bool time_is_next = left() >= 3 && peek(0) == 0xF0 && peek(1) == 0xF0 && peek(2) != 0xF0;
+    const bool time_is_behind = left() >= 3 && peek(1) == 0xF0 && peek(2) == 0xF0;  // of a function that is the user's own
+    if (left() > 0 && !time_is_next && (has_class(frame_.function) || time_is_behind)) group.class_code = take(1)[0];
     finish(std::move(group));
     return true;
   }
@@ -337,6 +338,7 @@ class HexReader : Reader {
     if (configuration && id == 0x0E) length = definition;  // a plain length up to 255
     if (names_only(frame_.down, frame_.function) || (frame_.down && frame_.function == kInterval && id != 0x04)) {
       group.kind = Group::Kind::identifier;
+      if (frame_.function != kElements && frame_.function != kInterval) group.symbol.clear();  // parameters have none
       finish(std::move(group));
       return true;
     }
@@ -436,8 +438,8 @@ class AsciiReader : Reader {
     body_.serial = static_cast<std::uint16_t>(parse_hex(take(4)).value_or(0));
     body_.sent = {std::string{take(12)}};
     if (frame_.down && frame_.function == kInterval && left() > 0) {
-      bare("start_time");
-      bare("end_time");
+      bare("start_time", 8);
+      bare("end_time", 8);
     }
     while (going()) {
       begun_ = at_;
@@ -460,10 +462,12 @@ class AsciiReader : Reader {
     return bytes_.substr(at_, end - at_);
   }
 
-  void bare(std::string name) {
+  // What has no identifier: so many characters, with a space behind or none.
+  void bare(std::string name, std::size_t size) {
     auto group = begin(Group::Kind::field, 0);
     group.symbol = std::move(name);
-    group.bytes = word();
+    group.bytes = take(size);
+    if (bytes_.substr(at_, 1) == " ") take(1);
     finish(std::move(group));
   }
 
@@ -556,8 +560,19 @@ class AsciiReader : Reader {
       return damage("station_address", words("“{}”不是 10 位地址", "'{}' is no address of 10 digits", digits));
     }
     std::copy(bytes->begin(), bytes->end(), group.station.bytes.begin());
-    if (has_class(frame_.function) && peek().size() == 1) group.class_code = word()[0];
+    const bool time_is_behind = bytes_.substr(at_ + std::min<std::size_t>(1, left()), 4) == " TT ";
+    if (peek().size() == 1 && (has_class(frame_.function) || time_is_behind)) group.class_code = word()[0];
     finish(std::move(group));
+    if (frame_.function == 0x45 && !frame_.down && left() > 0) version();
+  }
+
+  // The text, behind its length in two hex digits where a station sends that.
+  void version() {
+    const auto length = parse_hex(peek().substr(0, 2));
+    const bool with_length = peek().size() == 2 && length && *length > 0 && *length + 3 <= left();
+    if (with_length) bare("version_length", 2);
+    const bool space = bytes_.ends_with(' ');
+    bare("version", with_length ? *length : left() - (space ? 1 : 0));
   }
 
   void rest(Group::Kind kind, std::string_view token) {

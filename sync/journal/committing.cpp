@@ -283,7 +283,7 @@ void Journal::Impl::stop() {
   take_along();
   auto last = epochs.back().last;
   const bool taken = writing.post([this, changes = std::exchange(waiting, {}), last]() mutable {
-    if (renumbering && !writer->renumber(moving.from, moving.to, moving.kept)) {
+    if (renumbering && !writer->renumber(moving.from, moving.to, moving.kept, moving.positions)) {
       log::error("journal closes while its records get other numbers; what waits is not committed", {{"records", changes.records.size()}});
       return;
     }

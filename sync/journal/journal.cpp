@@ -115,6 +115,7 @@ Result<std::unique_ptr<Journal>> Journal::open(asio::io_context& io, Clock& cloc
   impl->reader = std::move(start->reader);
   impl->media_bytes = picture_bytes(impl->options.directory / kMediaFolder);
   impl->salvaging = start->salvaging;
+  impl->opened_epoch = impl->newest().id;
   impl->enter_newest(start->numbers);
   impl->first = start->oldest;
   impl->show_epochs();
@@ -194,7 +195,7 @@ contract::Names& Journal::names() {
 }
 
 void Journal::seen_elsewhere(std::string_view epoch, const std::array<std::uint64_t, kLaneCount>& last) {
-  if (epoch != impl_->newest().id || !settled()) return;
+  if (epoch != impl_->newest().id || epoch != impl_->opened_epoch || !settled()) return;
   bool ahead = false;
   for (std::size_t i = 0; i < kLaneCount; ++i) ahead = ahead || last.at(i) >= impl_->next.at(i);
   if (!ahead) return;
@@ -300,11 +301,12 @@ Position Journal::position(std::string_view uplink, Lane lane, std::uint32_t gen
 
 void Journal::set_position(std::string_view uplink, Lane lane, Position position, std::uint32_t generation) {
   if (generation == kCurrent) generation = impl_->newest().generation;
-  const auto epoch = std::find_if(impl_->epochs.begin(), impl_->epochs.end(),
-                                  [generation](const auto& each) { return each.generation == generation; });
-  if (epoch == impl_->epochs.end()) return;
+  const auto of_it = [generation](const auto& each) { return each.generation == generation; };
+  const auto row = std::find_if(impl_->rows.begin(), impl_->rows.end(), of_it);
+  const bool shown = std::any_of(impl_->epochs.begin(), impl_->epochs.end(), of_it);
+  if (row == impl_->rows.end() || !shown) return;
   const bool newest = generation == impl_->newest().generation;
-  const auto last = newest ? impl_->next.at(index(lane)) - 1 : epoch->last.at(index(lane));
+  const auto last = newest ? impl_->next.at(index(lane)) - 1 : row->used.at(index(lane));
   position.prefix = std::min(position.prefix, last);
   position.stored = std::min(position.stored, last);
   std::erase_if(position.beyond, [last](const auto& span) { return span.to > last; });

@@ -158,7 +158,8 @@ class Journal {
   /// Called on the io thread when a new epoch has begun. All are called, in order.
   void on_epoch(std::function<void()> callback);
   /// The county knows these numbers of an epoch. Where it is ours and they are ahead of us we are a copy: a new epoch
-  /// begins, and what this run has appended moves into it.
+  /// begins, and what this run has appended and no county has stored moves into it. Of an epoch that this run began it is not
+  /// believed: nobody else can have gone on with that.
   void seen_elsewhere(std::string_view epoch, const std::array<std::uint64_t, kLaneCount>& last);
   [[nodiscard]] std::uint32_t boot() const;  ///< this boot's number
 

@@ -124,6 +124,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   std::vector<EpochRow> rows;   // all, oldest first
   std::vector<Epoch> epochs;    // those that are shown
   Numbers opened_at{};          // of the newest epoch, when this run began
+  std::string opened_epoch;     // the newest then: one that this run made is nobody else's
 
   Boots boots;
   contract::Names names;
@@ -173,6 +174,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
     EpochRow from;
     EpochRow to;
     Numbers kept{};
+    Positions positions{};
   } moving;  // while renumbering
   std::function<void()> again;
   std::int64_t hour_kept = 0;  // of the meter

@@ -198,6 +198,15 @@ void finish_from_1(SQLite::Database& db) {
   }
 }
 
+// Tables, columns and what makes a key of them.
+std::string shape_of(SQLite::Database& db) {
+  return db
+      .execAndGet(
+          "SELECT group_concat(t.name || t.wr || c.cid || c.name || c.type || c.\"notnull\" || c.pk) FROM "
+          "(SELECT * FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite%' ORDER BY name) t, pragma_table_info(t.name) c")
+      .getString();
+}
+
 }  // namespace
 
 int schema_version() { return kVersion; }
@@ -219,6 +228,10 @@ void migrate(SQLite::Database& db) {
     begin_from_1(db);
   }
   finish_from_1(db);
+  // A damaged word in the schema may hide rows without any error.
+  SQLite::Database sound{":memory:", SQLite::OPEN_READWRITE};
+  sound.exec(kSchemaSql);
+  if (shape_of(db) != shape_of(sound)) throw SQLite::Exception("the file's own schema is damaged", SQLITE_CORRUPT);
 }
 
 }  // namespace hamlet::journal

@@ -308,7 +308,13 @@ void Salvage::pass_over(LaneWork& work, Key to) {
   for (const auto& row : epochs_) {
     const auto from = std::max(work.next, key_of(row.generation, 1));
     const auto last = std::min(to, key_of(row.generation, row.used.at(index(work.lane))));
-    if (from <= last && generation_of(last) == row.generation) lost_.push_back({work.lane, {from, last}});
+    if (from > last || generation_of(last) != row.generation) continue;
+    const bool goes_on = !lost_.empty() && lost_.back().first == work.lane && lost_.back().second.second + 1 == from;
+    if (goes_on) {
+      lost_.back().second.second = last;
+    } else {
+      lost_.push_back({work.lane, {from, last}});
+    }
   }
   work.next = to + 1;
 }
@@ -346,11 +352,13 @@ Result<bool> Salvage::step(Store& into) {
     }
     const auto next = from_->block_from(work.lane, good);
     if (!next || !*next) return finish();
-    pass_over(work, (*next)->first() - 1);
+    // What can be found and yet not be read goes as a whole.
+    pass_over(work, (*next)->first() > work.next ? (*next)->first() - 1 : (*next)->key);
     return true;
   }
   if (found->empty()) return finish();
   std::vector<Block> intact;
+  const auto begun_at = work.next;
   for (auto& block : *found) {
     const auto row = std::find_if(epochs_.begin(), epochs_.end(),
                                   [&](const auto& each) { return each.generation == generation_of(block.key); });
@@ -367,11 +375,11 @@ Result<bool> Salvage::step(Store& into) {
     intact.push_back(std::move(block));
   }
   if (auto status = into.take_over(work.lane, intact); !status) return fail(std::move(status).error());
-  return true;
+  return work.next > begun_at ? true : finish();  // rows that say other keys than they stand at
 }
 
 nlohmann::json Salvage::summary() const {
-  constexpr std::size_t kMaxRanges = 20;
+  constexpr std::size_t kMaxRanges = 10'000;  // each becomes an event
   auto ranges = nlohmann::json::array();
   std::uint64_t lost = 0;
   for (const auto& [lane, range] : lost_) {

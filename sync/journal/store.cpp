@@ -301,10 +301,10 @@ const std::string& Store::Impl::epoch_id(std::uint32_t generation) {
   return found == epoch_ids.end() ? kNone : found->second;
 }
 
-// Of "SELECT key, count, boot, mono, packing, data, crc".
+// Of kSelectBlocks.
 Block Store::Impl::block_of(SQLite::Statement& row) {
   const auto count = row.getColumn(1).getInt64();
-  return {.key = as_unsigned(row.getColumn(0).getInt64()),
+  return {.key = as_unsigned(row.getColumn(7).getInt64()),
           .count = count < 0 || count > 0xffff ? 0 : static_cast<std::uint32_t>(count),
           .at = {static_cast<std::uint32_t>(row.getColumn(2).getInt64()), mono_from_ms(row.getColumn(3).getInt64())},
           .packing = static_cast<Packing>(row.getColumn(4).getInt()),
@@ -433,8 +433,8 @@ int Store::wal_pages() const {
 }
 
 namespace {
-constexpr const char* kSelectBlocks =
-    "SELECT key, count, boot, mono, packing, data, crc FROM {} WHERE key >= ? ORDER BY key";
+// By position: where one word of the file's own schema is damaged, salvage still reads all rows.
+constexpr const char* kSelectBlocks = "SELECT *, rowid FROM {} WHERE rowid >= ? ORDER BY rowid";
 }
 
 Result<Records> Store::records(Lane lane, Key from, Key to, std::size_t max_records, std::size_t max_bytes) {

@@ -308,14 +308,28 @@ void Journal::Impl::heal(const std::string& reason) {
       });
 }
 
-// We are a copy of a journal that has gone on elsewhere: what this run has appended gets other numbers, in the file and in
-// what waits. Nothing of it has been sent, and nothing is under way.
+// We are a copy of a journal that has gone on elsewhere: what this run has appended and the county has not stored gets other
+// numbers, in the file and in what waits. Nothing is under way.
 void Journal::Impl::renumber() {
   must_renumber = false;
   const auto old = newest();
-  const auto kept = opened_at;
+  auto kept = opened_at;
+  for (const auto lane : contract::kLanes) {
+    const auto i = index(lane);
+    if (!uplinks.empty()) kept.at(i) = std::max(kept.at(i), std::min(stored_by_all(old.generation, lane), epochs.back().last.at(i)));
+  }
   rows.back().used = kept;
   rows.push_back({old.generation + 1, random_hex64(), "behind", {}});
+  Positions ended;  // nothing of the old epoch is sent any more
+  for (auto& [key, position] : positions) {
+    const auto& [uplink, generation, lane] = key;
+    const auto last = kept.at(index(lane));
+    if (generation != old.generation || (position.beyond.empty() && position.prefix <= last)) continue;
+    position.prefix = std::min(position.prefix, last);
+    std::erase_if(position.beyond, [last](const auto& span) { return span.to > last; });
+    positions_moved.erase(key);
+    ended.emplace(key, position);
+  }
   auto moved = epochs.back().last;  // committed
   for (std::size_t i = 0; i < kLaneCount; ++i) {
     moved.at(i) -= std::min(moved.at(i), kept.at(i));
@@ -328,14 +342,14 @@ void Journal::Impl::renumber() {
   opened_at = {};
   first = {};
   renumbering = true;
-  moving = {old, newest(), kept};
+  moving = {old, newest(), kept, std::move(ended)};
   move_records(moved);
 }
 
 // Until it is done nothing else is committed: the new epoch is not in the file.
 void Journal::Impl::move_records(const Numbers& moved) {
   flush_again = true;
-  on_writer<Status>([what = moving](Writer& into) { return into.renumber(what.from, what.to, what.kept); },
+  on_writer<Status>([what = moving](Writer& into) { return into.renumber(what.from, what.to, what.kept, what.positions); },
                     [this, moved](const Status& status) {
                       if (!status && status.error().code != Errc::corrupt) {
                         failure = status.error().message;

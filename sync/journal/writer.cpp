@@ -188,15 +188,25 @@ Result<Replaced> Writer::heal(const std::string& reason, WallTime now, const con
   return replaced;
 }
 
-Status Writer::renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept) {
+Status Writer::renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept, const Positions& positions) {
   if (!store_) return fail(Errc::failed, "the damaged journal could not be replaced yet");
   const Renumbering renumbering{from, to, kept};
   Changes changes;
   changes.epochs.push_back(to);
+  changes.positions = positions;
   std::vector<std::pair<std::string, std::string>> pictures;  // files, old and new
   for (const auto lane : contract::kLanes) {
     const auto begin = key_of(from.generation, kept.at(index(lane)) + 1);
     const auto end = key_of(from.generation, kMaxSeq);
+    // Whole blocks go: of the first one, what stays is stored again.
+    const auto holding = store_->block_from(lane, begin);
+    if (!holding) return fail(holding.error());
+    if (*holding && (*holding)->first() < begin) {
+      auto found = store_->records(lane, (*holding)->first(), begin - 1, Block::kMaxRecords, SIZE_MAX);
+      if (!found) return fail(std::move(found).error());
+      if (found->damaged) return fail(Errc::corrupt, "records that are to be numbered anew are damaged");
+      for (auto& record : found->records) changes.records.push_back({std::move(record)});
+    }
     for (auto next = begin;;) {
       auto found = store_->records(lane, next, end, Block::kMaxRecords, 1U << 20);
       if (!found) return fail(std::move(found).error());

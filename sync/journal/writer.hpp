@@ -59,8 +59,8 @@ class Writer {
   [[nodiscard]] Status checkpoint();
   /// Sets the damaged file aside and goes on with a new one; what is unwritten goes there.
   [[nodiscard]] Result<Replaced> heal(const std::string& reason, WallTime now, const contract::Names& names);
-  /// All of what is committed behind `kept`, in one transaction.
-  [[nodiscard]] Status renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept);
+  /// All of what is committed behind `kept`, in one transaction, and with it positions of the epoch that ends.
+  [[nodiscard]] Status renumber(const EpochRow& from, const EpochRow& to, const Numbers& kept, const Positions& positions);
   /// One slice; see Salvage. `summary` when it is through; nothing of it where there was nothing to do.
   struct Salvaged {
     bool more = false;

@@ -380,7 +380,8 @@ void Run::tend() {
   settle();
 }
 
-// The county knows more of this epoch than we do: it is a copy, and what this life has appended gets other numbers.
+// The county knows more of this epoch than we do: it is a copy, and what this life has appended and the county has not stored
+// gets other numbers. Once a life: the epoch that begins then is nobody else's.
 void Run::elsewhere() {
   settle();
   if (!disk_.powered() || quota_ < (1U << 30)) return;
@@ -394,13 +395,15 @@ void Run::elsewhere() {
   std::array<std::uint64_t, kLaneCount> kept{};
   std::array<std::uint64_t, kLaneCount> ahead{};
   for (const auto lane : contract::kLanes) {
-    kept.at(index(lane)) = first_.lanes.at(index(lane)).last;
+    kept.at(index(lane)) = std::max(first_.lanes.at(index(lane)).last, journal_->position(kUplink, lane).stored);
     ahead.at(index(lane)) = journal_->committed(lane) + 1 + dice(100);
-    const auto position = journal_->position(kUplink, lane);
-    const auto sent = position.beyond.empty() ? position.prefix : position.beyond.back().to;
-    if (sent > kept.at(index(lane))) return;  // the county is heard before anything is sent
   }
   const auto before = journal_->epoch();
+  if (before != first_.epoch) {
+    journal_->seen_elsewhere(before, ahead);
+    if (journal_->epoch() != before || !journal_->settled()) throw Violation{"an epoch of this life is taken for a copy"};
+    return;
+  }
   if (dice(2) == 0) disk_.cut_at(some(6));
   journal_->seen_elsewhere(before, ahead);
   if (journal_->epoch() == before) throw Violation{"a copy goes on with its epoch"};

@@ -178,13 +178,14 @@ void SerialBus::run() {
     heard.insert(heard.end(), bytes.begin(), bytes.begin() + got);
     if (heard.size() < request_size(heard)) continue;
     if (!sleep_until(begin + time_of(heard.size()))) return;
-    serve(heard);
+    serve(heard, begin + time_of(heard.size()));
     heard.clear();
     silent_since_ = steady_clock::now();
   }
 }
 
-void SerialBus::serve(Bytes& heard) {
+// Times count from when the request had been on the wire, not from when this thread was woken: it is not the driver's lateness.
+void SerialBus::serve(Bytes& heard, Time ended) {
   const auto size = request_size(heard);
   if (heard.size() != size) return;
   if (crc_of(heard) != 0) return;  // of a frame with its CRC: 0
@@ -199,7 +200,7 @@ void SerialBus::serve(Bytes& heard) {
     pdu = answer_pdu(it->second, heard);
     slave = it->second;
   }
-  if (sleep_until(steady_clock::now() + slave.turnaround)) misbehave(heard[0], slave, heard, std::move(pdu));
+  misbehave(heard[0], slave, heard, std::move(pdu), ended + slave.turnaround);
 }
 
 SerialBus::Bytes SerialBus::answer_pdu(Slave& slave, const Bytes& request) {
@@ -228,20 +229,19 @@ SerialBus::Bytes SerialBus::answer_pdu(Slave& slave, const Bytes& request) {
   return pdu;
 }
 
-void SerialBus::send(const Bytes& frame, milliseconds between) {
+void SerialBus::send(const Bytes& frame, Time begin, milliseconds between) {
   int master = -1;
   {
     const std::lock_guard lock{mutex_};
     master = master_;
   }
-  const auto begin = steady_clock::now();
   for (std::size_t i = 0; i < frame.size(); ++i) {
     if (!sleep_until(begin + time_of(i + 1) + between * static_cast<int>(i))) return;
     if (write(master, &frame[i], 1) != 1) return;
   }
 }
 
-void SerialBus::misbehave(std::uint8_t unit, const Slave& slave, const Bytes& request, Bytes pdu) {
+void SerialBus::misbehave(std::uint8_t unit, const Slave& slave, const Bytes& request, Bytes pdu, Time begin) {
   auto frame = framed(unit, pdu);
   auto between = milliseconds{0};
   switch (slave.fault) {
@@ -249,7 +249,7 @@ void SerialBus::misbehave(std::uint8_t unit, const Slave& slave, const Bytes& re
     case Fault::silent:
       break;
     case Fault::late:
-      if (!sleep_until(steady_clock::now() + slave.delay)) return;
+      begin += slave.delay;
       break;
     case Fault::wrong_crc:
       frame.back() ^= 0x55;
@@ -273,7 +273,7 @@ void SerialBus::misbehave(std::uint8_t unit, const Slave& slave, const Bytes& re
       frame.assign(3000, 0xAA);
       break;
   }
-  send(frame, between);
+  send(frame, begin, between);
 }
 
 }  // namespace hamlet::support

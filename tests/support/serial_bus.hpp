@@ -69,10 +69,10 @@ class SerialBus {
   };
 
   void run();
-  void serve(Bytes& heard);
+  void serve(Bytes& heard, Time ended);
   [[nodiscard]] Bytes answer_pdu(Slave& slave, const Bytes& request);
-  void send(const Bytes& frame, std::chrono::milliseconds between);
-  void misbehave(std::uint8_t unit, const Slave& slave, const Bytes& request, Bytes pdu);
+  void send(const Bytes& frame, Time begin, std::chrono::milliseconds between);
+  void misbehave(std::uint8_t unit, const Slave& slave, const Bytes& request, Bytes pdu, Time begin);
   bool sleep_until(Time time);
 
   const unsigned baud_;

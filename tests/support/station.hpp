@@ -59,6 +59,8 @@ class Rtu {
   void set_fault(StationFault fault) { fault_ = fault; }
   [[nodiscard]] StationWire& wire() { return wire_; }
   void rewire(StationWire wire) { wire_ = std::move(wire); }
+  /// On a line that stations share: whose reports follow.
+  void speak_as(const wire::sl651::Address& station) { like_.station = station; }
 
   /// Sends a report with the next serial number, and keeps it to repeat().
   void report(std::uint8_t function, std::vector<wire::sl651::Group> groups, WallTime now,

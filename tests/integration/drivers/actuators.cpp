@@ -1,5 +1,6 @@
 // What acts: pins, a coil, a modem, a loudspeaker, a program.
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -125,6 +126,8 @@ to = ["+8613800138000", "10086"]
 
 TEST_CASE("a message goes to every number, in PDU and in text mode") {
   SimulatedModem modem;
+  const support::TempDir folder;
+  const auto file = folder.path() / "modem.frames";
   std::string mode;
   SUBCASE("pdu") {
     mode = "mode = \"pdu\"";
@@ -132,7 +135,7 @@ TEST_CASE("a message goes to every number, in PDU and in text mode") {
   SUBCASE("text") {
     mode = "mode = \"text\"";
   }
-  Rig rig{modem_config(modem, mode)};
+  Rig rig{modem_config(modem, fmt::format("{}\nrecord = \"{}\"", mode, file.string()))};
   REQUIRE(rig.run_until([&] { return rig.count("modem.signal") == 1; }));
   CHECK(rig.of("modem.signal")[0].value == Value{-79.0});
   CHECK(rig.state() == "up");
@@ -144,6 +147,14 @@ TEST_CASE("a message goes to every number, in PDU and in text mode") {
   CHECK(sent[0].text == "双江口村：水位过高（4.2）");
   CHECK(sent[1].number == "10086");
   CHECK(sent[3].text == "Level is high");
+  rig.drivers.reset();  // what is recorded is on the disk now
+  const auto frames = drivers::read_recording(file);
+  REQUIRE(frames);
+  const auto is = [](bool out, std::string_view text) {
+    return [out, text](const auto& each) { return each.sent == out && each.bytes.find(text) != std::string::npos; };
+  };
+  CHECK(std::any_of(frames->begin(), frames->end(), is(true, "AT+CMGS=")));
+  CHECK(std::any_of(frames->begin(), frames->end(), is(false, "+CSQ:")));
 }
 
 TEST_CASE("a modem that does not send says why, and works again when it can") {

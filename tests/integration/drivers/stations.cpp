@@ -219,9 +219,9 @@ TEST_CASE("every kind of report, in both encodings") {
   REQUIRE(run(rig, [&] { return rtu.confirmed() == 4; }, rtu));
   CHECK(std::get<bool>(rig.of("hydro.door").at(0).value));
 
-  rtu.report(sl::kManual, {{.kind = sl::Group::Kind::text, .id = 0xF2, .symbol = "RGZS", .bytes = "H 12345678 Z 1.23"}}, now);
+  rtu.report(sl::kManual, {{.kind = sl::Group::Kind::text, .id = 0xF2, .symbol = "RGZS", .bytes = "H 12345678 \xCB\xAE\xCE\xBB 1.23"}}, now);
   REQUIRE(run(rig, [&] { return rtu.confirmed() == 5; }, rtu));
-  CHECK(event_of(rig, "manual").detail["text"] == "H 12345678 Z 1.23");
+  CHECK(event_of(rig, "manual").detail["text"] == "H 12345678 水位 1.23");  // which came as GBK
 
   rtu.report(sl::kTimed, level(4, now), now, sl::kEtb);
   REQUIRE(run(rig, [&] { return rtu.confirmed() == 6; }, rtu));
@@ -230,20 +230,24 @@ TEST_CASE("every kind of report, in both encodings") {
 
 TEST_CASE("a picture comes in packets; one that was lost is asked for") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port))};
+  Rig rig{hydro(tcp(port), "timeout = \"1s\"")};
   Rtu rtu{connect_to(rig, port), like()};
   const auto now = rig.clock.wall();
+  std::uint16_t lost = 0;
+  SUBCASE("in the middle") { lost = 3; }
+  SUBCASE("the last, so that no packet says that all are here") { lost = 6; }
   std::string jpeg = "\xFF\xD8";
   for (int i = 0; i < 5000; ++i) jpeg += static_cast<char>(i * 7);
   jpeg += "~~";  // the mark of a frame's start, inside
   auto groups = report_groups(kStation, 'H', now);
   groups.push_back({.kind = sl::Group::Kind::picture, .id = 0xF3, .symbol = "PIC", .bytes = jpeg});
-  rtu.report_in_packets(sl::kPicture, groups, now, 900, 3);
+  rtu.report_in_packets(sl::kPicture, groups, now, 900, lost);
   REQUIRE(run(rig, [&] { return rtu.confirmed() == 1; }, rtu));
   REQUIRE(rig.pictures.size() == 1);
   CHECK(rig.pictures[0] == jpeg);
   CHECK(event_of(rig, "picture").source == "hydro");
   CHECK(rtu.answers().front().end == sl::kNak);
+  CHECK(rtu.answers().front().packets->number == lost);
   CHECK(rtu.answers().back().packets.has_value());
 }
 
@@ -393,6 +397,50 @@ TEST_CASE("a clock that is off is set, and a value from the future is bad") {
   REQUIRE(run(rig, [&] { return rtu.answers().size() == 3; }, rtu));
   CHECK(rtu.answers()[2].end == sl::kEot);
   CHECK(count_events(rig, "clock") == 2);
+}
+
+TEST_CASE("a station that reports only when it is asked is asked, and is down when it does not answer") {
+  const auto port = free_port();
+  Rig rig{hydro(tcp(port), "query = \"5s\"\ntimeout = \"1s\"")};
+  Rtu rtu{connect_to(rig, port), like()};
+  rtu.keep_alive(rig.clock.wall());
+  REQUIRE(run(rig, [&] { return rtu.answers().size() == 1; }, rtu));
+  const auto query = rtu.answers()[0];
+  CHECK(query.function == sl::kRealTime);
+  CHECK(query.end == sl::kEnq);
+  CHECK(query.password == 0x1234);
+  CHECK(sl::parse_body(query)->serial == 0);
+  SUBCASE("its answer is stored and confirmed") {
+    rtu.report(sl::kRealTime, level(7.25, rig.clock.wall()), rig.clock.wall());
+    REQUIRE(run(rig, [&] { return rtu.confirmed() == 1; }, rtu));
+    CHECK(rtu.answers().back().function == sl::kRealTime);
+    CHECK(rtu.answers().back().end == sl::kEot);
+    CHECK(number(rig.of("hydro.level").at(0)) == 7.25);
+    REQUIRE(run(rig, [&] { return rtu.answers().size() == 3; }, rtu));  // and it is asked again
+    CHECK(rtu.answers().back().end == sl::kEnq);
+  }
+  SUBCASE("three queries without an answer") {
+    REQUIRE(run(rig, [&] { return rig.state() == "down"; }, rtu));
+    CHECK(rtu.answers().size() == 3);
+    REQUIRE(run(rig, [&] { return rtu.answers().size() == 4; }, rtu));
+    rtu.report(sl::kRealTime, level(1, rig.clock.wall()), rig.clock.wall());
+    CHECK(run(rig, [&] { return rig.state() == "up"; }, rtu));
+  }
+}
+
+TEST_CASE("stations on one serial line are asked one at a time, before they have said anything") {
+  auto wire = StationWire::serial();
+  const auto serial = fmt::format("serial = {{ path = \"{}\", baud = 9600 }}\nquery = \"5s\"\ntimeout = \"3s\"", wire.path());
+  Rig rig{hydro("", serial) + hydro("", serial, "second", "87654321")};
+  Rtu line{std::move(wire), like()};
+  REQUIRE(run(rig, [&] { return line.answers().size() == 1; }, line));
+  const auto first = line.answers()[0].station;
+  line.speak_as(first);
+  line.report(sl::kRealTime, level(1, rig.clock.wall(), first), rig.clock.wall());
+  REQUIRE(run(rig, [&] { return line.confirmed() == 1 && line.answers().size() == 3; }, line));
+  CHECK(line.answers()[1].end == sl::kEot);
+  CHECK(line.answers()[2].end == sl::kEnq);
+  CHECK(line.answers()[2].station != first);
 }
 
 TEST_CASE("more connections than allowed are closed; those that are there go on") {

@@ -389,8 +389,34 @@ TEST_CASE("the county's ack is clamped to what was sent, and another epoch's is 
   county.publish("ack", json{{"0000000000000000", {{"tele", 5}}}}.dump(), true);
   county.publish("ack", json{{box.journal->epoch(), {{"tele", 4}}}}.dump(), true);
   REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 4; }));
-  county.publish("ack", json{{box.journal->epoch(), {{"tele", 1'000}}}}.dump(), true);
+  county.publish("ack", json{{box.journal->epoch(), {{"tele", 10}}}}.dump(), true);
   REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 10; }));
+}
+
+TEST_CASE("acks of numbers that were never given cost one epoch, and what was not acknowledged comes once more") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri(), [](auto& options) { options.county_ack = true; }};
+  box.journal->on_epoch([&] { box.uplink->epochs_changed(); });
+  box.journal->set_uplinks({"county"});
+  box.uplink->start();
+  REQUIRE(box.online());
+  box.read(10);
+  REQUIRE(box.drained());
+  const auto first = box.journal->epoch();
+  const auto ack = [&](std::uint64_t tele) { county.publish("ack", json{{box.journal->epoch(), {{"tele", tele}}}}.dump(), true); };
+  ack(4);
+  REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 4; }));
+  ack(1'000'000'000);
+  REQUIRE(box.run_until([&] { return box.journal->settled() && box.journal->epoch() != first; }));
+  const auto second = box.journal->epoch();
+  for (int i = 0; i < 3; ++i) ack(2'000'000'000);
+  box.read(10);
+  REQUIRE(box.drained());
+  REQUIRE(box.seen_by(county, [&](const auto& now) { return now.epochs.contains(second) && now.total(Lane::tele).received == 26; }, 20s));
+  CHECK(box.journal->epoch() == second);
+  CHECK(box.run_until([&] { return box.uplink->status()["county"]["tele"] == 16; }));
+  CHECK(county.snapshot().readings == 10 + 6 + 10);
 }
 
 // It used to be clamped for good: what was acknowledged before the broker's answer to a repetition was sent again each day.

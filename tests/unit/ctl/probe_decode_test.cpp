@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <sstream>
+#include <tuple>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -7,10 +9,13 @@
 #include "firmware/core/text.hpp"
 #include "firmware/ctl/exit.hpp"
 #include "firmware/ctl/probe.hpp"
+#include "firmware/wire/hj212.hpp"
+#include "firmware/wire/sl651.hpp"
 
 using namespace hamlet;
 using namespace hamlet::ctl;
 using nlohmann::json;
+namespace sl = hamlet::wire::sl651;
 
 namespace {
 
@@ -53,6 +58,10 @@ const std::string kAscii =
 const std::string kData =
     "##0200QN=20260101080000000;ST=22;CN=2011;PW=123456;MN=010000A8900016F000169DC0;Flag=5;CP=&&DataTime=20260101080000;"
     "a34004-Rtd=35.2,a34004-Flag=N;a34002-Rtd=61.0,a34002-Flag=N;a01001-Rtd=-5.3,a01001-Flag=N&&B2C1";
+
+std::string with_crc(const std::string& segment) {
+  return fmt::format("##{:04}{}{:04X}", segment.size(), segment, wire::hj212::crc(segment));
+}
 
 // The fields with this name.
 std::vector<json> fields(const json& line, std::string_view name) {
@@ -138,6 +147,71 @@ TEST_CASE("one bad line never stops the rest, and each says why") {
   CHECK(told.err.find("frames: 6, refused: 4") != std::string::npos);
 }
 
+TEST_CASE("several frames of a line are told each, and what lies before them is none") {
+  const auto wrong_crc = kAlive.substr(0, kAlive.size() - 1) + "B";
+  for (const auto& [text, good, bad] : {std::tuple{kAlive + wrong_crc, 1, 1}, {wrong_crc + kAlive, 1, 1}, {wrong_crc + wrong_crc, 0, 2},
+                                        {"DEADBEEF7E" + kAlive, 1, 0}, {"01FF017E7E" + kAlive, 1, 0}, {"7E7E" + kAlive.substr(0, 20), 0, 1}}) {
+    CAPTURE(text);
+    const auto told = decode("sl651", text);
+    CHECK(std::count_if(told.lines.begin(), told.lines.end(), [](const json& line) { return line["ok"] == true; }) == good);
+    CHECK(told.lines.size() == static_cast<std::size_t>(good + bad));
+    CHECK(told.code == (bad == 0 ? kOk : kFailed));
+  }
+  auto wrong = kData;
+  wrong.back() = '2';
+  const auto told = decode("hj212", "####" + wrong + kData + wrong);
+  REQUIRE(told.lines.size() == 3);
+  CHECK(told.lines[0]["error"]["kind"] == "crc");  // and not the length, though there is more "&&" behind
+  CHECK(told.lines[1]["ok"] == true);
+  CHECK(told.lines[2]["error"]["kind"] == "crc");
+}
+
+TEST_CASE("text of older devices is GBK") {
+  const auto told = decode("hj212", with_crc("QN=1;ST=22;CN=3020;PW=1;MN=A;Flag=4;CP=&&i12001-Info=\xD5\xFD\xB3\xA3;i22001-Info=\xCB\xAE\xCE\xBB;"
+                                             "i33101-Info=25.0;i22003-Info=\xFF\x41&&"));
+  REQUIRE(told.lines.size() == 1);
+  const auto items = fields(told.lines[0], "cp");
+  REQUIRE(items.size() == 4);
+  CHECK(items[0]["value"] == "正常");
+  CHECK(items[1]["value"] == "水位");  // which is UTF-8 by chance
+  CHECK(items[2]["unit"] == "°C");
+  CHECK(items[3]["value"] == "\uFFFDA");
+}
+
+TEST_CASE("units are of what has one") {
+  const auto told = decode("hj212", with_crc("QN=1;ST=32;CN=2061;PW=1;MN=A;Flag=4;CP=&&DataTime=20261015070000;w01018-Avg=35.0,w01018-Cou=1.5,"
+                                             "w01018-EFlag=A1,w01018-Flag=N;SB1-RS=4;SB1-RT=1.5;OverTime=5&&"));
+  const auto items = fields(told.lines.at(0), "cp");
+  REQUIRE(items.size() == 8);
+  CHECK(items[1]["unit"] == "mg/L");
+  CHECK(!items[2].contains("unit"));
+  CHECK(!items[3].contains("unit"));
+  CHECK(items[5]["meaning"]["en"] == "alarm");
+  CHECK(items[6]["unit"] == "h");
+  CHECK(items[7]["meaning"]["en"] == "timeout");
+  CHECK(told.lines[0]["readings"].size() == 4);
+}
+
+TEST_CASE("what has no identifier is told item by item") {
+  const auto told = [](const std::string& body, std::uint8_t function, bool down = false) {
+    sl::Frame frame{.down = down, .centre = 1, .station = *sl::Address::parse("12345678"), .function = function};
+    frame.body = from_hex("0001261015080000" + body);
+    frame.end = down ? sl::kEnq : sl::kEtx;
+    return decode("sl651", sl::encode(frame)).lines.at(0);
+  };
+  const std::string kAddress = "F1F10012345678";
+  const auto gates = told(kAddress + "0A" "0102" "01500200", 0x4E);
+  CHECK(fields(gates, "bitmap").at(0)["on"] == json({1, 10}));
+  CHECK(fields(gates, "openings_cm").at(0)["value"] == json({150, 200}));
+  CHECK(fields(told("FF", 0x4F, true), "fixed_volume_control").at(0)["meaning"]["en"] == "on");
+  CHECK(fields(told(kAddress + "00010002", 0x50), "event_counters").at(0)["counters"][1]["value"] == 2);
+  CHECK(fields(told("20082823", 0x43, true), "identifier").at(0)["meaning"]["en"] == "interval of the timed report, h");
+  CHECK(fields(told("9700", 0x47, true), "identifier").at(0)["meaning"]["en"] == "erase stored data");
+  const auto own = told(kAddress + "48F0F02610150800" "38121099", 0xE1);  // a function of the user's own, with a class code
+  CHECK(fields(own, "station_group").at(0)["class_code"] == "H");
+  CHECK(own["readings"][0]["value"] == 10.99);
+}
+
 TEST_CASE("a raw frame may hold a line feed") {
   auto frame = from_hex("7E7E05001122334403E8330020020038260101063000F1F1001122334450F0F026010106300219FF005338121240035405");
   CHECK(decode("sl651", frame + "\n" + from_hex(kAlive) + "\n").code == kOk);
@@ -147,6 +221,25 @@ TEST_CASE("a raw frame may hold a line feed") {
   REQUIRE(told.lines.size() == 2);
   CHECK(told.lines[0]["ok"] == false);  // two bytes of CRC are missing, and the next line is not eaten for them
   CHECK(told.lines[1]["ok"] == true);
+
+  // Wherever the feed lies: in a second frame, before what looks like a start, as the last byte of all.
+  sl::Frame next{.centre = 1, .station = *sl::Address::parse("12345678"), .function = sl::kKeepAlive};
+  std::string all;
+  std::size_t count = 0;
+  bool ends_so = false;
+  for (unsigned serial = 0; serial < 65536 && !(ends_so && count > 40); ++serial) {
+    const std::string body{static_cast<char>(serial >> 8U), static_cast<char>(serial)};
+    next.body = body + std::string("\x26\x0A\x01\x0A~~", 6);
+    const auto bytes = sl::encode(next);
+    ends_so = bytes.ends_with('\n');
+    if (count >= 40 && !ends_so) continue;
+    all += bytes;
+    ++count;
+  }
+  REQUIRE(ends_so);
+  const auto stream = decode("sl651", all);
+  CHECK(stream.code == kOk);
+  CHECK(stream.lines.size() == count);
 }
 
 TEST_CASE("packets on lines of their own make one message") {
@@ -190,7 +283,7 @@ TEST_CASE("a packet of HJ 212 is told in the standard's terms") {
 TEST_CASE("people get a table, in their language") {
   const auto zh = decode("sl651", kTimed, false, Lang::zh);
   CHECK(zh.out.find("遥测站定时报") != std::string::npos);
-  CHECK(zh.out.find("10.49 m") != std::string::npos);
+  CHECK(zh.out.find("10.490 m") != std::string::npos);  // as many decimals as were sent
   const auto en = decode("sl651", kAlive.substr(0, 20), false);
   CHECK(en.out.find("line 1: refused") != std::string::npos);
 }

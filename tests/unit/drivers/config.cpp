@@ -189,6 +189,11 @@ TEST_CASE("what a replay device cannot be is told with line and column") {
               "6:1: device[1].point[1].file: missing; this key is required"});
 }
 
+TEST_CASE("what has no raw frames cannot be recorded, and says so") {
+  const auto all = problems("[[device]]\nid = \"a\"\ndriver = \"gpio\"\nrecord = \"/tmp/a\"\n");
+  CHECK(std::find(all.begin(), all.end(), "4:10: device[1].record: driver 'gpio' has no raw frames to record") != all.end());
+}
+
 TEST_CASE("driver names are ids, and unique") {
   std::vector<std::string_view> names;
   for (const auto& driver : registry()) names.push_back(driver.name);

@@ -283,6 +283,41 @@ TEST_CASE("a copy that learns from the county that it is one gives its new recor
   CHECK_FALSE(std::filesystem::exists(folder.path() / "media" / (contract::media_name(epoch, 1) + ".jpg")));
 }
 
+// Each one used to begin an epoch, and all of a run came to the county once more.
+TEST_CASE("an ack that nobody can have meant begins one epoch a run, and what the county has stored stays where it is") {
+  const TempFolder folder;
+  const auto epoch = fill(folder);
+  Desk desk{folder};
+  desk.journal->set_uplinks({"county"});
+  for (int i = 2; i <= 6; ++i) desk.append(Lane::event, fmt::format(R"({{"n":{}}})", i), Urgency::window);  // one block
+  REQUIRE(desk.sync());
+  desk.journal->set_position("county", Lane::event, {.prefix = 5, .beyond = {}, .stored = 4});
+  desk.journal->seen_elsewhere(epoch, {0, 100, 0, 0});
+  desk.run();
+  REQUIRE(desk.sync());
+  const auto now = desk.journal->epoch();
+  CHECK(now != epoch);
+  desk.journal->seen_elsewhere(now, {~0ULL, ~0ULL, ~0ULL, ~0ULL});
+  desk.run();
+  CHECK(desk.journal->epoch() == now);
+  CHECK(desk.journal->settled());
+  const auto check = [](Desk& at) {
+    CHECK(at.read(Lane::event, 1, 10, 0).value().size() == 4);
+    CHECK(at.read(Lane::event, 4, 10, 0).value().front().body.bytes == R"({"n":4})");
+    CHECK(at.journal->epochs().front().last[index(Lane::event)] == 4);
+    CHECK(at.journal->position("county", Lane::event, 0) == Position{.prefix = 4, .beyond = {}, .stored = 4});
+    const auto moved = at.read(Lane::event).value();
+    REQUIRE(moved.size() == 3);  // and what the journal itself says of it
+    CHECK(moved.at(0).body.bytes == R"({"n":5})");
+    CHECK(moved.at(1).body.bytes == R"({"n":6})");
+  };
+  check(desk);
+  desk.journal.reset();
+  Desk again{folder};
+  CHECK(again.journal->epoch() == now);
+  check(again);
+}
+
 TEST_CASE("a copy gives new numbers at once, however much is being appended") {
   const TempFolder folder;
   const auto epoch = fill(folder);

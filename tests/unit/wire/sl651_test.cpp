@@ -220,6 +220,29 @@ TEST_CASE("ASCII uniform reports share their values out, and hour blocks are hex
   CHECK(body.groups[4].kind == Kind::unknown);
 }
 
+TEST_CASE("ASCII: a query's times with a space behind or none, a version with its length or not") {
+  Frame frame{.encoding = Encoding::ascii, .down = true, .station = *Address::parse("12345678"), .function = kInterval};
+  for (const auto* text : {"000026101523000026010100 26010108 DRN05 PN05 ", "00002610152300002601010026010108DRN05 PN05 "}) {
+    frame.body = text;
+    const auto body = parse_body(frame);
+    REQUIRE(body.has_value());
+    REQUIRE(body->groups.size() == 4);
+    CHECK(body->groups[0].bytes == "26010100");
+    CHECK(body->groups[1].bytes == "26010108");
+    CHECK(body->groups[2].step == Millis{std::chrono::minutes{5}});
+  }
+  frame.down = false;
+  frame.function = 0x45;
+  for (const auto* text : {"0001261015230000ST 0012345678 0B VGW-RTU 1.0 ", "0001261015230000ST 0012345678 VGW-RTU 1.0"}) {
+    frame.body = text;
+    const auto body = parse_body(frame);
+    REQUIRE(body.has_value());
+    CHECK(!body->damage);
+    CHECK(body->groups.back().symbol == "version");
+    CHECK(body->groups.back().bytes == "VGW-RTU 1.0");
+  }
+}
+
 TEST_CASE("addresses are written as people do") {
   CHECK(Address::parse("12345678")->bytes == std::array<std::uint8_t, 5>{0, 0x12, 0x34, 0x56, 0x78});
   CHECK(Address::parse("33010601234")->text() == "33010601234");
