@@ -17,6 +17,8 @@ namespace {
 constexpr double kSceneChange = 0.5;
 // More than this is worth a look at the picture as a whole.
 constexpr double kMuchChanged = 0.05;
+// For so long after the light has changed, what comes up may be what is left of that.
+constexpr Millis kAfterglow{2'000};
 
 cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
@@ -128,7 +130,8 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   watch_scene(picture, at, messages);
   upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
-  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media);
+  if (foreground_.relit() || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
+  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_);
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);
@@ -227,7 +230,8 @@ bool Analysis::counts(const Zone& zone, float height, ThingClass kind) const {
 
 // Whether this thing is what the zone is watched for.
 bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
-  if (!is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
+  // Where a thing may be is not where it was seen.
+  if (track.seen != media || !is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
   switch (zone.config.rule) {
     case ZoneRule::motion:
     case ZoneRule::crossing:

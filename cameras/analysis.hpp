@@ -118,6 +118,7 @@ class Analysis {
   std::vector<std::string> blind_zones_;
   Picture last_{};  // without its pixels
   MonoTime last_at_{};
+  Millis doubtful_until_{};
   bool upset_ = false;  // the picture as a whole has changed: nothing new is told
 };
 

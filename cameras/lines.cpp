@@ -36,6 +36,7 @@ std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tr
     const double margin = last ? 0 : std::max(1.0, 0.06 * static_cast<double>(track.box.height));
     auto& known = sides_[track.id];
     known.seen = time;
+    if (track.seen != time) continue;  // where it may be is not where it was seen
     if (known.side * off > 0 || known.side == 0) known.left_at = time;
     if (std::abs(off) < margin) continue;
     const int side = off > 0 ? 1 : -1;

@@ -13,6 +13,10 @@ constexpr Millis kLostAfter{1'000};
 constexpr Millis kHiddenFor{700};
 constexpr int kSearch = 3;  // pixels around where a thing is expected
 constexpr float kFollow = 0.5F;
+constexpr double kSteady = 0.4;  // s over which speed is taken
+constexpr float kTrustInLooks = 0.7F;
+constexpr double kValley = 0.55;
+constexpr Millis kYoung{500};
 constexpr std::size_t kMaxTracks = 64;
 
 template <class T>
@@ -28,6 +32,10 @@ cv::Rect as_pixels(cv::Rect2f box) {
   return {cvRound(box.x), cvRound(box.y), std::max(1, cvRound(box.width)), std::max(1, cvRound(box.height))};
 }
 
+bool upright(cv::Rect box) {
+  return box.height * 4 >= box.width * 5;
+}
+
 double length(cv::Point2f vector) {
   return std::hypot(vector.x, vector.y);
 }
@@ -35,8 +43,8 @@ double length(cv::Point2f vector) {
 }  // namespace
 
 bool Track::confirmed() const {
-  const double size = std::min(box.width, box.height);
-  return sights >= 3 && strayed >= std::max(1.5, 0.2 * size);
+  const double far = doubtful ? double{std::max(box.width, box.height)} : 0.2 * double{std::min(box.width, box.height)};
+  return sights >= 3 && strayed >= std::max(1.5, far);
 }
 
 ThingClass Track::kind() const {
@@ -44,18 +52,19 @@ ThingClass Track::kind() const {
   return *best <= 0 ? ThingClass::other : static_cast<ThingClass>(best - votes.begin());
 }
 
-const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time) {
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful) {
   find_blobs(mask);
   assign(time);
   part();
   for (auto& blob : blobs_) {
+    leave_out_parts(blob, time);
     if (blob.tracks.size() == 1) update_alone(blob, luma, time);
   }
   for (auto& blob : blobs_) {
     if (blob.tracks.size() > 1) update_merged(blob, luma, time);
   }
   for (const auto& blob : blobs_) {
-    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time);
+    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful);
   }
   drop_lost(time);
   last_ = time;
@@ -69,13 +78,52 @@ void Tracker::find_blobs(const cv::Mat& mask) {
   cv::Mat stats;
   cv::Mat centers;
   const int count = cv::connectedComponentsWithStats(mask, labels_, stats, centers, 8, CV_32S);
+  last_label_ = count - 1;
   for (int label = 1; label < count; ++label) {
     const auto* of = stats.ptr<int>(label);
     const Blob blob{label, {of[cv::CC_STAT_LEFT], of[cv::CC_STAT_TOP], of[cv::CC_STAT_WIDTH], of[cv::CC_STAT_HEIGHT]}, of[cv::CC_STAT_AREA]};
     if (blob.area < kSmallestBlob) continue;
-    blobs_.push_back(blob);
     boxes_.push_back(blob.box);
+    split(blob);
   }
+}
+
+// People side by side are one blob with a body under each head: it is cut where it is thin between two that are upright.
+void Tracker::split(Blob blob) {
+  const cv::Mat whole = labels_(blob.box) == blob.label;
+  const auto part = [&](int from, int to) {
+    const cv::Rect box = cv::boundingRect(whole.colRange(from, to));
+    return box + blob.box.tl() + cv::Point{from, 0};
+  };
+  std::vector<int> thick;
+  cv::reduce(whole, thick, 0, cv::REDUCE_SUM, CV_32S);
+  int cut = 0;
+  double least = kValley;
+  const int widest = blob.box.height * 4 / 5;
+  for (int x = std::max(2, blob.box.width - widest); x < std::min(blob.box.width - 2, widest + 1); ++x) {
+    const auto here = thick.begin() + x;
+    const int lower = std::min(*std::max_element(thick.begin(), here), *std::max_element(here + 1, thick.end()));
+    const double share = static_cast<double>(*here) / lower;
+    if (share >= least) continue;
+    const cv::Rect left = part(0, x);
+    const cv::Rect right = part(x, blob.box.width);
+    const auto [small, large] = std::minmax(left.height, right.height);
+    if (!upright(left) || !upright(right) || std::min(left.area(), right.area()) < 3 * kSmallestBlob || 2 * small < large) continue;
+    least = share;
+    cut = x;
+  }
+  if (cut == 0) {
+    blobs_.push_back(blob);
+    return;
+  }
+  Blob right{++last_label_, part(cut, blob.box.width), 0};
+  const cv::Mat its = whole(right.box - blob.box.tl());
+  right.area = cv::countNonZero(its);
+  labels_(right.box).setTo(right.label, its);
+  blob.area -= right.area;
+  blob.box = part(0, cut);
+  split(blob);
+  split(right);
 }
 
 cv::Rect2f Tracker::predicted(const Track& track, Millis time) const {
@@ -101,6 +149,20 @@ void Tracker::assign(Millis time) {
   }
 }
 
+// What comes into view in pieces grows together to one slim figure: what has just been seen for the first time was a part of it.
+void Tracker::leave_out_parts(Blob& blob, Millis time) {
+  if (blob.tracks.size() < 2 || blob.box.height < 2 * blob.box.width) return;
+  const auto main = *std::min_element(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) {
+    return std::pair{tracks_[a].born, -tracks_[a].area} < std::pair{tracks_[b].born, -tracks_[b].area};
+  });
+  std::erase_if(blob.tracks, [&](auto i) {
+    const bool part = i != main && time - tracks_[i].born < kYoung;
+    if (part) tracks_[i].seen = time - 2 * kLostAfter;
+    return part;
+  });
+  if (time - tracks_[main].born < kYoung) tracks_[main].alone = 0;  // it may grow at once
+}
+
 void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
   Track& track = tracks_[blob.tracks.front()];
   const cv::Rect2f expected = predicted(track, time);
@@ -112,7 +174,7 @@ void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
   if (swallowed && !at_edge) {
     track.alone = 5 + (track.alone - 5) * 4 / 5;  // not for ever: it may have grown
     if (track.alone == 5) track.alone = 0;
-    place(track, find_by_looks(track, luma, blob, time), track.area, time);
+    place(track, find_by_looks(track, luma, blob, time), track.area, time, kTrustInLooks);
     return;
   }
   place(track, as_float(blob.box), blob.area, time);
@@ -167,7 +229,7 @@ void Tracker::update_merged(Blob& blob, const cv::Mat& luma, Millis time) {
   for (const auto i : blob.tracks) {
     Track& track = tracks_[i];
     track.alone = 0;
-    place(track, find_by_looks(track, luma, blob, time), track.area, time);
+    place(track, find_by_looks(track, luma, blob, time), track.area, time, kTrustInLooks);
   }
   // Who looks least like what is there gives way, where the others say all that there is.
   std::sort(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) { return tracks_[a].misfit < tracks_[b].misfit; });
@@ -209,22 +271,25 @@ cv::Rect2f Tracker::find_by_looks(Track& track, const cv::Mat& luma, const Blob&
   return best;
 }
 
-void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time) {
+// `trust`: how far the place is `box`, and how far where the track was expected.
+void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, float trust) {
   const auto seconds = static_cast<float>((time - last_.value_or(time)).count()) / 1000;
   if (seconds > 0) {
     // By the foot and the middle: a box that loses a part of its thing does not jump by half of that.
     const cv::Point2f step = (box.tl() + box.br() - track.box.tl() - track.box.br()) * 0.5F;
-    const float weight = track.sights < 3 ? 0.6F : 0.25F;
+    const auto weight = static_cast<float>(std::max(1 - std::exp(-static_cast<double>(seconds) / kSteady), 1.0 / (track.sights + 1)));
     track.velocity += (step / seconds - track.velocity) * weight;
   }
+  const cv::Point2f expected = track.foot() + track.velocity * seconds;
   const float follow = track.sights < 2 ? 1 : kFollow;
   track.box.width += (box.width - track.box.width) * follow;
   track.box.height += (box.height - track.box.height) * follow;
   const float slowly = std::max(0.06F, 1.0F / static_cast<float>(track.sights + 1));
   track.usual.width += (box.width - track.usual.width) * slowly;
   track.usual.height += (box.height - track.usual.height) * slowly;
-  track.box.x = box.x + box.width / 2 - track.box.width / 2;
-  track.box.y = box.y + box.height - track.box.height;
+  const cv::Point2f foot = expected + (cv::Point2f{box.x + box.width / 2, box.y + box.height} - expected) * trust;
+  track.box.x = foot.x - track.box.width / 2;
+  track.box.y = foot.y - track.box.height;
   track.area += (area - track.area) * static_cast<double>(follow);
   track.seen = time;
   ++track.sights;
@@ -244,7 +309,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time) {
   track.votes.at(static_cast<std::size_t>(vote)) += track.area;
 }
 
-void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time) {
+void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful) {
   if (tracks_.size() >= kMaxTracks) return;
   Track track;
   track.id = next_id_++;
@@ -253,6 +318,7 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time) {
   track.area = blob.area;
   track.born = track.seen = track.moved = track.clear = time;
   track.sights = 1;
+  track.doubtful = doubtful;
   track.birthplace = track.middle();
   track.stood_at = track.middle();
   luma(blob.box).copyTo(track.looks);

@@ -24,6 +24,7 @@ struct Track {
   Millis seen{};           ///< last found in the mask
   int sights = 0;          ///< pictures it was found in
   cv::Point2f birthplace{};
+  bool doubtful = false;   ///< it came as the picture as a whole changed: what light does, until it goes its own way
   double strayed = 0;      ///< the farthest it was from its birthplace
   Millis moved{};          ///< when it last left the place it stood at
   cv::Point2f stood_at{};
@@ -42,14 +43,15 @@ struct Track {
   int alone = 0;                                        // pictures in a row in which nothing else touched it
 };
 
-/// Follows what the foreground shows. Things that touch become one blob; they are told apart by how they looked before.
+/// Follows what the foreground shows. Things that touch become one blob; people side by side are told apart by their
+/// outline, others by how they looked before.
 /// One thread.
 class Tracker {
  public:
   explicit Tracker(cv::Size size) : size_{size} {}
 
-  /// `mask` and `luma` of one picture. Tracks that ended are gone after the call.
-  const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time);
+  /// `mask` and `luma` of one picture; `doubtful` as Track has it. Tracks that ended are gone after the call.
+  const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false);
   [[nodiscard]] const std::vector<Track>& tracks() const { return tracks_; }
   /// Bounds of all that the last mask showed, specks left out.
   [[nodiscard]] const std::vector<cv::Rect>& blobs() const { return boxes_; }
@@ -63,19 +65,22 @@ class Tracker {
   };
 
   void find_blobs(const cv::Mat& mask);
+  void split(Blob blob);
   [[nodiscard]] cv::Rect2f predicted(const Track& track, Millis time) const;
   void assign(Millis time);
   void part();
+  void leave_out_parts(Blob& blob, Millis time);
   void update_alone(Blob& blob, const cv::Mat& luma, Millis time);
   void update_merged(Blob& blob, const cv::Mat& luma, Millis time);
-  void place(Track& track, cv::Rect2f box, double area, Millis time);
-  void begin(const Blob& blob, const cv::Mat& luma, Millis time);
+  void place(Track& track, cv::Rect2f box, double area, Millis time, float trust = 1);
+  void begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful);
   void gather_parts(Blob& blob, const Track& track, cv::Rect2f expected);
   [[nodiscard]] cv::Rect2f find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const;
   void drop_lost(Millis time);
 
   cv::Size size_;
   cv::Mat labels_;
+  int last_label_ = 0;
   std::vector<Blob> blobs_;
   std::vector<cv::Rect> boxes_;
   std::vector<Track> tracks_;

@@ -20,6 +20,27 @@ constexpr int kDeadShare = 33;  // the dead may take one part in so many of a bu
 constexpr std::chrono::seconds kLateAtMost{5};
 constexpr std::chrono::milliseconds kLateMargin{50};
 
+// What is written next. Coils that wait to be switched the same way come by address: nothing passes an order to switch
+// the other way.
+Write next_write(Member& member) {
+  auto& orders = member.orders;
+  auto write = orders.front().write;
+  if (!write.coil || member.one_by_one) return write;
+  const auto other = std::find_if(orders.begin(), orders.end(), [&](const auto& order) {
+    return !order.write.coil || order.write.values != write.values;
+  });
+  std::stable_sort(orders.begin(), other,
+                   [](const auto& a, const auto& b) { return a.write.address < b.write.address; });
+  write = orders.front().write;
+  const auto value = write.values.front();
+  for (auto next = orders.begin() + 1; next != other && next->write.address == write.address + write.values.size() &&
+                                       write.values.size() < kMostCoils;
+       ++next) {
+    write.values.push_back(value);
+  }
+  return write;
+}
+
 }  // namespace
 
 Bus::Bus(boost::asio::io_context& io, const PortSettings& settings)
@@ -164,6 +185,7 @@ void Bus::conclude() {
   const auto now = steady_clock::now();
   auto polled = member->poll.finish();
   if (polled) {
+    if (member->failures > 0) member->one_by_one = false;
     member->failures = 0;
     member->due += (1 + (now - member->due) / how.period) * how.period;
   } else {
@@ -179,21 +201,28 @@ void Bus::conclude() {
 
 void Bus::carry_out(Member& member) {
   const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& each) { return each.get() == &member; });
-  port_->exchange(member.settings.unit, encode(member.orders.front().write), member.settings.timeout,
-                  member.recorder.get(), [weak = weak_from_this(), held = *it](const auto& pdu) {
-                    if (const auto self = weak.lock()) self->on_confirmed(held, pdu);
+  auto write = next_write(member);
+  const auto pdu = encode(write);
+  port_->exchange(member.settings.unit, pdu, member.settings.timeout, member.recorder.get(),
+                  [weak = weak_from_this(), held = *it, write = std::move(write)](const auto& answer) {
+                    if (const auto self = weak.lock()) self->on_confirmed(held, write, answer);
                   });
 }
 
-void Bus::on_confirmed(const std::shared_ptr<Member>& member, const tl::expected<Bytes, Fault>& pdu) {
+void Bus::on_confirmed(const std::shared_ptr<Member>& member, const Write& write,
+                       const tl::expected<Bytes, Fault>& pdu) {
   rest(settings_.silence());
-  if (!member->orders.empty()) {  // else it was removed meanwhile
-    auto& order = member->orders.front();
-    auto confirmed = pdu ? check_answer(order.write, *pdu) : tl::unexpected(pdu.error());
-    if (confirmed || !is_silence(confirmed.error()) || order.tries_left-- == 0) {
-      const auto done = std::move(order.done);
-      member->orders.pop_front();
-      done(std::move(confirmed));
+  auto& orders = member->orders;
+  const auto count = write.coil ? write.values.size() : 1;
+  if (orders.size() >= count) {  // else it was removed meanwhile
+    const auto confirmed = pdu ? check_answer(write, *pdu) : tl::unexpected(pdu.error());
+    if (!confirmed && count > 1) {
+      member->one_by_one = true;
+    } else if (confirmed || !is_silence(confirmed.error()) || orders.front().tries_left-- == 0) {
+      const std::deque<Member::Order> done{std::make_move_iterator(orders.begin()),
+                                           std::make_move_iterator(orders.begin() + static_cast<std::ptrdiff_t>(count))};
+      orders.erase(orders.begin(), orders.begin() + static_cast<std::ptrdiff_t>(count));
+      for (const auto& order : done) order.done(confirmed);
     }
   }
   step();

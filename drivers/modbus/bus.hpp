@@ -50,13 +50,16 @@ struct Member {
   unsigned failures = 0;  // polls in a row
   std::optional<std::chrono::steady_clock::time_point> unanswered{};  // the first try since the last answer
   std::deque<Order> orders;
+  bool one_by_one = false;  // it did not confirm several coils at once
 };
 
 /// Who is asked when, on one wire. Runs on one io_context.
 ///
 /// - One exchange at a time, with the silence between them that the wire needs. The one that is due longest is next; a
 ///   period that cannot be held is skipped, not caught up.
-/// - Writes go first, between two requests of a poll if need be.
+/// - Writes go first, between two requests of a poll if need be. Neighbouring coils that wait to be switched the same
+///   way are switched by one (function 0F). A device that does not confirm that is written to one by one, until it was
+///   away.
 /// - A device that does not answer is asked once, without retries, when nobody else is waiting; where the bus is never
 ///   idle, all of them together get 3 % of its time.
 class Bus : public std::enable_shared_from_this<Bus> {
@@ -87,7 +90,7 @@ class Bus : public std::enable_shared_from_this<Bus> {
   [[nodiscard]] std::chrono::microseconds late_answer(bool came);
   void conclude();
   void carry_out(Member& member);
-  void on_confirmed(const std::shared_ptr<Member>& member, const tl::expected<Bytes, Fault>& pdu);
+  void on_confirmed(const std::shared_ptr<Member>& member, const Write& write, const tl::expected<Bytes, Fault>& pdu);
   void rest(std::chrono::microseconds time);
 
   const PortSettings settings_;

@@ -15,6 +15,7 @@ constexpr std::uint8_t kException = 0x80;
 constexpr std::size_t kExceptionPdu = 2;
 constexpr std::uint8_t kWriteCoil = 0x05;
 constexpr std::uint8_t kWriteRegister = 0x06;
+constexpr std::uint8_t kWriteCoils = 0x0F;
 constexpr std::uint8_t kWriteRegisters = 0x10;
 
 std::uint8_t high(std::size_t word) {
@@ -125,10 +126,24 @@ Bytes encode(const Request& request) {
 }
 
 Bytes encode(const Write& write) {
-  assert(!write.values.empty() && write.values.size() <= 123);
-  if (write.coil) {
+  assert(!write.values.empty() && write.values.size() <= (write.coil ? kMostCoils : 123));
+  if (write.coil && write.values.size() == 1) {
     return {kWriteCoil, high(write.address), low(write.address), write.values[0] != 0 ? std::uint8_t{0xFF} : std::uint8_t{},
             0};
+  }
+  if (write.coil) {
+    const auto bytes = (write.values.size() + 7) / 8;
+    Bytes pdu{kWriteCoils,
+              high(write.address),
+              low(write.address),
+              high(write.values.size()),
+              low(write.values.size()),
+              low(bytes)};
+    pdu.resize(pdu.size() + bytes);
+    for (std::size_t i = 0; i < write.values.size(); ++i) {
+      if (write.values[i] != 0) pdu[6 + i / 8] |= static_cast<std::uint8_t>(1 << i % 8);
+    }
+    return pdu;
   }
   if (write.values.size() == 1) {
     return {kWriteRegister, high(write.address), low(write.address), high(write.values[0]), low(write.values[0])};

@@ -25,12 +25,14 @@ struct Fault {
 
 // ---- what is asked and answered (PDU): function and data, the same on every wire
 
-/// One coil (value 0 or 1) or holding registers to be written: functions 05, 06 and 10.
+/// Coils (values 0 or 1) or holding registers to be written: functions 05, 0F, 06 and 10.
 struct Write {
   bool coil = false;
   std::uint16_t address = 0;  ///< from 0
-  Words values;               ///< one for a coil; 1 to 123 registers
+  Words values;               ///< of 1 to 1968 coils, or 1 to 123 registers
 };
+
+inline constexpr std::size_t kMostCoils = 1968;  // of a write
 
 [[nodiscard]] Bytes encode(const Request& request);
 [[nodiscard]] Bytes encode(const Write& write);

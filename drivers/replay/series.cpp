@@ -78,15 +78,16 @@ std::optional<Millis> read_time(Cursor& cursor) {
   return time;
 }
 
-// Nothing, "Z", "+08:00" or "-05:30": how far ahead of UTC.
+// Nothing, "Z", "+08:00", "+0800", "+08" or "-05:30": how far ahead of UTC.
 std::optional<Millis> read_zone(Cursor& cursor) {
-  if (cursor.empty() || cursor.skip('Z')) return Millis{0};
+  if (cursor.empty() || cursor.skip('Z') || cursor.skip('z')) return Millis{0};
   const bool ahead = cursor.skip('+');
   if (!ahead && !cursor.skip('-')) return {};
   const auto hour = cursor.number(2);
-  if (!hour || !cursor.skip(':')) return {};
-  const auto minute = cursor.number(2);
-  if (!minute) return {};
+  const bool whole = cursor.empty();
+  cursor.skip(':');
+  const auto minute = whole ? 0 : cursor.number(2);
+  if (!hour || *hour > 23 || !minute || *minute > 59) return {};
   const Millis offset = std::chrono::hours{*hour} + std::chrono::minutes{*minute};
   return ahead ? offset : -offset;
 }
@@ -115,7 +116,7 @@ Result<Value> parse_cell(std::string_view text, CellType type) {
 Result<WallTime> parse_stamp(std::string_view text) {
   Cursor cursor{text};
   const auto date = read_date(cursor);
-  if (!date || (!cursor.skip(' ') && !cursor.skip('T'))) return fail(Errc::invalid, std::string{kStampExpected});
+  if (!date || (!cursor.skip(' ') && !cursor.skip('T') && !cursor.skip('t'))) return fail(Errc::invalid, std::string{kStampExpected});
   const auto time = read_time(cursor);
   if (!time) return fail(Errc::invalid, std::string{kStampExpected});
   const auto zone = read_zone(cursor);

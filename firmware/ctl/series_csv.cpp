@@ -20,14 +20,22 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+// Where the first column of a line ends: at a comma outside quotes.
+std::size_t end_of_column(std::string_view line) {
+  bool quoted = false;
+  std::size_t i = 0;
+  for (; i < line.size() && (quoted || line[i] != ','); ++i) quoted = quoted != (line[i] == '"');
+  return i;
+}
+
 // The column `index` of a line; nothing where there are fewer.
 std::optional<std::string_view> column(std::string_view line, std::size_t index) {
   for (; index > 0; --index) {
-    const auto comma = line.find(',');
-    if (comma == std::string_view::npos) return {};
+    const auto comma = end_of_column(line);
+    if (comma == line.size()) return {};
     line.remove_prefix(comma + 1);
   }
-  return trimmed(line.substr(0, line.find(',')));
+  return trimmed(line.substr(0, end_of_column(line)));
 }
 
 std::string lower(std::string_view text) {
@@ -81,7 +89,7 @@ Result<SeriesCsv::Row> SeriesCsv::read_row() const {
   if (!stamp || !value) return fail(Errc::invalid, "expected timestamp,value");
   std::string dated{*stamp};
   constexpr std::size_t kDate = 10;  // whose '-' is no zone's
-  if (dated.size() > kDate && dated.find_first_of("Z+-", kDate) == std::string::npos) dated += zone_;
+  if (dated.size() > kDate && dated.find_first_of("Zz+-", kDate) == std::string::npos) dated += zone_;
   const auto at = drivers::replay::parse_stamp(dated);
   if (!at) return fail(at.error());
   Row row{.line = number_, .at = *at};

@@ -52,6 +52,10 @@ Json to_json(Moment at) {
   return {{"boot", at.boot}, {"mono", to_ms(at.mono)}};
 }
 
+std::string text_of(Moment at) {
+  return fmt::format(R"({{"boot":{},"mono":{}}})", at.boot, to_ms(at.mono));
+}
+
 }  // namespace
 
 Json to_json(const PutAside& aside, std::uint32_t boot) {
@@ -150,25 +154,14 @@ std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::opti
   const auto* limit = std::get_if<double>(&rule_.limit);
   if (x == nullptr || limit == nullptr) return {};
   const double back = raised() ? rule_.deadband : 0;
+  if (rule_.condition == Condition::rise) return *x - window_->add(at, *x, rule_.within) > *limit - back;
+  if (rule_.condition == Condition::fall) return -*x - window_->add(at, -*x, rule_.within) > *limit - back;
   const auto [low, high] = limits(*limit, wall);
-  const auto one_sided = [&, low = low, high = high](bool surely, bool perhaps) { // clang 14 captures no bindings
-    if (!rule_.seasons.empty() && low == high) set_last_limit(low);
-    return surely == perhaps ? std::optional{surely} : std::nullopt;
-  };
-  switch (rule_.condition) {
-    case Condition::above:
-      return one_sided(*x > high - back, *x > low - back);
-    case Condition::below:
-      return one_sided(*x < low + back, *x < high + back);
-    case Condition::rise:
-      return *x - window_->add(at, *x, rule_.within) > *limit - back;
-    case Condition::fall:
-      return -*x - window_->add(at, -*x, rule_.within) > *limit - back;
-    case Condition::equals:
-    case Condition::when:
-      break;
-  }
-  return {};
+  if (!rule_.seasons.empty() && low == high) set_last_limit(low);
+  const bool above = rule_.condition == Condition::above;
+  const bool surely = above ? *x > high - back : *x < low + back;
+  const bool perhaps = above ? *x > low - back : *x < high + back;
+  return surely == perhaps ? std::optional{surely} : std::nullopt;
 }
 
 std::vector<Alarm> AlarmTrack::settle(MonoTime now) {
@@ -185,20 +178,22 @@ std::vector<Alarm> AlarmTrack::settle(MonoTime now) {
 
 std::vector<Alarm> AlarmTrack::observe(MonoTime at, const Value& value, std::optional<WallTime> wall) {
   at = not_before_last_change(at);
-  const auto stands = holds(at, value, wall);
-  return observe(at, stands, value, Value{last_limit()});
+  return follow(at, holds(at, value, wall), value);
 }
 
 std::vector<Alarm> AlarmTrack::observe(MonoTime at, std::optional<bool> stands, const Value& value,
                                        const Value& limit) {
-  at = not_before_last_change(at);
+  if (stands) set_last_limit(limit);
+  return follow(not_before_last_change(at), stands, value);
+}
+
+std::vector<Alarm> AlarmTrack::follow(MonoTime at, std::optional<bool> stands, const Value& value) {
   last_stood_ = stands;
   if (!stands) {
     hold(at);
     return {};
   }
   last_value_ = value;
-  set_last_limit(limit);
   if (unjudged()) return {};
   if (*stands == raised()) {
     if (delay_) set_delay({});
@@ -323,7 +318,7 @@ std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
     out.push_back(alarm());
   }
   if (anew && last_stood_) {
-    for (auto& more : observe(at, last_stood_, Value{last_value_}, Value{last_limit()})) out.push_back(std::move(more));
+    for (auto& more : follow(at, last_stood_, Value{last_value_})) out.push_back(std::move(more));
   }
   return out;
 }
@@ -362,35 +357,41 @@ void AlarmTrack::resume(MonoTime now, std::optional<WallTime> wall) {
 
 // ---- what is kept ---------------------------------------------------------------------------------------------------
 
+// An object of the contract's fields, after them in order of the alphabet what is ours. Written at each change: by hand.
 std::string AlarmTrack::save() const {
-  Json out{{"alarm", rule_.id},
-           {"occurrence", occurrence_},
-           {"state", to_string(state())},
-           {"severity", to_string(rule_.severity)},
-           {"since", to_json(since_)},
-           {"value", hamlet::to_json(value_)},
-           {"limit", hamlet::to_json(limits_ ? limits_->shown : rule_.limit)},
-           {"text", {{"zh", rule_.text.zh}, {"en", rule_.text.en}}},
-           {"sources", rule_.sources()}};
-  if (delay_) {
-    out["_value"] = hamlet::to_json(last_value_);
-    if (rule_.condition == Condition::when || !rule_.seasons.empty()) out["_limit"] = hamlet::to_json(last_limit());
-    if (delay_->due) {
-      out["_due"] = to_json(Moment{boot_, *delay_->due});
-    } else {
-      out["_left"] = delay_->left.count();
-    }
-  }
-  if (raised_at_[1] != MonoTime{}) out["_raised"] = {{"boot", boot_}, {"ms", {to_ms(raised_at_[0]), to_ms(raised_at_[1])}}};
-  if (chatters_) out["_chatters"] = true;
-  if (aside_ || by_design_ || maintenance_ || hushed_) out["_inner"] = to_string(state_);
-  if (aside_ && aside_->shelved) out["_shelved"] = to_json(*aside_->shelved, boot_);
-  if (aside_ && aside_->out) out["_out"] = to_json(*aside_->out, boot_);
-  if (by_design_) out["_by_design"] = true;
-  if (maintenance_) out["_maintenance"] = true;
-  if (hushed_) out["_hushed"] = true;
   // A text from a device may be any bytes.
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto json = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  std::string out;
+  out.reserve(512);
+  const auto add = [&](std::string_view key, std::string_view value, std::string_view quote = "") {
+    out.append(out.empty() ? "{\"" : ",\"").append(key).append("\":").append(quote).append(value).append(quote);
+  };
+  if (by_design_) add("_by_design", "true");
+  if (chatters_) add("_chatters", "true");
+  if (delay_ && delay_->due) add("_due", text_of({boot_, *delay_->due}));
+  if (hushed_) add("_hushed", "true");
+  if (aside_ || by_design_ || maintenance_ || hushed_) add("_inner", to_string(state_), "\"");
+  if (delay_ && !delay_->due) add("_left", fmt::to_string(delay_->left.count()));
+  if (delay_ && (rule_.condition == Condition::when || !rule_.seasons.empty())) {
+    add("_limit", json(hamlet::to_json(last_limit())));
+  }
+  if (maintenance_) add("_maintenance", "true");
+  if (aside_ && aside_->out) add("_out", json(to_json(*aside_->out, boot_)));
+  if (raised_at_[1] != MonoTime{}) {
+    add("_raised", fmt::format(R"({{"boot":{},"ms":[{},{}]}})", boot_, to_ms(raised_at_[0]), to_ms(raised_at_[1])));
+  }
+  if (aside_ && aside_->shelved) add("_shelved", json(to_json(*aside_->shelved, boot_)));
+  if (delay_) add("_value", json(hamlet::to_json(last_value_)));
+  add("alarm", rule_.id, "\"");
+  add("limit", json(hamlet::to_json(limits_ ? limits_->shown : rule_.limit)));
+  add("occurrence", fmt::to_string(occurrence_));
+  add("severity", to_string(rule_.severity), "\"");
+  add("since", text_of(since_));
+  add("sources", json(rule_.sources()));
+  add("state", to_string(state()), "\"");
+  add("text", json({{"en", rule_.text.en}, {"zh", rule_.text.zh}}));
+  add("value", json(hamlet::to_json(value_)));
+  return out += '}';
 }
 
 Status AlarmTrack::restore(std::string_view stored) {

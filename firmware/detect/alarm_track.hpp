@@ -138,6 +138,7 @@ class AlarmTrack {
 
   [[nodiscard]] bool raised() const { return state_ == AlarmState::unacked || state_ == AlarmState::acked; }
   [[nodiscard]] bool unjudged() const { return by_design_ || maintenance_ || (aside_ && aside_->out); }
+  [[nodiscard]] std::vector<Alarm> follow(MonoTime at, std::optional<bool> stands, const Value& value);
   [[nodiscard]] std::optional<bool> holds(MonoTime at, const Value& value, std::optional<WallTime> wall);
   [[nodiscard]] std::pair<double, double> limits(double limit, std::optional<WallTime> wall) const;
   [[nodiscard]] MonoTime not_before_last_change(MonoTime at) const;

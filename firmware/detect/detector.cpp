@@ -116,35 +116,35 @@ LocalTime local_time(WallTime wall) {
 // floor(3 log2(u / scale_)) from the middle on, without a logarithm: fourteen times a sample it is asked.
 std::size_t Tail::bin_of(double u) const {
   static_assert(kBins == 3 * 32, "sixteen octaves to each side of the scale");
-  constexpr double kOneThird = 0.6299605249474366;  // of an octave from 0.5 on
-  constexpr double kTwoThirds = 0.7937005259840998;
+  constexpr auto fraction = [](std::uint64_t bits) { return bits & 0xF'FFFF'FFFF'FFFF; };
+  constexpr auto kOneThird = fraction(std::bit_cast<std::uint64_t>(0.6299605249474366));  // of an octave from 0.5 on
+  constexpr auto kTwoThirds = fraction(std::bit_cast<std::uint64_t>(0.7937005259840998));
   const double ratio = u / scale_;
   if (!(ratio < 0x1p16)) return kBins - 1;
   if (ratio < 0x1p-16) return 0;
-  int octave = 0;
-  const double rest = std::frexp(ratio, &octave);
-  const int third = 3 * (octave + 15) + (rest >= kOneThird ? 1 : 0) + (rest >= kTwoThirds ? 1 : 0);
-  return static_cast<std::size_t>(third);
+  const auto bits = std::bit_cast<std::uint64_t>(ratio);
+  const auto octave = (bits >> 52) - (1023 - 16);
+  return 3 * octave + (fraction(bits) >= kOneThird ? 1 : 0) + (fraction(bits) >= kTwoThirds ? 1 : 0);
 }
 
 double Tail::edge(std::size_t bin) const {
   return scale_ * std::exp2((static_cast<double>(bin) - kBins / 2) / 3);
 }
 
-double Tail::wanted() const {
-  return std::max(8.0, 0.01 * inserted_);
+// A hundredth of all, and at least 8.
+bool Tail::enough(int in_top) const {
+  return in_top * 100 >= std::max<int>(800, inserted_);
 }
 
-// Moves the top to where it holds just what is wanted.
+// Moves the top to where it holds just enough.
 void Tail::find_top() {
   const auto add = [this](int more) { in_top_ = static_cast<std::uint16_t>(in_top_ + more); };
-  while (top_ > 0 && in_top_ < wanted()) add(count(--top_));
-  while (top_ < kBins - 1 && in_top_ - count(top_) >= wanted()) add(-count(top_++));
+  while (top_ > 0 && !enough(in_top_)) add(count(--top_));
+  while (top_ < kBins - 1 && enough(in_top_ - count(top_))) add(-count(top_++));
 }
 
 // Room for a bin, and one more on its side.
 void Tail::grow_to(std::size_t bin) {
-  if (bin >= first_ && bin < end()) return;
   const auto low = bins_.empty() ? bin : std::min<std::size_t>(first_, bin == 0 ? 0 : bin - 1);
   const auto high = bins_.empty() ? bin : std::max(end() - 1, std::min(bin + 1, kBins - 1));
   Short wider(high - low + 1);
@@ -165,6 +165,13 @@ double Tail::rarity(double u) const {
   if (primed_ < kScaleFrom || inserted_ < kTailFrom) return 0;
   const auto bin = bin_of(u);
   if (bin < top_) return 0;
+  // At the top's lower end what is fitted is never less than what is counted.
+  const double decades = bin == top_ ? std::log10((inserted_ + 1.0) / (in_top_ + 1.0)) : beyond_top(u, bin);
+  return std::max(0.0, std::min(kMostRare, decades) -
+                           0.25 * std::log10(inserted_ / 1000.0));  // the more samples, the more that are rare
+}
+
+double Tail::beyond_top(double u, std::size_t bin) const {
   double beyond = 0;  // how far those in the top lie beyond its lower end, added up, in nepers
   double as_rare = 0;
   for (auto j = std::max<std::size_t>(top_, first_); j < end(); ++j) {
@@ -176,8 +183,7 @@ double Tail::rarity(double u) const {
   const double fitted = std::log10(inserted_ / static_cast<double>(in_top_)) +
                         std::max(0.0, std::log(u / edge(top_))) / (mean_beyond * kLn10);
   const double counted = std::log10((inserted_ + 1.0) / (as_rare + 1));
-  const double decades = std::min(kMostRare, as_rare > 0 ? std::min(fitted, counted) : std::max(fitted, counted));
-  return std::max(0.0, decades - 0.25 * std::log10(inserted_ / 1000.0));  // the more samples, the more that are rare
+  return as_rare > 0 ? std::min(fitted, counted) : std::max(fitted, counted);
 }
 
 void Tail::insert(double u) {
@@ -187,14 +193,15 @@ void Tail::insert(double u) {
     return;
   }
   const auto bin = bin_of(u);
-  grow_to(bin);
+  if (bin < first_ || bin >= end()) grow_to(bin);
   ++bins_[bin - first_];
   ++inserted_;
-  if (bin >= top_) ++in_top_;
+  const bool in_top = bin >= top_;
+  if (in_top) ++in_top_;
   if (inserted_ >= kFull) {
     for (auto& each : bins_) each /= 2;
     static_cast<void>(check());
-  } else {
+  } else if (in_top || !enough(in_top_)) {
     find_top();
   }
 }
@@ -228,17 +235,14 @@ Detector::Means Detector::take_in(double x, double residual) const {
   return means;
 }
 
-std::optional<double> Detector::score(double raw, MonoTime at, std::optional<WallTime> wall) {
+std::optional<double> Detector::score(double raw, MonoTime at, const std::optional<LocalTime>& local) {
   learn();
   if (state_.samples == 0) {
     const double x = value_of(raw);
     state_.low = state_.high = state_.previous = state_.near = state_.slow = state_.means.fast = x;
   }
   Pending next{.raw = raw, .at_ms = to_ms(at)};
-  if (wall) {
-    const auto local = local_time(*wall);
-    next.hour = static_cast<std::uint8_t>(local.hour + (local.weekend ? 24 : 0));
-  }
+  if (local) next.hour = static_cast<std::uint8_t>(local->hour + (local->weekend ? 24 : 0));
   const auto seen = look_at(next);
   const double strange = strangeness(seen.over, seen.measures);
   next.peak = state_.peak * (1 - kFade);

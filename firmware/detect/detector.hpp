@@ -22,6 +22,14 @@ template <class T, class Size>
 using ShortVector =
     boost::container::vector<T, void, boost::container::vector_options_t<boost::container::stored_size<Size>>>;
 
+/// Eight hours ahead of UTC, whatever the host's zone: the hours and months of the config are these.
+struct LocalTime {
+  int month = 1;  ///< 1 to 12
+  int hour = 0;   ///< 0 to 23
+  bool weekend = false;
+};
+[[nodiscard]] LocalTime local_time(WallTime wall);
+
 /// How rare the values of one positive measure are, learned from those seen: a histogram in thirds of octaves, and
 /// beyond its end an exponential tail fitted to its upper part.
 class Tail {
@@ -29,6 +37,8 @@ class Tail {
   /// How many decades rarer than usual `u` is; 0 while fewer than 120 are known.
   [[nodiscard]] double rarity(double u) const;
   void insert(double u);
+  /// It will soon be asked.
+  void prefetch() const { __builtin_prefetch(bins_.data()); }
 
   template <class Archive>
   void each(Archive& archive) {
@@ -50,20 +60,21 @@ class Tail {
   using Short = ShortVector<std::uint16_t, std::uint8_t>;
   [[nodiscard]] std::size_t bin_of(double u) const;
   [[nodiscard]] double edge(std::size_t bin) const;
-  [[nodiscard]] double wanted() const;
+  [[nodiscard]] double beyond_top(double u, std::size_t bin) const;
   [[nodiscard]] std::size_t end() const { return first_ + bins_.size(); }
   [[nodiscard]] std::uint16_t count(std::size_t bin) const {
     return bin >= first_ && bin < end() ? bins_[bin - first_] : std::uint16_t{0};
   }
   void grow_to(std::size_t bin);
   void take(const Bins& bins);
+  [[nodiscard]] bool enough(int in_top) const;
   void find_top();
 
   // From first_ on; those around them are empty: most measures span a third.
   Short bins_{};
   double scale_ = 0;  // the middle of the bins: a sixteenth of the largest of the first 30
   std::uint16_t inserted_ = 0;
-  std::uint16_t in_top_ = 0;  // in the bin top_ and above: just so many as wanted(), or all
+  std::uint16_t in_top_ = 0;  // in the bin top_ and above: just enough, or all
   std::uint8_t primed_ = 0;
   std::uint8_t top_ = 0;
   std::uint8_t first_ = 0;
@@ -88,12 +99,16 @@ class Detector {
  public:
   static constexpr double kDefaultThreshold = 0.67;
 
-  /// Nothing: too little is known yet. `local`: Beijing time, see local_time().
-  [[nodiscard]] std::optional<double> score(double x, MonoTime at, std::optional<WallTime> wall);
+  /// Nothing: too little is known yet. `local`: nothing while the clock is unset.
+  [[nodiscard]] std::optional<double> score(double x, MonoTime at, const std::optional<LocalTime>& local);
   /// Takes in the sample that was scored last (score() does so), where there is one that was not taken in or forgotten
   /// yet.
   void learn();
   void forget() { pending_.reset(); }
+  /// Fetches what score() will need, which lies far apart, all at once.
+  void prefetch() const {
+    for (const auto& tail : tails_) tail.prefetch();
+  }
 
   /// How many samples, over how much time, it has learned from since it began (or began anew: it found a counter).
   [[nodiscard]] std::uint64_t samples() const { return state_.samples; }
@@ -175,13 +190,5 @@ class Detector {
   std::array<std::uint8_t, kHours> seen_{};  // counted up to kSeen
   std::optional<Pending> pending_;
 };
-
-/// Eight hours ahead of UTC, whatever the host's zone: the hours and months of the config are these.
-struct LocalTime {
-  int month = 1;  ///< 1 to 12
-  int hour = 0;   ///< 0 to 23
-  bool weekend = false;
-};
-[[nodiscard]] LocalTime local_time(WallTime wall);
 
 }  // namespace hamlet::detect

@@ -205,7 +205,8 @@ Engine::Transitions Engine::take(const Event& event, std::optional<WallTime> wal
 }
 
 PointQuality::Context Engine::context(const Point& point, std::optional<WallTime> wall) const {
-  return {wall, point.neighbour ? &points_[*point.neighbour].quality : nullptr};
+  const auto local = wall ? std::optional{local_time(*wall)} : std::nullopt;
+  return {local, point.neighbour ? &points_[*point.neighbour].quality : nullptr};
 }
 
 Status Engine::restore_detector(std::string_view name, std::string_view value) {
@@ -270,11 +271,13 @@ std::string Engine::save_alarm(std::size_t alarm) const {
 }
 
 std::string Engine::save_shared() const {
-  nlohmann::json out{{"boot", boot_}, {"flood", flood_}, {"raised", nlohmann::json::array()}};
-  for (const auto at : raised_) out["raised"].push_back(to_ms(at));
-  auto& maintenance = out["maintenance"] = nlohmann::json::object();
+  auto maintenance = nlohmann::json::object();
   for (const auto& [device, how] : maintenance_) maintenance[device] = to_json(how, boot_);
-  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::vector<std::int64_t> raised;
+  for (const auto at : raised_) raised.push_back(to_ms(at));
+  return fmt::format(R"({{"boot":{},"flood":{},"maintenance":{},"raised":[{}]}})", boot_, flood_,
+                     maintenance.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                     fmt::join(raised, ","));
 }
 
 Status Engine::restore_shared(std::string_view value) {

@@ -34,11 +34,11 @@ Quality quality_of(Flag flag) {
 }
 
 // Quality's values rise from good to missing: of two results the worse stays, of equals the first.
-void blame(Reading& reading, Flag flag, std::string_view test) {
+void blame(Reading& reading, Flag flag, Test test) {
   const auto quality = quality_of(flag);
   if (quality <= reading.quality) return;
   reading.quality = quality;
-  reading.why = test;
+  reading.why = to_string(test);
 }
 
 }  // namespace
@@ -157,9 +157,11 @@ Flag RateOfChange::check(double per_second, MonoTime at, std::optional<double> x
   return std::abs(*x - *before) / seconds > per_second ? Flag::suspect : Flag::good;
 }
 
+constexpr std::size_t kFew = 3;  // room for so many is not given back
+
 void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
   granule = std::max<std::int64_t>(1, granule);
-  while (!empty() && (*this)[size() - 1].value >= x) samples_.pop_back();
+  while (!empty() && newest().value >= x) samples_.pop_back();
   if (empty()) base_ = position;
   if (position - base_ > std::numeric_limits<std::uint32_t>::max()) {
     const auto later = samples_.front()[2];
@@ -167,13 +169,13 @@ void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
     base_ += later;
   }
   const auto after = static_cast<std::uint32_t>(position - base_);
-  if (!empty() && position / granule == (*this)[size() - 1].position / granule) {
+  if (!empty() && position - newest().position < granule && position / granule == newest().position / granule) {
     samples_.back()[2] = after;
     return;
   }
   if (size() == samples_.capacity()) {
     samples_.reserve(size() + size() / 8 + 2);
-  } else if (size() * 2 < samples_.capacity()) {
+  } else if (samples_.capacity() > kFew && size() * 2 < samples_.capacity()) {
     samples_.shrink_to_fit();
   }
   const auto bits = std::bit_cast<std::uint64_t>(x);
@@ -181,9 +183,9 @@ void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
 }
 
 void Extremes::drop_before(std::int64_t position) {
-  const auto stays =
-      std::find_if(samples_.begin(), samples_.end(), [&](const auto& each) { return base_ + each[2] >= position; });
-  samples_.erase(samples_.begin(), stays);
+  auto stays = samples_.begin();
+  while (stays != samples_.end() && base_ + (*stays)[2] < position) ++stays;
+  if (stays != samples_.begin()) samples_.erase(samples_.begin(), stays);
 }
 
 Flag FlatLine::check(const FlatLineRule& rule, MonoTime at, std::optional<double> x) {
@@ -256,21 +258,24 @@ std::int64_t near(double x) {
 
 }  // namespace
 
-std::int64_t Samples::time_since(std::size_t word) const {
-  std::uint32_t out = 0;
-  std::memcpy(&out, &words_[word], sizeof(std::uint16_t) * form_.time_words);
+template <class Number>
+Number Samples::read(std::size_t word) const {
+  Number out;
+  std::memcpy(&out, &words_[word], sizeof out);
   return out;
 }
 
+std::int64_t Samples::time_since(std::size_t word) const {
+  return form_.time_words == 1 ? read<std::uint16_t>(word) : read<std::uint32_t>(word);
+}
+
 std::optional<double> Samples::value(std::size_t word) const {
-  std::int64_t out = 0;
-  std::memcpy(&out, &words_[word + form_.time_words], sizeof(std::uint16_t) * form_.value_words);
+  word += form_.time_words;
   if (form_.value_words == kWhole) {
-    const auto x = std::bit_cast<double>(out);
+    const auto x = read<double>(word);
     return std::isnan(x) ? std::nullopt : std::optional{x};
   }
-  const int sign = 64 - 16 * form_.value_words;
-  out = out << sign >> sign;
+  const auto out = form_.value_words == 1 ? read<std::int16_t>(word) : read<std::int32_t>(word);
   if (out == missing(form_.value_words)) return {};
   return static_cast<double>(out) / power(form_.decimals);
 }
@@ -294,7 +299,7 @@ Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<d
 
 void Samples::push(std::int64_t at_ms, std::optional<double> x) {
   if (empty()) {
-    form_ = {};
+    clear();
     first_ms_ = last_ms_ = at_ms;
   }
   const auto since_ms = at_ms - std::exchange(last_ms_, at_ms);
@@ -304,6 +309,7 @@ void Samples::push(std::int64_t at_ms, std::optional<double> x) {
     each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
     for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
     words_.clear();
+    gone_ = 0;
     form_ = form;
     for (const auto& [ms, value] : before) append(ms, value);
   }
@@ -315,7 +321,10 @@ void Samples::append(std::int64_t since_ms, std::optional<double> x) {
   const auto value = words == kWhole ? std::bit_cast<std::int64_t>(x.value_or(std::numeric_limits<double>::quiet_NaN()))
                      : x             ? near(*x * power(form_.decimals))
                                      : missing(words);
-  if (words_.size() + record() > words_.capacity()) words_.reserve(words_.size() + words_.size() / 8 + record());
+  if (words_.size() + record() > words_.capacity()) {
+    words_.erase(words_.begin(), words_.begin() + std::exchange(gone_, std::uint16_t{0}));
+    if (words_.size() + record() > words_.capacity()) words_.reserve(words_.size() + words_.size() / 8 + record());
+  }
   const auto add = [this](std::int64_t number, int count) {
     for (int i = 0; i < count; ++i) words_.push_back(static_cast<std::uint16_t>(number >> (16 * i) & 0xFFFF));
   };
@@ -475,26 +484,24 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
     reading.why = last_why_;
     return {last_tests_, last_score_, {}, {}};
   }
+  if (detector_) detector_->prefetch();
   Judgement out;
   const auto* number = std::get_if<double>(&reading.value);
   if (number != nullptr || reading.quality == Quality::missing) {
     const auto x = number != nullptr ? std::optional{*number} : std::nullopt;
     if (rule_.range || rule_.suspect) out.tests[Test::gross_range] = gross_range(x, rule_.range, rule_.suspect);
-    if (!rule_.climatology.empty()) {
-      const auto local = context.wall ? std::optional{local_time(*context.wall)} : std::nullopt;
-      out.tests[Test::climatology] = climatology(x, rule_.climatology, local);
-    }
+    if (!rule_.climatology.empty()) out.tests[Test::climatology] = climatology(x, rule_.climatology, context.local);
     if (!late) run_tests(reading, x, context, out);
     for (std::size_t i = 0; i < kTests; ++i) {
       const auto test = static_cast<Test>(i);
-      if (test != Test::time_gap) blame(reading, out.tests[test], to_string(test));  // the silence itself was told
+      if (test != Test::time_gap) blame(reading, out.tests[test], test);  // the silence itself was told
     }
   }
   if (late) return out;
   look_back(out);
   watch(reading, context, out);
   if (number != nullptr && reading.quality == Quality::good) newest_good_ = Known{reading.at, *number};
-  waits_for_clock_ = !context.wall && (!rule_.climatology.empty() || detector_);
+  waits_for_clock_ = !context.local && (!rule_.climatology.empty() || detector_);
   remember(reading, out.tests, out.score);
   return out;
 }
@@ -523,7 +530,7 @@ void PointQuality::look_back(Judgement& out) {
   if (!out.spike || !last_at_ || quality_of(*out.spike) <= last_quality_) return;
   out.before =
       Reading{.point = rule_.point, .at = *last_at_, .value = last_value_, .quality = last_quality_, .why = last_why_};
-  blame(*out.before, *out.spike, to_string(Test::spike));
+  blame(*out.before, *out.spike, Test::spike);
   if (detector_ && last_quality_ == Quality::good) detector_->forget();
 }
 
@@ -531,7 +538,7 @@ void PointQuality::look_back(Judgement& out) {
 void PointQuality::watch(const Reading& reading, const Context& context, Judgement& out) {
   const auto x = as_number(reading.value);
   if (!detector_ || !x || reading.quality != Quality::good || !detector_->is_news(reading.at)) return;
-  out.score = detector_->score(*x, reading.at, context.wall);
+  out.score = detector_->score(*x, reading.at, context.local);
 }
 
 void PointQuality::prime(const Reading& reading, const Context& context) {

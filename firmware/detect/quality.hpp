@@ -116,6 +116,7 @@ class Extremes {
     const auto& [low, high, after] = samples_[i];
     return {std::bit_cast<double>(std::uint64_t{high} << 32 | low), base_ + after};
   }
+  [[nodiscard]] Sample newest() const { return (*this)[size() - 1]; }
 
  private:
   ShortVector<std::array<std::uint32_t, 3>, std::uint16_t> samples_;  // a value's halves, a position from base_ on
@@ -153,25 +154,24 @@ class Samples {
   /// Takes out what is from `at_ms` or before, oldest first.
   template <class Leave>
   void drop_until(std::int64_t at_ms, Leave leave) {
-    std::size_t gone = 0;
-    for (; gone < words_.size() && first_ms_ <= at_ms; gone += record()) {
-      leave(value(gone));
-      if (gone + record() < words_.size()) first_ms_ += time_since(gone + record());
+    while (!empty() && first_ms_ <= at_ms) {
+      leave(value(gone_));
+      gone_ = static_cast<std::uint16_t>(gone_ + record());
+      if (!empty()) first_ms_ += time_since(gone_);
     }
-    words_.erase(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(gone));
   }
   /// Calls visit(at_ms, value) of each, oldest first.
   template <class Visit>
   void each(Visit visit) const {
     auto at_ms = first_ms_;
-    for (std::size_t i = 0; i < words_.size(); i += record()) {
-      if (i > 0) at_ms += time_since(i);
+    for (std::size_t i = gone_; i < words_.size(); i += record()) {
+      if (i > gone_) at_ms += time_since(i);
       visit(at_ms, value(i));
     }
   }
   void clear() { *this = {}; }
-  [[nodiscard]] std::size_t size() const { return words_.size() / record(); }
-  [[nodiscard]] bool empty() const { return words_.empty(); }
+  [[nodiscard]] std::size_t size() const { return (words_.size() - gone_) / record(); }
+  [[nodiscard]] bool empty() const { return words_.size() == gone_; }
 
  private:
   // How each is written, in words of 16 bits.
@@ -182,6 +182,8 @@ class Samples {
     friend bool operator==(const Form&, const Form&) = default;
   };
   [[nodiscard]] std::size_t record() const { return static_cast<std::size_t>(form_.time_words) + form_.value_words; }
+  template <class Number>
+  [[nodiscard]] Number read(std::size_t word) const;
   [[nodiscard]] std::int64_t time_since(std::size_t word) const;
   [[nodiscard]] std::optional<double> value(std::size_t word) const;
   [[nodiscard]] static Form fitting(Form form, std::int64_t since_ms, std::optional<double> x);
@@ -190,6 +192,7 @@ class Samples {
   ShortVector<std::uint16_t, std::uint16_t> words_;
   std::int64_t first_ms_ = 0;
   std::int64_t last_ms_ = 0;
+  std::uint16_t gone_ = 0;  // of words_, at the front
   Form form_;
 };
 
@@ -247,7 +250,7 @@ class PointQuality {
  public:
   /// What a reading is judged by, besides itself.
   struct Context {
-    std::optional<WallTime> wall{};           ///< when it was taken; nothing while the clock is unset
+    std::optional<LocalTime> local{};         ///< when it was taken; nothing while the clock is unset
     const PointQuality* neighbour = nullptr;  ///< of the rule
   };
   struct Judgement {

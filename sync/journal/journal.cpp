@@ -365,6 +365,17 @@ void Journal::ping(std::function<void()> alive) {
   if (!taken) --impl_->pulses;
 }
 
+Stat::LaneStat Journal::lane_stat(Lane lane) const {
+  const auto i = index(lane);
+  const auto& newest = impl_->epochs.back();
+  const auto last = newest.last.at(i);
+  const auto first = impl_->first.at(i) > last ? 0 : impl_->first.at(i);
+  return {.first = first,
+          .last = last,
+          .waiting = impl_->next.at(i) - 1 - std::min(last, impl_->next.at(i) - 1),
+          .unsent = count_unsent(impl_->positions, newest.generation, lane, {first, last})};
+}
+
 Stat Journal::stat() const {
   Stat stat;
   stat.epoch = epoch();
@@ -374,15 +385,10 @@ Stat Journal::stat() const {
     for (const auto lane : contract::kLanes) {
       const auto i = index(lane);
       const auto last = each.last.at(i);
-      const auto from = newest ? impl_->first.at(i) : std::min<std::uint64_t>(1, last);
-      const auto unsent = count_unsent(impl_->positions, each.generation, lane, {from > last ? 0 : from, last});
       if (newest) {
-        stat.lanes.at(i) = {.first = from > last ? 0 : from,
-                            .last = last,
-                            .waiting = impl_->next.at(i) - 1 - std::min(last, impl_->next.at(i) - 1),
-                            .unsent = unsent};
+        stat.lanes.at(i) = lane_stat(lane);
       } else {
-        stat.older_unsent += unsent;
+        stat.older_unsent += count_unsent(impl_->positions, each.generation, lane, {std::min<std::uint64_t>(1, last), last});
       }
     }
   }

@@ -1,5 +1,6 @@
 #include "sync/uplink/link_test.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -21,13 +22,21 @@ constexpr Millis kRoundTrip{3'000};
 }  // namespace
 
 struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
-  Impl(boost::asio::io_context& the_io, wire::MqttOptions the_options, wire::MqttPublish the_probe)
-      : io{the_io}, options{std::move(the_options)}, probe{std::move(the_probe)}, timer{io}, resolver{io, &wire::look_up_by_libc}, checker{io} {}
+  Impl(boost::asio::io_context& the_io, wire::MqttOptions the_options, wire::MqttPublish the_probe, WallTime the_time,
+       wire::MqttClient::LookUp the_look_up)
+      : io{the_io},
+        options{std::move(the_options)},
+        probe{std::move(the_probe)},
+        now{the_time},
+        look_up{std::move(the_look_up)},
+        timer{io},
+        resolver{io, look_up},
+        checker{io} {}
 
   void run(std::function<void(json)> then) {
     done = std::move(then);
-    arm(kDeadline);
     begin("resolve");
+    arm(std::min(options.resolve_deadline, options.connect_deadline));
     boost::system::error_code is_name;
     (void)boost::asio::ip::make_address(options.broker.host, is_name);
     if (!is_name) return resolved(std::vector{options.broker.host});
@@ -41,6 +50,7 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
     if (!found) return fails("name-unknown", texts::plain(found.error().message));
     passes(found->front());
     begin("connect");
+    arm(kDeadline);
     checker.check(found->front(), options.broker, options.tls, kDeadline / 2, [weak = weak_from_this()](wire::LinkReport report) {
       if (const auto self = weak.lock()) self->checked(report);
     });
@@ -52,7 +62,10 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
     if (options.broker.tls) {
       begin("tls");
       if (report.trouble) return fails(report.trouble->fault, report.trouble->text);
-      passes(report.expires ? to_iso_utc(*report.expires).substr(0, 10) : "", report.tls_took);
+      passes(report.expires ? day(*report.expires) : "", report.tls_took);
+      const auto soon = now + kExpiresSoon;
+      if (report.own_expires && *report.own_expires < soon) steps.back()["text"] = both(texts::own_cert_expires(day(*report.own_expires)));
+      if (report.expires && *report.expires < soon) steps.back()["text"] = both(texts::cert_expires(options.broker.host, day(*report.expires)));
     } else if (report.trouble) {
       begin("login");
       return fails(report.trouble->fault, report.trouble->text);
@@ -62,7 +75,8 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
                    wire::MqttHandlers{.connected = [this](const wire::MqttSession& session) { logged_in(session); },
                                       .disconnected = [this](const wire::LinkError& why) { fails(why.fault, why.text); },
                                       .acked = [this](std::span<const wire::MqttAck> acks) { acked(acks.front()); },
-                                      .message = [this](const wire::MqttMessage& message) { arrived(message); }});
+                                      .message = [this](const wire::MqttMessage& message) { arrived(message); }},
+                   look_up);
     client->connect();
   }
 
@@ -107,6 +121,7 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
 
   // ---- what is told ----
 
+  static std::string day(WallTime at) { return to_iso_utc(at).substr(0, 10); }
   static json both(const Text& text) { return {{"zh", text.zh}, {"en", text.en}}; }
   void begin(std::string_view what) {
     step = what;
@@ -132,6 +147,8 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
   boost::asio::io_context& io;
   const wire::MqttOptions options;
   const wire::MqttPublish probe;
+  const WallTime now;
+  const wire::MqttClient::LookUp look_up;
   std::function<void(json)> done;
   boost::asio::steady_timer timer;
   wire::Resolver resolver;
@@ -144,8 +161,9 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
   std::optional<wire::MqttClient> client;  // last: its handlers use the rest
 };
 
-LinkTest::LinkTest(boost::asio::io_context& io, wire::MqttOptions options, wire::MqttPublish probe)
-    : impl_{std::make_shared<Impl>(io, std::move(options), std::move(probe))} {}
+LinkTest::LinkTest(boost::asio::io_context& io, wire::MqttOptions options, wire::MqttPublish probe, WallTime now,
+                   wire::MqttClient::LookUp look_up)
+    : impl_{std::make_shared<Impl>(io, std::move(options), std::move(probe), now, std::move(look_up))} {}
 
 LinkTest::~LinkTest() {
   impl_->finished = true;

@@ -49,7 +49,6 @@ constexpr std::size_t kMaxOutbox = 1'000;
 constexpr Millis kTick{250};
 constexpr Millis kCheckDeadline{5'000};
 constexpr Millis kCertificatesEvery{86'400'000};
-constexpr std::chrono::days kExpiresSoon{30};
 constexpr int kRateExceeded = 0x96, kQuotaExceeded = 0x97;  // reasons of MQTT 5
 constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
 constexpr Millis kDurableWait{10'000};      // for the disk, at a birth
@@ -362,7 +361,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     wire.client_id += "-test";
     link_test = std::make_unique<LinkTest>(
         io, std::move(wire),
-        wire::MqttPublish{.topic = topics.at("reply/test"), .payload = dump(signed_by_us({{"id", "uplink-test"}, {"ok", true}, {"result", json::object()}}))});
+        wire::MqttPublish{.topic = topics.at("reply/test"), .payload = dump(signed_by_us({{"id", "uplink-test"}, {"ok", true}, {"result", json::object()}}))},
+        clock.wall(), look_up());
     link_test->run([this, then = std::move(then), where = brokers.at(at_broker)](json steps) {
       steps["broker"] = where;
       boost::asio::post(io, [weak = weak_from_this()] {  // not from within

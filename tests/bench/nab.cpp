@@ -106,7 +106,7 @@ Scores ours(const Series& series) {
   detect::Detector detector;
   Scores out;
   for (std::size_t i = 0; i < series.x.size(); ++i) {
-    out.push_back(detector.score(series.x[i], MonoTime{series.at[i].time_since_epoch()}, series.at[i]).value_or(0));
+    out.push_back(detector.score(series.x[i], MonoTime{series.at[i].time_since_epoch()}, detect::local_time(series.at[i])).value_or(0));
   }
   return out;
 }

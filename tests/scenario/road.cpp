@@ -77,7 +77,7 @@ TEST_CASE("what is exported to a stick is what the county then receives") {
 
   std::map<std::pair<Lane, std::uint64_t>, County::Arrival> received;
   for (auto& arrival : books.snapshot().messages) received[{arrival.lane, arrival.seq}] = arrival;
-  for (const auto lane : {Lane::alarm, Lane::tele}) {
+  for (const auto lane : {Lane::alarm, Lane::event, Lane::tele}) {
     const auto name = std::string{contract::to_string(lane)};
     const auto lines = support::zstd_lines(folder / (name + ".ndjson.zst"));
     CHECK(lines.size() >= (lane == Lane::tele ? 10 : 1));
@@ -193,13 +193,32 @@ TEST_CASE("the county's commands run once, in time, and only where the box allow
   CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 3)["ok"] == true);
   CHECK(village.ask("alarms")["alarms"][0]["state"] == "acked");
 
+  // A crash between the recording of an id and the run of its verb: as the journal has it then.
+  village.hamletd->kill();
+  {
+    boost::asio::io_context io;
+    SystemClock clock{true};
+    auto journal = journal::Journal::open(io, clock, {.directory = village.dir.path() / "state", .machine_id = {}, .boot_id = {}});
+    REQUIRE_MESSAGE(journal, journal.error().message);
+    (*journal)->put_state("command/c7", "99", journal::Urgency::now);
+    (*journal)->stop();
+  }
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  CHECK(reply("alarm.ack", {{"id", "c7"}, {"alarm", "river-level-high"}, {"exp", soon}}, 4)["code"] == "invalid");
+
   // A retained one leaves an event and nothing else.
   village.county.publish("cmd/alarm.ack", json{{"id", "c6"}, {"alarm", "river-level-high"}, {"exp", soon}}.dump(), true);
   // Not again after a crash either.
   village.hamletd->kill();
   village.start();
   REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
-  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 4)["ok"] == false);
+  CHECK(reply("alarm.ack", {{"id", "c5"}, {"alarm", "river-level-high"}, {"exp", soon}}, 5)["ok"] == false);
+  CHECK(village.ask_until("events", [](const json& now) {  // the one that had expired
+    return std::any_of(now["events"].begin(), now["events"].end(), [](const json& event) {
+      return event["kind"] == "command" && event["detail"].value("command", "") == "c4" && event["detail"].value("outcome", "") == "refused";
+    });
+  }));
   CHECK(village.ask_until("events", [](const json& now) {
     return std::any_of(now["events"].begin(), now["events"].end(), [](const json& event) {
       return event["kind"] == "command" && event["detail"].value("outcome", "") == "ignored" && event["detail"].value("why", "") == "retained";

@@ -102,6 +102,11 @@ void ModbusSimulator::forbid(Kind kind, std::uint16_t address) {
   forbidden_.emplace(kind, address);
 }
 
+void ModbusSimulator::forbid_function(std::uint8_t function, bool silently) {
+  const std::lock_guard lock{mutex_};
+  forbidden_functions_[function] = silently;
+}
+
 void ModbusSimulator::limit_count(std::uint16_t count) {
   const std::lock_guard lock{mutex_};
   most_ = count;
@@ -213,17 +218,31 @@ bool ModbusSimulator::misbehave(Fault fault, int client, std::vector<std::uint8_
 void ModbusSimulator::answer(const std::vector<std::uint8_t>& frame) {
   const std::lock_guard lock{mutex_};
   const auto request = parse(frame);
-  if (fault_ == Fault::exception) {
+  const auto function = frame[kHeader];
+  if (const auto forbidden = forbidden_functions_.find(function); forbidden != forbidden_functions_.end()) {
+    if (!forbidden->second) {
+      modbus_reply_exception(server_->context, frame.data(), MODBUS_EXCEPTION_ILLEGAL_FUNCTION);
+    }
+  } else if (fault_ == Fault::exception) {
     modbus_reply_exception(server_->context, frame.data(), code_);
-  } else if (frame[kHeader] <= MODBUS_FC_READ_INPUT_REGISTERS && request.count > most_) {
+  } else if (function <= MODBUS_FC_READ_INPUT_REGISTERS && request.count > most_) {
     modbus_reply_exception(server_->context, frame.data(), kIllegalValue);
   } else if (refuses(request)) {
     modbus_reply_exception(server_->context, frame.data(), MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
   } else {
     modbus_reply(server_->context, frame.data(), static_cast<int>(frame.size()), server_->mapping);
     if (!answers_) return;
-    const bool writes_coil = frame[kHeader] == MODBUS_FC_WRITE_SINGLE_COIL;
-    answers_->push_back({request, writes_coil ? std::optional{frame[kHeader + 3] != 0} : std::nullopt, std::chrono::steady_clock::now()});
+    const auto now = std::chrono::steady_clock::now();
+    if (function == MODBUS_FC_WRITE_SINGLE_COIL) {
+      answers_->push_back({request, frame[kHeader + 3] != 0, now});
+    } else if (function == MODBUS_FC_WRITE_MULTIPLE_COILS) {
+      for (std::uint16_t i = 0; i < request.count; ++i) {
+        const auto address = static_cast<std::uint16_t>(request.address + i);
+        answers_->push_back({{request.unit, request.kind, address, 1}, server_->mapping->tab_bits[address] != 0, now});
+      }
+    } else {
+      answers_->push_back({request, std::nullopt, now});
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,6 +51,8 @@ class ModbusSimulator {
   void set_fault(Fault fault, std::chrono::milliseconds delay = {}, std::uint8_t code = 4);
   /// Reading this address brings exception 02, alone or with others.
   void forbid(Kind kind, std::uint16_t address);
+  /// A function that it does not know brings exception 01, or where it is that kind of device, no answer.
+  void forbid_function(std::uint8_t function, bool silently = false);
   /// Reading more than `count` at once brings exception 03.
   void limit_count(std::uint16_t count);
 
@@ -64,7 +67,7 @@ class ModbusSimulator {
   [[nodiscard]] std::vector<Request> requests() const;
   void forget_requests();
   [[nodiscard]] bool coil(std::uint16_t address) const;
-  /// An answer that was given, or a coil that was written, and when: since log_answers().
+  /// An answer that was given, or a coil that was written (each of several), and when: since log_answers().
   struct Answer {
     Request request;
     std::optional<bool> written{};  ///< of a coil
@@ -96,6 +99,7 @@ class ModbusSimulator {
   std::uint8_t code_ = 4;
   std::uint16_t most_ = 2000;
   std::set<std::pair<Kind, std::uint16_t>> forbidden_;
+  std::map<std::uint8_t, bool> forbidden_functions_;  // whether silently
   std::vector<Request> requests_;
   std::size_t connections_ = 0;
   std::optional<std::vector<Answer>> answers_;

@@ -1,5 +1,9 @@
 #include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -345,5 +349,62 @@ TEST_CASE("stop returns at once while a device hangs, and nothing is said after 
     simulator.forget_requests();
     REQUIRE(rig.run_until([&] { return !simulator.requests().empty(); }));
     CHECK(stopped_within(rig) < 5s);
+  }
+}
+
+TEST_CASE("neighbouring coils that go the same way are switched together, where the device can") {
+  constexpr auto kWriteCoils = static_cast<Kind>(15);
+  ModbusSimulator simulator;
+  bool together = true;
+  SUBCASE("it can") {}
+  SUBCASE("it knows no such function") {
+    simulator.forbid_function(15);
+    together = false;
+  }
+  SUBCASE("it is silent on what it does not know") {
+    simulator.forbid_function(15, true);
+    together = false;
+  }
+  std::string outputs;
+  for (const int address : {0, 1, 2, 3, 4, 5, 6, 7, 20}) {
+    outputs += fmt::format("[[device.output]]\nid = \"c{0}\"\nfunction = \"coil\"\naddress = {0}\n", address);
+  }
+  Rig rig{device(simulator, "relay", "timeout = \"200ms\"") + point("c", "coil", 900) + outputs};
+  REQUIRE(rig.run_until([&] { return rig.count("relay.c") >= 1; }));
+
+  const auto writes = [&](std::optional<Kind> kind = {}) {
+    const auto all = simulator.requests();
+    return std::count_if(all.begin(), all.end(), [&](const auto& each) {
+      return kind ? each.kind == *kind : each.kind == kWriteCoils || each.kind == static_cast<Kind>(5);
+    });
+  };
+  for (int round = 0; round < 2; ++round) {
+    simulator.log_answers();
+    simulator.forget_requests();
+    int confirmed = 0;
+    const std::vector<std::pair<int, bool>> orders{{5, true}, {0, true},  {1, true},  {20, true}, {2, true}, {3, true},
+                                                   {4, true}, {7, true},  {6, true},  {5, false}, {6, false},
+                                                   {5, true}, {6, true},  {7, false}, {0, false}};
+    for (const auto& [address, on] : orders) {
+      rig.drivers->output(fmt::format("relay.c{}", address))->set(on, [&](const Status& status) {
+        CHECK(status);
+        ++confirmed;
+      });
+    }
+    REQUIRE(rig.run_until([&] { return confirmed == 15; }));
+    for (const int address : {1, 2, 3, 4, 5, 6, 20}) CHECK(simulator.coil(static_cast<std::uint16_t>(address)));
+    for (const int address : {0, 7}) CHECK_FALSE(simulator.coil(static_cast<std::uint16_t>(address)));
+    std::map<int, std::vector<bool>> wanted;
+    std::map<int, std::vector<bool>> seen;
+    for (const auto& [address, on] : orders) wanted[address].push_back(on);
+    for (const auto& each : simulator.answers()) {
+      if (each.written) seen[each.request.address].push_back(*each.written);
+    }
+    CHECK(seen == wanted);  // each its own, in order
+    if (together) {
+      CHECK(writes() <= 9);
+    } else {
+      CHECK(writes(kWriteCoils) == (round == 0 ? 1 : 0));
+    }
   }
 }

@@ -1,5 +1,5 @@
-// A thousand damaged files: the journal opens, hands out nothing that is not what was given, salvages, says what it lost,
-// gives no number twice, and goes on. More, or one again:
+// A thousand damaged files: the journal opens, hands out nothing that is not what was given, salvages, says of each number that
+// it is lost (or that the epoch ended before it), gives no number twice, and goes on. More, or one again:
 //
 //   HAMLET_DAMAGE_CASES=N     so many cases
 //   HAMLET_DAMAGE_CASE=N      the Nth alone, with its story

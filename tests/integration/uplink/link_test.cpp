@@ -1,6 +1,8 @@
 // The link itself: TLS by the county's broker set-up to copy, brokers that misbehave, and what a technician is told.
 #include <cstdlib>
 #include <fstream>
+#include <future>
+#include <tuple>
 
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -48,18 +50,18 @@ struct CountyBroker {
   [[nodiscard]] std::string uri() const { return "mqtts://localhost:" + std::to_string(port); }
   [[nodiscard]] hamlet::wire::TlsFiles files(const std::string& who) const { return {file("ca.pem"), file(who + ".pem"), file(who + ".key")}; }
 
-  /// Gives the broker's certificate other dates, in days from now.
-  void redate(long from, long to) const {
+  /// Gives a certificate other dates, in days from now.
+  void redate(long from, long to, const std::string& whose = "broker") const {
     const auto open = [&](const std::string& name, const char* mode) {
       return std::unique_ptr<std::FILE, int (*)(std::FILE*)>{std::fopen(file(name).c_str(), mode), &std::fclose};
     };
-    X509* cert = PEM_read_X509(open("broker.pem", "r").get(), nullptr, nullptr, nullptr);
+    X509* cert = PEM_read_X509(open(whose + ".pem", "r").get(), nullptr, nullptr, nullptr);
     EVP_PKEY* key = PEM_read_PrivateKey(open("ca.key", "r").get(), nullptr, nullptr, nullptr);
     REQUIRE((cert != nullptr && key != nullptr));
     X509_gmtime_adj(X509_getm_notBefore(cert), from * 86'400);
     X509_gmtime_adj(X509_getm_notAfter(cert), to * 86'400);
     REQUIRE(X509_sign(cert, key, EVP_sha256()) > 0);
-    PEM_write_X509(open("broker.pem", "w").get(), cert);
+    PEM_write_X509(open(whose + ".pem", "w").get(), cert);
     X509_free(cert);
     EVP_PKEY_free(key);
   }
@@ -140,12 +142,47 @@ TEST_CASE("the county's broker set-up: TLS both ways, and a box that misbehaves 
   for (const auto& message : desk.messages) CHECK(message.payload != "{}");
   CHECK(villain.messages.empty());
   CHECK(box.commands.size() == 1);
+  // More than any box has to send.
+  REQUIRE(villain.mqtt.publish({.topic = "hamlet/v1/430124/104/203/gw-0666/tele", .payload = std::string(3'000'000, 'x')}));
+  REQUIRE(box.run_until([&] { return !villain.why.empty(); }));
+  for (const auto& message : desk.messages) CHECK(message.payload.size() < 1'000'000);
   CHECK(box.state() == "online");
 
   const auto steps = test_of(box);
   CHECK(steps["broker"] == county.uri());
   REQUIRE_MESSAGE(steps["steps"].size() == 6, steps.dump());
   for (const auto& step : steps["steps"]) CHECK_MESSAGE(step["ok"] == true, step.dump());
+}
+
+TEST_CASE("the county's broker set-up keeps what an absent consumer has coming, far beyond a broker's default") {
+  CountyBroker county;
+  county.start();
+  const auto listens = [&](const std::string& log, int messages) {
+    return hamlet::support::Process{{"/usr/bin/mosquitto_sub", "-h", "localhost", "-p", std::to_string(county.port), "--cafile", county.file("ca.pem"),
+                                     "--cert", county.file("county.pem"), "--key", county.file("county.key"), "-i", "books", "-c", "-q", "1",
+                                     "-x", "86400", "-V", "5", "-t", topics().at("tele"), "-C", std::to_string(messages), "-W", "40"},
+                                    county.folder.path() / log};
+  };
+  constexpr int kBatches = 3'000;
+  Box box{"mqtts://localhost:1", [&](auto& options) {
+    options.broker = county.uri();
+    options.tls = county.files("gw-0017");
+  }};
+  box.uplink->start();
+  {
+    auto books = listens("before", 1);
+    REQUIRE(box.online());
+    REQUIRE(box.run_until([&] {  // until it has subscribed
+      box.read(1, Urgency::now);
+      return !books.running();
+    }));
+    CHECK_MESSAGE(books.wait(1s) == 0, books.log());
+  }
+  REQUIRE(box.drained());
+  box.read(kBatches);
+  REQUIRE(box.drained());
+  auto books = listens("after", kBatches);
+  CHECK_MESSAGE(books.wait(50s) == 0, books.log().substr(0, 300));  // 27: not so many came
 }
 
 TEST_CASE("what is wrong with a certificate is told in words") {
@@ -194,6 +231,98 @@ TEST_CASE("a certificate that expires within 30 days is a warning, and the link 
   REQUIRE(box.online());
   REQUIRE(box.run_until([&] { return box.uplink->status().contains("warnings"); }));
   CHECK(box.uplink->status()["warnings"][0]["id"] == "cert-expires");
+  const auto steps = test_of(box)["steps"];
+  REQUIRE(steps.size() == 6);
+  CHECK(steps[2]["ok"] == true);
+  CHECK(steps[2]["text"]["en"].get<std::string>().find("expires on") != std::string::npos);
+}
+
+TEST_CASE("the box's own certificate: one that expires soon is a warning, one that has expired is told and not tried") {
+  CountyBroker county;
+  const bool over = [] {
+    SUBCASE("soon") { return false; }
+    SUBCASE("over") { return true; }
+    return false;
+  }();
+  county.redate(-30, over ? -2 : 20, "gw-0017");
+  county.start();
+  Box box{"mqtts://localhost:1", [&](auto& options) {
+    options.broker = county.uri();
+    options.tls = county.files("gw-0017");
+  }};
+  box.uplink->start();
+  if (over) {
+    CHECK(told(box, "own-cert-expired"));
+    CHECK(test_of(box)["steps"].back()["fault"] == "own-cert-expired");
+  } else {
+    REQUIRE(box.online());
+    REQUIRE(box.run_until([&] { return box.uplink->status().contains("warnings"); }));
+    CHECK(box.uplink->status()["warnings"][0]["id"] == "own-cert-expires");
+  }
+}
+
+TEST_CASE("uplink test ends at the step that fails, with what is wrong there") {
+  std::unique_ptr<FalseBroker> false_broker;
+  std::unique_ptr<Broker> broker;
+  hamlet::support::TempDir folder;
+  std::string uri, step, fault;
+  hamlet::wire::MqttClient::LookUp look_up;
+  const auto over = std::make_shared<std::promise<void>>();
+  const auto behave = [&](FalseBroker::Manners manners) {
+    false_broker = std::make_unique<FalseBroker>(std::move(manners));
+    uri = false_broker->uri();
+  };
+  const auto allow = [&](const std::string& topic) {
+    std::ofstream{folder.path() / "acl"} << "topic read " << topics().base() << "/cmd/#\n" << topic;
+    broker = std::make_unique<Broker>("acl_file " + (folder.path() / "acl").string());
+    uri = broker->uri();
+  };
+  SUBCASE("a look-up that hangs") {
+    std::tie(uri, step, fault) = std::tuple{"mqtt://county.example", "resolve", "name-hangs"};
+    look_up = [over, ended = over->get_future().share()](const std::string&) -> hamlet::Result<std::vector<std::string>> {
+      ended.wait();
+      return hamlet::fail(hamlet::Errc::unavailable, "too late");
+    };
+  }
+  SUBCASE("a name that nobody knows") {
+    std::tie(uri, step, fault) = std::tuple{"mqtt://county.example", "resolve", "name-unknown"};
+    look_up = [](const std::string&) -> hamlet::Result<std::vector<std::string>> { return hamlet::fail(hamlet::Errc::not_found, "no such name"); };
+  }
+  SUBCASE("a captive portal") {
+    behave({.says = "HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n\r\n"});
+    std::tie(step, fault) = std::tuple{"login", "portal"};
+  }
+  SUBCASE("a broker that never answers") {
+    behave({.answers_connect = false});
+    std::tie(step, fault) = std::tuple{"login", "no-answer"};
+  }
+  SUBCASE("a wrong password") {
+    behave({.connack = 0x86});
+    std::tie(step, fault) = std::tuple{"login", "bad-login"};
+  }
+  SUBCASE("no right to publish") {
+    allow("");
+    std::tie(step, fault) = std::tuple{"publish", "no-access"};
+  }
+  SUBCASE("no right to read it back: no fault") {
+    allow("topic write " + topics().base() + "/#\n");
+    step = "round-trip";
+  }
+  Box box{uri, [&](auto& options) {
+    options.connect_deadline = 4s;
+    options.protocol = hamlet::wire::MqttProtocol::v5;
+    options.backoff_base = options.backoff_max = 30s;  // out of the way of the test, which a false broker serves alone
+    options.look_up = look_up;
+  }};
+  box.uplink->start();
+  REQUIRE(box.run_until([&] { return box.state() == "online" || box.uplink->status().contains("fault"); }));
+  const auto last = test_of(box)["steps"].back();
+  CHECK(last["step"] == step);
+  CHECK_MESSAGE(last.value("fault", "") == fault, last.dump());
+  CHECK(last["ok"].is_null() == fault.empty());
+  CHECK(!last["text"]["zh"].get<std::string>().empty());
+  box.close();
+  over->set_value();
 }
 
 TEST_CASE("a captive portal, a wrong port and a refused login are told in words") {

@@ -342,6 +342,30 @@ TEST_CASE("commands are judged before they are handed on, and answered where the
   CHECK(county.correlations() == std::vector<std::string>{"corr-2"});
 }
 
+TEST_CASE("a command for a box that is away waits for it where the session may outlive the link") {
+  const auto expiry = [] {
+    SUBCASE("kept") { return Millis{3'600'000}; }
+    SUBCASE("by default it is not") { return Millis{0}; }
+    return Millis{0};
+  }();
+  Broker broker;
+  Proxy proxy{broker.port()};
+  County county{county_of(broker)};
+  Box box{proxy.uri(), [&](auto& options) { options.session_expiry = expiry; }};
+  box.uplink->start();
+  REQUIRE(box.online());
+  proxy.cut();
+  REQUIRE(box.run_until([&] { return box.state() != "online"; }));
+  county.publish("cmd/ping", R"({"id":"away"})");
+  proxy.open();
+  REQUIRE(box.online());
+  REQUIRE(box.run_until([&] {  // commands come in order
+    if (box.commands.empty() || box.commands.back().id == "away") county.publish("cmd/ping", R"({"id":"here"})");
+    return !box.commands.empty() && box.commands.back().id == "here";
+  }));
+  CHECK((box.commands.front().id == "away") == (expiry > Millis{0}));
+}
+
 TEST_CASE("what the county asks for again comes from the journal, with its identity, through a lost link") {
   Broker broker;
   Proxy proxy{broker.port()};

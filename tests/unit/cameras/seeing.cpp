@@ -194,6 +194,21 @@ TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   CHECK(one_way.seen[0].detail.at("direction") == "left");
 }
 
+TEST_CASE("two who walk side by side and are seen as one outline cross a line once each") {
+  Stage stage{with_zone(ZoneRule::crossing, {{0.5, 0.1}, {0.5, 0.98}})};
+  stage.empty(kLearned);
+  stage.play(60, [](cv::Mat& bgr, int i) {
+    const int x = 30 + i * 4;
+    person(bgr, x, 190);
+    person(bgr, x + 38, 190);
+    support::draw_thing(bgr, {x + 8, 150, 22, 16});  // arm in arm
+  });
+  stage.empty(20);
+  REQUIRE(stage.told() == "crossing once, crossing once");
+  CHECK(stage.seen.back().detail.at("left") == 2);
+  CHECK(stage.seen[1].at - stage.seen[0].at > 4 * kStep);
+}
+
 TEST_CASE("while nothing moves, what comes is seen in the picture it comes with, and a mere colour soon") {
   Stage stage{with_zone(ZoneRule::motion)};
   stage.empty(kLearned + 40);
@@ -220,12 +235,18 @@ TEST_CASE("where the pictures end, the side on which somebody is seen last count
   walker.id = 1;
   walker.sights = 5;
   walker.strayed = 40;
+  bool hidden = false;
   const auto at = [&](float x, bool last = false) {
     walker.box = {x - 10, 100, 20, 60};
+    if (!hidden) walker.seen = Millis{static_cast<int>(x) * 40};
     return line.see({walker}, Millis{static_cast<int>(x) * 40}, last);
   };
   for (int x = 60; x <= 98; ++x) CHECK(at(static_cast<float>(x)).empty());
   SUBCASE("before the line") { CHECK(at(99, true).empty()); }
+  SUBCASE("where they may be while hidden is not where they were seen") {
+    hidden = true;
+    for (int x = 99; x <= 140; ++x) CHECK(at(static_cast<float>(x), x == 140).empty());
+  }
   SUBCASE("behind it, though not clearly") {
     CHECK(at(102).empty());
     const auto crossed = at(102, true);

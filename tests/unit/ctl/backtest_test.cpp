@@ -132,6 +132,22 @@ TEST_CASE("a line that cannot be read is told with its number and passed over") 
   CHECK(run_json("a,b\n1,2\n").code == kFailed);
 }
 
+TEST_CASE("columns in quotes, others beside them, and zones as loggers write them") {
+  const auto ran = run_json(
+      "\xEF\xBB\xBFid,note,\"Timestamp\",\"Value\"\r\n"
+      "1,\"rain, \"\"heavy\"\"\",\"2014-04-01T08:00:00+0800\",\"50.5\"\r\n"
+      "2,,2014-04-01 08:05:00.250+08,5e1\r\n"
+      "3,\",\",2014-04-01t00:10:00z,\"\"\r\n");
+  CHECK(ran.err == "");
+  REQUIRE(ran.rows.size() == 3);
+  CHECK(ran.rows[0]["t"] == 1396310400000);
+  CHECK(ran.rows[0]["v"] == 50.5);
+  CHECK(ran.rows[1]["t"] == 1396310700250);
+  CHECK(ran.rows[1]["v"] == 50);
+  CHECK(ran.rows[2]["why"] == "no-value");
+  CHECK(run_json("timestamp,value\n\"2014-04-01 00:00:00,50\n").code == kFailed);  // the quote does not end
+}
+
 TEST_CASE("a config with mistakes is refused, where they are in what a backtest reads") {
   CHECK(run_json("2014-04-01,1\n", "[quality.\"river.level\"]\nrnage = [0, 1]\n").err.find("did you mean 'range'") !=
         std::string::npos);

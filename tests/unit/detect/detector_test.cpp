@@ -29,7 +29,7 @@ struct Feed {
     const auto at = mono_from_ms(1 + i * kStepMs);
     const auto wall = clock ? std::optional{kMonday + Millis{i * kStepMs}} : std::nullopt;
     ++i;
-    return detector.score(x, at, wall).value_or(-1);
+    return detector.score(x, at, wall ? std::optional{detect::local_time(*wall)} : std::nullopt).value_or(-1);
   }
   double highest(int samples, const std::function<double(std::int64_t)>& series) {
     double out = -1;

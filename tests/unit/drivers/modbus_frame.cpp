@@ -193,6 +193,11 @@ TEST_CASE("writes are confirmed by what they wrote, and by nothing else") {
   CHECK(encode(coil) == Bytes{5, 0, 3, 0xFF, 0});
   CHECK(check_answer(coil, encode(coil)));
   CHECK_FALSE(check_answer(coil, Bytes{5, 0, 3, 0, 0}));
+  const Write coils{true, 0x13, {1, 0, 1, 1, 0, 0, 1, 1, 1, 0}};  // the specification's example
+  CHECK(encode(coils) == Bytes{0x0F, 0, 0x13, 0, 0x0A, 2, 0xCD, 0x01});
+  CHECK(check_answer(coils, Bytes{0x0F, 0, 0x13, 0, 0x0A}));
+  CHECK_FALSE(check_answer(coils, Bytes{0x0F, 0, 0x13, 0, 0x09}));
+  CHECK(unwrap(kRtu, encode(coils), wrap(kRtu, Bytes{0x0F, 0, 0x13, 0, 0x0A})).value());
   const Write one{false, 0x64, {0x005A}};
   CHECK(encode(one) == Bytes{6, 0, 0x64, 0, 0x5A});
   CHECK(check_answer(one, encode(one)));
