@@ -65,7 +65,7 @@ std::optional<json> parse_bounded(std::string_view text) {
   return value;
 }
 
-tl::expected<Request, Failure> decode_request(std::string_view line) {
+Asked<Request> decode_request(std::string_view line) {
   if (line.size() >= kMaxRequestBytes) return refuse(Errc::invalid, texts::request_too_long());
   auto object = parse_bounded(line);
   if (!object) return refuse(Errc::invalid, texts::request_not_json());

@@ -7,10 +7,8 @@
 #include <utility>
 
 #include <nlohmann/json.hpp>
-#include <tl/expected.hpp>
 
-#include "firmware/core/result.hpp"
-#include "firmware/core/text.hpp"
+#include "firmware/core/failure.hpp"
 
 namespace hamlet::control {
 
@@ -21,24 +19,8 @@ inline constexpr std::size_t kMaxAnswerBytes = 16 * 1024 * 1024;
 /// Arrays and objects within each other, the request or answer itself included.
 inline constexpr std::size_t kMaxDepth = 16;
 
-/// Why a request was not carried out, told to a person in both languages.
-struct Failure {
-  Errc code = Errc::failed;
-  Text text;
-
-  Failure(Errc why, Text words) : code{why}, text{std::move(words)} {}
-  /// An Error knows one language only; both show it.
-  Failure(const Error& error)
-      : code{error.code}, text{error.message, error.message} {}  // NOLINT: implicit, as intended
-};
-
 /// What a verb gives back: its result, a JSON object, or the reason why there is none.
-using Answer = tl::expected<nlohmann::json, Failure>;
-
-/// `return reply(refuse(Errc::not_found, {"没有这个测点", "no such point"}));`
-[[nodiscard]] inline tl::unexpected<Failure> refuse(Errc code, Text text) {
-  return tl::unexpected<Failure>(Failure{code, std::move(text)});
-}
+using Answer = Asked<nlohmann::json>;
 
 /// One line from a client: {"verb":"readings","args":{…},"id":7}. `id` comes back with the answer as it was given: a
 /// whole number or a string of at most 64 bytes; null where none was given.
@@ -50,7 +32,7 @@ struct Request {
 
 /// Parses a line without its newline. Bytes from outside: bounded in size and depth, unknown keys are refused. Error
 /// invalid.
-[[nodiscard]] tl::expected<Request, Failure> decode_request(std::string_view line);
+[[nodiscard]] Asked<Request> decode_request(std::string_view line);
 /// The line with its newline. Text that is not UTF-8 is repaired with replacement characters.
 [[nodiscard]] std::string encode_request(const Request& request);
 

@@ -8,7 +8,6 @@
 namespace hamlet::ctl {
 namespace {
 
-using control::Failure;
 using nlohmann::json;
 
 // The unit as the config gives it; the journal does not keep it.
@@ -46,7 +45,7 @@ Failure explain_unreadable(const Error& error, const std::filesystem::path& stat
   return error;
 }
 
-tl::expected<json, Failure> read_journal_at_rest(const Invocation& asked, const std::filesystem::path& state_dir,
+Asked<json> read_journal_at_rest(const Invocation& asked, const std::filesystem::path& state_dir,
                                                  const Clock& clock) {
   auto reader = journal::Reader::open(state_dir);
   if (!reader) return tl::unexpected(explain_unreadable(reader.error(), state_dir));

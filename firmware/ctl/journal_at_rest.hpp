@@ -12,10 +12,10 @@
 namespace hamlet::ctl {
 
 /// What the daemon would have answered, from its journal in `state_dir`: as of the last commit.
-[[nodiscard]] tl::expected<nlohmann::json, control::Failure> read_journal_at_rest(
+[[nodiscard]] Asked<nlohmann::json> read_journal_at_rest(
     const Invocation& asked, const std::filesystem::path& state_dir, const Clock& clock);
 
 /// Why a journal could not be read, and what to do, in both languages.
-[[nodiscard]] control::Failure explain_unreadable(const Error& error, const std::filesystem::path& state_dir);
+[[nodiscard]] Failure explain_unreadable(const Error& error, const std::filesystem::path& state_dir);
 
 }  // namespace hamlet::ctl

@@ -9,7 +9,6 @@
 namespace hamlet::ctl {
 namespace {
 
-using control::Failure;
 using nlohmann::json;
 
 Failure both(Errc code, Say id, const std::string& what) {
@@ -35,7 +34,7 @@ Failure explain_export(const Error& error, const std::string& to) {
   return both(error.code, Say::export_failed, error.message);
 }
 
-tl::expected<json, Failure> write_export(journal::Reader& reader, const Invocation& asked, const config::Gateway& gateway,
+Asked<json> write_export(journal::Reader& reader, const Invocation& asked, const config::Gateway& gateway,
                                          WallTime now, const journal::Progress& tell) {
   const auto topics = gateway.path.empty() ? contract::Topics::from_division(gateway.division, gateway.id)
                                            : contract::Topics::from_path(gateway.path, gateway.id);
@@ -49,7 +48,7 @@ tl::expected<json, Failure> write_export(journal::Reader& reader, const Invocati
 
 }  // namespace
 
-tl::expected<json, Failure> work_on_journal(const Invocation& asked, const config::Gateway& gateway, const Clock& clock,
+Asked<json> work_on_journal(const Invocation& asked, const config::Gateway& gateway, const Clock& clock,
                                             const std::function<void(std::uint64_t, std::uint64_t)>& tell) {
   const auto& folder = gateway.state_dir;
   auto reader = journal::Reader::open(folder);

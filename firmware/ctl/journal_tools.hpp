@@ -15,7 +15,7 @@ namespace hamlet::ctl {
 
 /// `hamlet journal stat | check | export`: on the files, read-only, beside a daemon that runs or without. `tell`: see
 /// journal::Progress.
-[[nodiscard]] tl::expected<nlohmann::json, control::Failure> work_on_journal(
+[[nodiscard]] Asked<nlohmann::json> work_on_journal(
     const Invocation& asked, const config::Gateway& gateway, const Clock& clock,
     const std::function<void(std::uint64_t, std::uint64_t)>& tell);
 

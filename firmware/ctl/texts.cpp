@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "firmware/detect/texts.hpp"
+
 namespace hamlet::ctl {
 namespace {
 
@@ -510,14 +512,6 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::output, "override", "手动", "by hand"},
     {Kind::output, "message", "消息", "message"},
 
-    {Kind::alarm_state, "normal", "正常", "normal"},
-    {Kind::alarm_state, "unacked", "未确认", "not acknowledged"},
-    {Kind::alarm_state, "acked", "已确认", "acknowledged"},
-    {Kind::alarm_state, "returned", "已恢复，未确认", "back to normal, not acknowledged"},
-    {Kind::alarm_state, "shelved", "暂时搁置", "shelved"},
-    {Kind::alarm_state, "suppressed", "已抑制", "suppressed"},
-    {Kind::alarm_state, "out-of-service", "停用", "out of service"},
-
     {Kind::event, "output", "输出动作", "output"},
     {Kind::event, "motion", "画面有动静", "motion"},
     {Kind::event, "intrusion", "有人闯入", "intrusion"},
@@ -762,6 +756,10 @@ std::span<const Word> vocabulary() {
 }
 
 std::string word(Lang lang, Kind kind, std::string_view code) {
+  for (int i = 0; kind == Kind::alarm_state && i <= static_cast<int>(AlarmState::out_of_service); ++i) {
+    const auto state = static_cast<AlarmState>(i);
+    if (to_string(state) == code) return detect::texts::name_of(state).in(lang);
+  }
   const auto found = std::find_if(kVocabulary.begin(), kVocabulary.end(),
                                   [&](const Word& known) { return known.kind == kind && known.code == code; });
   if (found == kVocabulary.end()) return std::string{code};

@@ -12,7 +12,6 @@ namespace hamlet::daemon {
 namespace {
 
 using control::Args;
-using control::refuse;
 using control::Reply;
 using journal::Urgency;
 using nlohmann::json;
@@ -178,7 +177,7 @@ void Box::set_output(const json& args, const control::Caller& caller, Reply repl
   const bool is_auto = asked == "auto" && (rule == nullptr || !rule->is_message());
   if (asked.is_string() && !is_auto) value = asked.get<std::string>();
   if (auto set = outputs_->set(id, value, Millis{length}, caller.name, clock_.mono()); !set) {
-    return reply(refuse(set.error().code, set.error().text));
+    return reply(tl::unexpected(set.error()));
   }
   act();
   emit_gateway("operator",
@@ -187,7 +186,7 @@ void Box::set_output(const json& args, const control::Caller& caller, Reply repl
   const auto state = std::find_if(states.begin(), states.end(), [&](const auto& each) { return each.rule->id == id; });
   journal_->sync(
       [reply = std::move(reply), row = output_json(*state)](const Status& status) {
-        if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+        if (!status) return reply(tl::unexpected(Failure{status.error()}));
         reply(json{{"output", row}});
       },
       journal::Durable::urgent);

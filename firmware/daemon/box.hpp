@@ -135,7 +135,7 @@ class Box {
   void list_readings(const nlohmann::json& args, control::Reply reply);
   void list_events(const nlohmann::json& args, control::Reply reply);
   void acknowledge(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
-  void operated(detect::Asked<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
+  void operated(Asked<std::vector<Alarm>> done, nlohmann::json detail, const control::Caller& caller,
                 control::Reply reply);
   [[nodiscard]] detect::PutAside aside_for(Millis length, std::string reason, const control::Caller& caller) const;
   void shelve(const nlohmann::json& args, const control::Caller& caller, control::Reply reply);
@@ -166,7 +166,7 @@ class Box {
   // commands.cpp: what the county asks
   void load_command_ids();
   void take_command(contract::Command command, std::function<void(nlohmann::json)> reply);
-  [[nodiscard]] std::optional<control::Failure> refuse_command(const contract::Command& command) const;
+  [[nodiscard]] std::optional<Failure> refuse_command(const contract::Command& command) const;
   void run_command(const contract::Command& command, std::function<void(nlohmann::json)> reply);
 
   boost::asio::io_context& io_;

@@ -17,7 +17,7 @@ constexpr std::size_t kMaxCommandIds = 1'000;
 constexpr Millis kMaxAhead{60'000};
 constexpr std::string_view kCommandPrefix = "command/";
 
-json failure_json(const control::Failure& failure) {
+json failure_json(const Failure& failure) {
   return {{"ok", false},
           {"code", control::to_string(failure.code)},
           {"error", {{"zh", failure.text.zh}, {"en", failure.text.en}}}};
@@ -39,22 +39,22 @@ void Box::load_command_ids() {
   }
 }
 
-std::optional<control::Failure> Box::refuse_command(const contract::Command& command) const {
+std::optional<Failure> Box::refuse_command(const contract::Command& command) const {
   if (!settings_.gateway.county_verbs.contains(command.verb)) {
-    return control::Failure{Errc::denied, texts::command_not_allowed(command.verb)};
+    return Failure{Errc::denied, texts::command_not_allowed(command.verb)};
   }
   if (std::find(command_ids_.begin(), command_ids_.end(), command.id) != command_ids_.end()) {
-    return control::Failure{Errc::invalid, texts::command_ran_already(command.id)};
+    return Failure{Errc::invalid, texts::command_ran_already(command.id)};
   }
   const auto* verb = verbs_.find(command.verb);
   const bool acts = verb != nullptr && verb->access == control::Access::change;
   if (!acts && !command.expires) return {};
-  if (!command.expires) return control::Failure{Errc::invalid, texts::command_without_expiry(command.verb)};
+  if (!command.expires) return Failure{Errc::invalid, texts::command_without_expiry(command.verb)};
   const auto now = journal_->date({journal_->boot(), clock_.mono()});
-  if (now.quality == TimeQuality::unsynced) return control::Failure{Errc::unavailable, texts::command_clock_unset()};
-  if (*command.expires < now.wall) return control::Failure{Errc::timeout, texts::command_expired()};
+  if (now.quality == TimeQuality::unsynced) return Failure{Errc::unavailable, texts::command_clock_unset()};
+  if (*command.expires < now.wall) return Failure{Errc::timeout, texts::command_expired()};
   if (acts && *command.expires > now.wall + kMaxAhead) {
-    return control::Failure{Errc::invalid, texts::command_without_expiry(command.verb)};
+    return Failure{Errc::invalid, texts::command_without_expiry(command.verb)};
   }
   return {};
 }
@@ -74,7 +74,7 @@ void Box::take_command(contract::Command command, std::function<void(json)> repl
   }
   journal_->sync([this, command = std::move(command), reply = std::move(reply)](const Status& status) {
     if (!running_) return;
-    if (!status) return reply(failure_json(control::Failure{status.error()}));
+    if (!status) return reply(failure_json(Failure{status.error()}));
     run_command(command, reply);
   });
 }

@@ -17,7 +17,6 @@ namespace {
 
 using control::Access;
 using control::Args;
-using control::refuse;
 using control::Reply;
 using nlohmann::json;
 
@@ -30,13 +29,13 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-tl::unexpected<control::Failure> refuse_picture(const std::string& name, const Error& error) {
+tl::unexpected<Failure> refuse_picture(const std::string& name, const Error& error) {
   if (error.code == Errc::not_found) return refuse(error.code, texts::unknown_picture(name));
   if (error.code == Errc::full) return refuse(error.code, texts::disk_is_busy());
   return refuse(error.code, texts::pictures_fail(error.message));
 }
 
-tl::unexpected<control::Failure> refuse_snapshot(const std::string& camera, const Error& error) {
+tl::unexpected<Failure> refuse_snapshot(const std::string& camera, const Error& error) {
   if (error.code == Errc::not_found) return refuse(error.code, texts::unknown_camera(camera));
   if (error.code == Errc::denied) return refuse(Errc::unavailable, texts::camera_shows_nothing(camera));
   if (error.code == Errc::unavailable) return refuse(error.code, texts::camera_without_picture(camera, error.message));

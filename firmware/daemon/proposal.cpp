@@ -22,7 +22,6 @@ namespace {
 
 using control::Access;
 using control::Args;
-using control::refuse;
 using control::Reply;
 using nlohmann::json;
 
@@ -58,7 +57,7 @@ void Box::propose_config(const json& args, const Reply& reply) {
   const auto file = settings_.gateway.county_trial();
   if (auto written = journal::write_durably(file.parent_path(), file.filename(), toml); !written) {
     remove_durably(file);
-    return reply(tl::unexpected(control::Failure{written.error()}));
+    return reply(tl::unexpected(Failure{written.error()}));
   }
   const auto settings = read_settings(config_file_, file);
   if (!settings) {
@@ -96,10 +95,10 @@ void Box::confirm_config(const Reply& reply) {
   const auto& gateway = settings_.gateway;
   std::error_code error;
   std::filesystem::rename(gateway.county_trial(), gateway.county_config(), error);
-  if (error) return reply(tl::unexpected(control::Failure{Error{Errc::failed, error.message()}}));
+  if (error) return reply(tl::unexpected(Failure{Error{Errc::failed, error.message()}}));
   trial_ = Trial::none;
   trial_timer_.cancel();
-  if (auto synced = journal::sync_folder(gateway.state_dir); !synced) return reply(tl::unexpected(control::Failure{synced.error()}));
+  if (auto synced = journal::sync_folder(gateway.state_dir); !synced) return reply(tl::unexpected(Failure{synced.error()}));
   log::info("the county's config is confirmed");
   emit_gateway("config", {{"outcome", "confirmed"}, {"rev", revision_}});
   reply(json{{"rev", revision_}});

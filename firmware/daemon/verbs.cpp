@@ -18,7 +18,6 @@ namespace {
 using control::Access;
 using control::Args;
 using control::Reply;
-using control::refuse;
 using nlohmann::json;
 
 constexpr std::int64_t kMaxRows = 100'000;
@@ -93,13 +92,13 @@ void Box::add_verbs() {
     Args in{args};
     if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
     uplink_->test([reply](auto steps) {
-      if (!steps) return reply(refuse(steps.error().code, steps.error().text));
+      if (!steps) return reply(tl::unexpected(steps.error()));
       reply(std::move(*steps));
     });
   });
   add_verb("replay", Access::read, "lane, from, to, epoch?", [this](const json& args, const auto&, const Reply& reply) {
     auto asked = uplink_->replay(args);
-    if (!asked) return reply(refuse(asked.error().code, asked.error().text));
+    if (!asked) return reply(tl::unexpected(asked.error()));
     reply(std::move(*asked));
   });
   add_picture_verbs();
@@ -107,7 +106,7 @@ void Box::add_verbs() {
   add_verb("reload", Access::change, "", [this](const json& args, const auto&, const Reply& reply) {
     Args in{args};
     if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
-    if (auto done = reload(); !done) return reply(tl::unexpected(control::Failure{done.error()}));
+    if (auto done = reload(); !done) return reply(tl::unexpected(Failure{done.error()}));
     reply(json::object());
   });
 }
@@ -279,8 +278,8 @@ void Box::query_journal(std::function<Result<json>(journal::Reader&)> run, Reply
   auto found = std::make_shared<Result<json>>(fail(Errc::failed, "the query did not run"));
   journal_->query([run = std::move(run), found](journal::Reader& reader) { *found = run(reader); },
                   [reply = std::move(reply), found](const Status& status) {
-                    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
-                    if (!*found) return reply(tl::unexpected(control::Failure{found->error()}));
+                    if (!status) return reply(tl::unexpected(Failure{status.error()}));
+                    if (!*found) return reply(tl::unexpected(Failure{found->error()}));
                     reply(std::move(**found));
                   });
 }
@@ -335,12 +334,12 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
   const auto seen = occurrence ? std::optional<std::uint64_t>{static_cast<std::uint64_t>(*occurrence)} : std::nullopt;
   auto alarm = detect_->acknowledge(id, seen, clock_.mono());
-  if (!alarm) return reply(refuse(alarm.error().code, alarm.error().text));
+  if (!alarm) return reply(tl::unexpected(alarm.error()));
   take_transitions({*alarm});
   emit_gateway("operator", {{"verb", "alarm.ack"}, {"by", caller.name}, {"alarm", id}, {"occurrence", alarm->occurrence}});
   // Said to be done only once it would survive a power cut.
   journal_->sync([reply = std::move(reply), row = alarm_json(*alarm)](const Status& status) {
-    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+    if (!status) return reply(tl::unexpected(Failure{status.error()}));
     reply(json{{"alarm", row}});
   }, journal::Durable::urgent);
 }
@@ -348,15 +347,15 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
 // ---- putting alarms aside -------------------------------------------------------------------------------------------
 
 // What an operator did to alarms: transitions and event in one commit, told to be done when that is durable.
-void Box::operated(detect::Asked<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
-  if (!done) return reply(refuse(done.error().code, done.error().text));
+void Box::operated(Asked<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
+  if (!done) return reply(tl::unexpected(done.error()));
   take_transitions(*done);
   detail["by"] = caller.name;
   emit_gateway("operator", std::move(detail));
   auto rows = json::array();
   for (const auto& alarm : *done) rows.push_back(alarm_json(alarm));
   journal_->sync([reply = std::move(reply), rows = std::move(rows)](const Status& status) {
-    if (!status) return reply(tl::unexpected(control::Failure{status.error()}));
+    if (!status) return reply(tl::unexpected(Failure{status.error()}));
     reply(json{{"alarms", rows}});
   }, journal::Durable::urgent);
 }
@@ -424,7 +423,7 @@ void Box::explain(const json& args, const Reply& reply) const {
   const auto id = in.text("alarm");
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
   const auto standing = detect_->standing(id);
-  if (!standing) return reply(refuse(standing.error().code, standing.error().text));
+  if (!standing) return reply(tl::unexpected(standing.error()));
   const auto& rule = *standing->rule;
   auto out = alarm_json(standing->alarm);
   out["rule"] = describe_alarm(rule);

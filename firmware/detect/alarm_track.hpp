@@ -12,10 +12,10 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "firmware/core/alarm.hpp"
+#include "firmware/core/failure.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/time.hpp"
 #include "firmware/detect/quality.hpp"
-#include "firmware/detect/refusal.hpp"
 #include "firmware/detect/rules.hpp"
 
 namespace hamlet::detect {

@@ -357,6 +357,8 @@ class Parser {
       auto right = factor();
       const auto a = as_number(left);
       const auto b = as_number(right);
+      const auto& by = out_.nodes_[b];
+      if (!times && by.op == Op::number && by.number == 0) stop(right.begin, texts::divides_by_zero());
       if (!right.unit.empty()) left.unit = times && left.unit.empty() ? right.unit : std::string{};
       left.node = put({.op = times ? Op::multiply : Op::divide, .args = {a, b}});
     }

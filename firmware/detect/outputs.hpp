@@ -14,12 +14,12 @@
 
 #include "firmware/config/config.hpp"
 #include "firmware/core/alarm.hpp"
+#include "firmware/core/failure.hpp"
 #include "firmware/core/reading.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/text.hpp"
 #include "firmware/core/time.hpp"
 #include "firmware/detect/expression.hpp"
-#include "firmware/detect/refusal.hpp"
 #include "firmware/detect/watch.hpp"
 
 namespace hamlet::detect {

@@ -184,6 +184,7 @@ inline Text text_needs_equals() {
 }
 inline Text text_open() { return sentence("引号没有结束", "the quote does not end"); }
 inline Text bad_number() { return sentence("不是数字", "this is no number"); }
+inline Text divides_by_zero() { return sentence("不能除以 0", "nothing can be divided by 0"); }
 inline Text no_such_function(std::string_view name) { return sentence("没有函数“{}”", "there is no function '{}'", name); }
 inline Text no_such_source(std::string_view name) {
   return sentence("没有摄像机或设备“{}”", "there is no camera or device '{}'", name);
@@ -211,17 +212,17 @@ inline Text name_of(AlarmState state) {
     case AlarmState::normal:
       return sentence("正常", "normal");
     case AlarmState::unacked:
-      return sentence("未确认", "unacked");
+      return sentence("未确认", "not acknowledged");
     case AlarmState::acked:
-      return sentence("已确认", "acked");
+      return sentence("已确认", "acknowledged");
     case AlarmState::returned:
-      return sentence("已恢复、未确认", "returned");
+      return sentence("已恢复，未确认", "back to normal, not acknowledged");
     case AlarmState::shelved:
       return sentence("暂时搁置", "shelved");
     case AlarmState::suppressed:
       return sentence("已抑制", "suppressed");
     case AlarmState::out_of_service:
-      return sentence("停用", "out-of-service");
+      return sentence("停用", "out of service");
   }
   return {};
 }

@@ -354,9 +354,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     return out;
   }
 
-  void test_link(std::function<void(tl::expected<json, Refusal>)> then) {
-    if (!client) return then(tl::unexpected(Refusal{Errc::unavailable, texts::not_enabled()}));
-    if (link_test) return then(tl::unexpected(Refusal{Errc::unavailable, texts::test_is_running()}));
+  void test_link(std::function<void(Asked<json>)> then) {
+    if (!client) return then(refuse(Errc::unavailable, texts::not_enabled()));
+    if (link_test) return then(refuse(Errc::unavailable, texts::test_is_running()));
     auto wire = wire_options();
     wire.client_id += "-test";
     link_test = std::make_unique<LinkTest>(
@@ -758,8 +758,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     }
   }
 
-  tl::expected<json, Refusal> replay(const json& args) {
-    const auto refuse = [](Errc code, Text text) { return tl::unexpected(Refusal{code, std::move(text)}); };
+  Asked<json> replay(const json& args) {
     const auto number = [&](const char* key) {
       const auto found = args.find(key);
       const bool good = found != args.end() && found->is_number_integer() && (found->is_number_unsigned() || *found > 0);
@@ -971,11 +970,11 @@ void Uplink::meta_changed() {
   impl_->pump();
 }
 
-tl::expected<nlohmann::json, Uplink::Refusal> Uplink::replay(const nlohmann::json& args) {
+Asked<nlohmann::json> Uplink::replay(const nlohmann::json& args) {
   return impl_->replay(args);
 }
 
-void Uplink::test(std::function<void(tl::expected<nlohmann::json, Refusal>)> then) {
+void Uplink::test(std::function<void(Asked<nlohmann::json>)> then) {
   impl_->test_link(std::move(then));
 }
 

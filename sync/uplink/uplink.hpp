@@ -12,7 +12,7 @@
 #include "firmware/config/config.hpp"
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/clock.hpp"
-#include "firmware/core/text.hpp"
+#include "firmware/core/failure.hpp"
 #include "firmware/wire/mqtt_client.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/journal/journal.hpp"
@@ -106,14 +106,10 @@ class Uplink {
   /// The county's command `replay {lane, from, to, epoch?}`: these numbers are sent once more, with the identity they have, after
   /// everything else that waits; those that the journal no longer has are passed over. Positions and snapshots stay as they are.
   /// Survives a lost link, not a restart. Returns what will be sent: the same, `to` at most the lane's last.
-  struct Refusal {
-    Errc code = Errc::invalid;
-    Text text;
-  };
-  [[nodiscard]] tl::expected<nlohmann::json, Refusal> replay(const nlohmann::json& args);
+  [[nodiscard]] Asked<nlohmann::json> replay(const nlohmann::json& args);
 
   /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal.
-  void test(std::function<void(tl::expected<nlohmann::json, Refusal>)> then);
+  void test(std::function<void(Asked<nlohmann::json>)> then);
 
   /// For the verb `uplink`:
   /// {"state","broker","protocol","since_ts","last_error"?,"fault"?,"trouble"?:{"zh","en"},"warnings"?:[{"id","text"}],"certificates"?,

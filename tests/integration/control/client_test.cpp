@@ -116,7 +116,7 @@ TEST_CASE("the daemon's own words arrive") {
   const TempDir dir;
   DaemonInTest daemon;
   daemon.table().add({"find", Access::read, false, "", [](const json&, const Caller&, const Reply& reply) {
-                        reply(hamlet::control::refuse(hamlet::Errc::not_found, {"没有这个测点", "no such point"}));
+                        reply(hamlet::refuse(hamlet::Errc::not_found, {"没有这个测点", "no such point"}));
                       }});
   REQUIRE(daemon.start(dir.path() / "s").has_value());
   const auto result = call(dir.path() / "s", "find", {});

@@ -14,7 +14,7 @@
 using namespace hamlet::ctl;
 using hamlet::Errc;
 using hamlet::control::CallFailure;
-using hamlet::control::Failure;
+using hamlet::Failure;
 using nlohmann::json;
 
 namespace {
@@ -26,7 +26,7 @@ CallFailure unreachable() {
 // The command in a world of the test's making: one answer of the daemon, one of the journal, one of the config.
 struct Bench {
   tl::expected<json, CallFailure> answer = json::object();
-  tl::expected<json, Failure> journal = tl::unexpected(Failure{Errc::not_found, {"没有日志库", "no journal"}});
+  Asked<json> journal = tl::unexpected(Failure{Errc::not_found, {"没有日志库", "no journal"}});
   std::vector<hamlet::config::Diagnostic> diagnostics;
   ProbeAsked probed;
   int probe_code = kOk;

@@ -71,7 +71,7 @@ TEST_CASE("the codes of the core have words") {
     CHECK(std::any_of(words.begin(), words.end(), [&](const Word& w) { return w.kind == kind && w.code == code; }));
   };
   for (int i = 0; i <= static_cast<int>(AlarmState::out_of_service); ++i) {
-    known(Kind::alarm_state, to_string(static_cast<AlarmState>(i)));
+    CHECK(has_chinese(word(Lang::zh, Kind::alarm_state, to_string(static_cast<AlarmState>(i)))));
   }
   for (int i = 0; i <= static_cast<int>(hamlet::Severity::warning); ++i) {
     known(Kind::severity, to_string(static_cast<hamlet::Severity>(i)));

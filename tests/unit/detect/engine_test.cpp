@@ -122,7 +122,7 @@ TEST_CASE("acknowledging what cannot be says why") {
   CHECK(engine.acknowledge("river-high", 1, at(3)));
   wrong = engine.acknowledge("river-high", 1, at(4));
   REQUIRE(!wrong);
-  CHECK(wrong.error().text.en == "alarm 'river-high' is acked; there is nothing to acknowledge");
+  CHECK(wrong.error().text.en == "alarm 'river-high' is acknowledged; there is nothing to acknowledge");
 }
 
 TEST_CASE("delays run out at their very moment") {

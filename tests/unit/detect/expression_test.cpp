@@ -137,6 +137,7 @@ TEST_CASE("a mistake is told at its character") {
   CHECK(mistake("time in 25:00-06:00 and pump.on") == "9: expected hours, as 22:00-06:00");
   CHECK(mistake("month in 0-3 and pump.on") == "10: expected months, as 5-9");
   CHECK(mistake("true") == "1: names no point and no event");
+  CHECK(mistake("2 * river.level / 0 > 1") == "19: nothing can be divided by 0");
   CHECK(mistake("pump.on rising") == "1: the point 'pump.on' is not a number");
   CHECK(mistake("河 > 3") == "1: expected a point, a number, an event or a function");
   CHECK(mistake("pump.on AND 河 > 3") == "13: expected a point, a number, an event or a function");
