@@ -378,23 +378,22 @@ void Foreground::Model::relight() {
       sum = static_cast<std::int16_t>(std::clamp(line->at(sum / 128.0) * 128, 0.0, 255.0 * 128));
     }
   }
-  relight_colours();
 }
 
 // Colours fade together (dusk) or go all at once (infra-red). What does not fit a common factor but has changed nearly
-// everywhere is learned anew.
+// everywhere is learned anew. By the means of kLanes pixels, or a sensor's noise would be a change.
 void Foreground::Model::relight_colours() {
+  const auto colour = [](const std::uint8_t* from) { return cv::v_reduce_sum(load(from)) / double{kLanes} - 128; };
   double far = 0, before = 0, product = 0, square = 0;
   Pairs pairs;
   for (int row = 0; row < size.height; row += 4) {
-    for (int column = 0; column < size.width; column += 2) {
-      const auto block = static_cast<std::size_t>((row * size.width + column) / kLanes);
-      const auto* sample = samples.data() + block * kBlockBytes + column % kLanes;
-      const int du = u.row(row)[column] - 128;
-      const int dv = v.row(row)[column] - 128;
-      const int su = sample[kLanes] - 128;
-      const int sv = sample[2 * kLanes] - 128;
-      const int off = std::abs(du - su) + std::abs(dv - sv);
+    for (int column = 0; column < size.width; column += kLanes) {
+      const auto* sample = samples.data() + static_cast<std::size_t>((row * size.width + column) / kLanes) * kBlockBytes;
+      const double du = colour(u.row(row) + column);
+      const double dv = colour(v.row(row) + column);
+      const double su = colour(sample + kLanes);
+      const double sv = colour(sample + 2 * kLanes);
+      const double off = std::abs(du - su) + std::abs(dv - sv);
       far += off > 8;
       before += off;
       product += du * su + dv * sv;
@@ -819,6 +818,7 @@ const cv::Mat& Foreground::look(const Picture& picture) {
   }
   if (model.frames > 0) model.relight();
   model.find_shift();
+  if (model.frames > 0) model.relight_colours();  // as the picture lies
   model.describe();
   model.weigh_noise();
   model.match();

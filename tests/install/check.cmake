@@ -56,8 +56,8 @@ if(NOT code EQUAL 0 OR said MATCHES "hamlet[a-z-]*[.]service:")
   message(SEND_ERROR "systemd-analyze verify: ${said}")
 endif()
 foreach(unit ${units})
-  # 2.0 of 10: what is left open has its reason in the unit.
-  execute_process(COMMAND ${SYSTEMD_ANALYZE} security --offline=true --threshold=20 --no-pager ${unit}
+  # 2.1 of 10: what is left open has its reason in the unit.
+  execute_process(COMMAND ${SYSTEMD_ANALYZE} security --offline=true --threshold=21 --no-pager ${unit}
     RESULT_VARIABLE code OUTPUT_VARIABLE said ERROR_VARIABLE said)
   if(NOT code EQUAL 0)
     message(SEND_ERROR "more exposed than it has to be: ${unit}\n${said}")

@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <termios.h>
 #include <unistd.h>
@@ -156,6 +158,8 @@ bool SerialBus::sleep_until(Time time) {
 }
 
 void SerialBus::run() {
+  const sched_param least{.sched_priority = 1};  // a wire does not wait for the processor, where that can be had
+  (void)pthread_setschedparam(pthread_self(), SCHED_RR, &least);
   Bytes heard;
   for (;;) {
     int master = -1;

@@ -40,8 +40,8 @@ const std::vector<Picture>& quiet_pictures() {
   return pictures;
 }
 
-// What is told while the quiet part goes to and fro, changed by `draw` for a while.
-std::string told_of(const std::function<void(cv::Mat&, int)>& draw) {
+// What is told while the quiet part goes to and fro, changed by `draw` for a while, and by `always` else.
+std::string told_of(const std::function<void(cv::Mat&, int)>& draw, const std::function<void(cv::Mat&)>& always = {}) {
   const auto& pictures = quiet_pictures();
   CameraConfig camera;
   camera.id = "road";
@@ -56,7 +56,11 @@ std::string told_of(const std::function<void(cv::Mat&, int)>& draw) {
     const int last = static_cast<int>(pictures.size()) - 1;
     const int place = i % (2 * last);
     cv::Mat bgr = pictures[static_cast<std::size_t>(place <= last ? place : 2 * last - place)].bgr();
-    if (i >= 300 && i < 500) draw(bgr, i - 300);
+    if (i >= 300 && i < 500) {
+      draw(bgr, i - 300);
+    } else if (always) {
+      always(bgr);
+    }
     auto picture = Picture::from_bgr(bgr, static_cast<std::uint64_t>(i + 1), i * kRealStep);
     for (const auto& message : analysis.process(std::move(picture), mono_from_ms(0) + i * kRealStep)) {
       const auto& seen = std::get<Observation>(message.body);
@@ -88,6 +92,13 @@ TEST_CASE("on a real road where nothing passes nobody is told of, whatever becom
             cv::line(bgr, at, at + cv::Point{1, 9}, {190, 190, 190});
           }
         }) == std::string{});
+  const auto noise = [&chance](cv::Mat& bgr, double sigma) {  // of a colour sensor
+    cv::Mat grain{bgr.size(), CV_16SC3};
+    chance.fill(grain, cv::RNG::NORMAL, 0, sigma);
+    cv::add(bgr, grain, bgr, cv::noArray(), CV_8U);
+  };
+  const auto day = [&noise](cv::Mat& bgr) { noise(bgr, 4); };
+  CHECK(told_of([&noise](cv::Mat& bgr, int) { noise(bgr, 8); }, day) == std::string{});  // dusk: the gain is turned up
   CHECK(told_of([](cv::Mat& bgr, int) { cv::GaussianBlur(bgr, bgr, {0, 0}, 9.0 * bgr.cols / 1280); }) == "blurred");
   CHECK(told_of([](cv::Mat& bgr, int) { bgr.setTo(cv::Scalar{70, 70, 70}); }) == "covered");
   CHECK(told_of([](cv::Mat& bgr, int) { cv::flip(bgr, bgr, -1); }) == "turned");

@@ -131,7 +131,10 @@ TEST_CASE("a sensor that turns up its gain is no event, and hides nobody") {
   auto camera = with_zone(ZoneRule::motion);
   camera.zones[0].min_area = 0.02;
   Stage stage{camera};
-  const auto noisy = [](cv::Mat& bgr, int i) { bgr = support::scene(kPicture, 1'000 + i, 100, 3 * 1.4); };
+  double gain = 1;
+  SUBCASE("by half") { gain = 1.4; }
+  SUBCASE("twofold") { gain = 2; }
+  const auto noisy = [gain](cv::Mat& bgr, int i) { bgr = support::scene(kPicture, 1'000 + i, 100, 3 * gain); };
   stage.empty(kLearned);
   stage.play(100, noisy);
   stage.empty(60);
