@@ -30,12 +30,10 @@ struct World {
                                                                    std::string_view verb, const nlohmann::json& args)>
       ask;
   /// The same result from the journal of a daemon that is down; see journal_at_rest.hpp.
-  std::function<Asked<nlohmann::json>(const Invocation&,
-                                                               const std::filesystem::path& state_dir)>
-      read_journal;
+  std::function<Asked<nlohmann::json>(const Invocation&, const std::filesystem::path& state_dir)> read_journal;
   /// The verbs stat, check and export of `journal`, on its files, whether a daemon runs or not; see journal_tools.hpp.
   std::function<Asked<nlohmann::json>(const Invocation&, const config::Gateway&,
-                                                               const std::function<void(std::uint64_t, std::uint64_t)>&)>
+                                      const std::function<void(std::uint64_t, std::uint64_t)>&)>
       work_on_journal;
   /// Everything wrong in a config; empty: nothing.
   std::function<std::vector<config::Diagnostic>(const std::filesystem::path&)> check_config;
