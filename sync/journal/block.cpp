@@ -10,7 +10,7 @@
 namespace hamlet::journal {
 namespace {
 
-constexpr int kLevel = 3;
+constexpr int kLevel = 1;
 constexpr std::string_view kMagic{"\x28\xb5\x2f\xfd", 4};  // in front of each of zstd's frames: not stored
 constexpr std::size_t kWorthPacking = 48;                // bytes; below it zstd's own header eats the gain
 constexpr std::size_t kMaxUnpackedBytes = (1U << 20) + (1U << 16);  // one record of the largest size

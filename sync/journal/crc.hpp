@@ -4,7 +4,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include <boost/crc.hpp>
+#include <zlib.h>
 
 namespace hamlet::journal {
 
@@ -12,20 +12,23 @@ namespace hamlet::journal {
 /// Little-endian, as all our machines are.
 template <class... Parts>
 [[nodiscard]] std::int32_t crc_of(const Parts&... parts) {
-  boost::crc_32_type crc;
-  const auto add = [&crc](const auto& part) {
+  auto crc = ::crc32(0, nullptr, 0);
+  const auto process = [&crc](const void* data, std::size_t size) {
+    crc = ::crc32_z(crc, static_cast<const Bytef*>(data), size);
+  };
+  const auto add = [&process](const auto& part) {
     if constexpr (std::is_convertible_v<decltype(part), std::string_view>) {
       const std::string_view text = part;
       const auto size = static_cast<std::uint64_t>(text.size());
-      crc.process_bytes(&size, sizeof size);
-      crc.process_bytes(text.data(), text.size());
+      process(&size, sizeof size);
+      process(text.data(), text.size());
     } else {
       static_assert(std::has_unique_object_representations_v<std::remove_cvref_t<decltype(part)>>);
-      crc.process_bytes(&part, sizeof part);
+      process(&part, sizeof part);
     }
   };
   (add(parts), ...);
-  return static_cast<std::int32_t>(crc.checksum());
+  return static_cast<std::int32_t>(crc);
 }
 
 }  // namespace hamlet::journal
