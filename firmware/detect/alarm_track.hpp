@@ -121,6 +121,13 @@ class AlarmTrack {
   /// Its rule judges as before and reads otherwise.
   void reword(const AlarmRule& rule) { rule_ = rule; }
 
+  /// It will soon be asked.
+  void prefetch() const {
+    __builtin_prefetch(&rule_.limit);
+    __builtin_prefetch(&state_);
+    __builtin_prefetch(&delay_);
+  }
+
   /// Whether what save() gives has changed since the last call.
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
 

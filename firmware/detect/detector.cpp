@@ -161,10 +161,8 @@ void Tail::take(const Bins& bins) {
   first_ = low < high ? static_cast<std::uint8_t>(low - bins.begin()) : std::uint8_t{0};
 }
 
-double Tail::rarity(double u) const {
-  if (primed_ < kScaleFrom || inserted_ < kTailFrom) return 0;
-  const auto bin = bin_of(u);
-  if (bin < top_) return 0;
+double Tail::rarity(double u, std::size_t bin) const {
+  if (inserted_ < kTailFrom || bin < top_) return 0;
   // At the top's lower end what is fitted is never less than what is counted.
   const double decades = bin == top_ ? std::log10((inserted_ + 1.0) / (in_top_ + 1.0)) : beyond_top(u, bin);
   return std::max(0.0, std::min(kMostRare, decades) -
@@ -186,13 +184,16 @@ double Tail::beyond_top(double u, std::size_t bin) const {
   return as_rare > 0 ? std::min(fitted, counted) : std::max(fitted, counted);
 }
 
-void Tail::insert(double u) {
-  if (primed_ < kScaleFrom) {
-    scale_ = std::max(scale_, u / 16);
-    ++primed_;
-    return;
-  }
-  const auto bin = bin_of(u);
+bool Tail::is_primed() const {
+  return primed_ >= kScaleFrom;
+}
+
+void Tail::prime(double u) {
+  scale_ = std::max(scale_, u / 16);
+  ++primed_;
+}
+
+void Tail::insert(std::size_t bin) {
   if (bin < first_ || bin >= end()) grow_to(bin);
   ++bins_[bin - first_];
   ++inserted_;
@@ -244,7 +245,9 @@ std::optional<double> Detector::score(double raw, MonoTime at, const std::option
   Pending next{.raw = raw, .at_ms = to_ms(at)};
   if (local) next.hour = static_cast<std::uint8_t>(local->hour + (local->weekend ? 24 : 0));
   const auto seen = look_at(next);
-  const double strange = strangeness(seen.over, seen.measures);
+  const auto measures = measure(seen, next.hour);
+  next.bins = bins_of(measures);
+  const double strange = strangeness(seen.over, measures, next.bins);
   next.peak = state_.peak * (1 - kFade);
   const bool finding = strange > kStranger * next.peak;
   next.peak = std::max(next.peak, strange);
@@ -260,21 +263,37 @@ double Detector::value_of(double raw) const {
 Detector::Seen Detector::look_at(const Pending& sample) const {
   const double x = value_of(sample.raw);
   const double range = std::max(state_.high - state_.low, 1e-12);
-  const double least = 0.01 * std::max(range, 1e-6 * (std::abs(x) + 1));  // what is smaller is the same
-  const auto seen = sample.hour ? seen_.at(*sample.hour) : std::uint8_t{0};
-  const double residual = x - (seen > 0 ? static_cast<double>(usual_.at(*sample.hour)) : state_.slow);
-  Seen out{.x = x, .means = take_in(x, residual), .over = over(x, range)};
+  const bool known = sample.hour != kNone && seen_.at(sample.hour) > 0;
+  const double residual = x - (known ? static_cast<double>(usual_.at(sample.hour)) : state_.slow);
+  return {.x = x, .range = range, .residual = residual, .means = take_in(x, residual), .over = over(x, range)};
+}
+
+// Those not above 0 are none.
+Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour) const {
+  const double least = 0.01 * std::max(seen.range, 1e-6 * (std::abs(seen.x) + 1));  // what is smaller is the same
   const double calm = 0.01 * least * least;
-  auto& measures = out.measures;
-  measures[0] = std::abs(out.means.fast - state_.slow) + least;
-  if (seen >= kHourFrom) {
-    measures[1] = std::abs(residual) + least;
-    measures[2] = std::abs(out.means.residual_fast) + least;
-    measures[3] = std::abs(out.means.residual_slow) + least;
+  const auto& means = seen.means;
+  Measures out{};
+  out[0] = std::abs(means.fast - state_.slow) + least;
+  if (hour != kNone && seen_.at(hour) >= kHourFrom) {
+    out[1] = std::abs(seen.residual) + least;
+    out[2] = std::abs(means.residual_fast) + least;
+    out[3] = std::abs(means.residual_slow) + least;
   }
-  measures[4] = 1 / std::sqrt((out.means.spread_fast + calm) / (out.means.spread_slow + calm) + 1e-12);
-  measures[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
-  measures[6] = std::abs(x - state_.means.fast) / (state_.step_fast + least);
+  out[4] = 1 / std::sqrt((means.spread_fast + calm) / (means.spread_slow + calm) + 1e-12);
+  out[5] = (state_.step_fast + 0.1 * least) / (state_.step_slow + 0.1 * least);
+  out[6] = std::abs(seen.x - state_.means.fast) / (state_.step_fast + least);
+  return out;
+}
+
+Detector::Bins Detector::bins_of(const Measures& measures) const {
+  static_assert(Tail::kBins < kPriming);
+  Bins out;
+  out.fill(kNone);
+  for (std::size_t i = 0; i < kMeasures; ++i) {
+    const auto& tail = tails_[i];
+    if (measures[i] > 0) out[i] = tail.is_primed() ? static_cast<std::uint8_t>(tail.bin_of(measures[i])) : kPriming;
+  }
   return out;
 }
 
@@ -284,11 +303,10 @@ double Detector::over(double x, double range) const {
   return std::clamp(std::max(state_.low - x, x - state_.high) / range, 0.0, 3.0);
 }
 
-double Detector::strangeness(double over, const Measures& measures) const {
+double Detector::strangeness(double over, const Measures& measures, const Bins& bins) const {
   double sum = 0;
   for (std::size_t i = 0; i < kMeasures; ++i) {
-    if (measures.at(i) <= 0) continue;
-    sum += fourth(tails_.at(i).rarity(measures.at(i)) * (i == 6 ? kJumpWeight : 1));
+    if (bins[i] < kPriming) sum += fourth(tails_[i].rarity(measures[i], bins[i]) * (i == 6 ? kJumpWeight : 1));
   }
   if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over / (1 + kUsualOver * state_.usual_over)));
   return std::sqrt(std::sqrt(sum));
@@ -301,8 +319,11 @@ void Detector::learn() {
   if (find_counter(sample.raw)) return;
   const auto now = look_at(sample);
   auto& s = state_;
+  const bool priming = std::find(sample.bins.begin(), sample.bins.end(), kPriming) != sample.bins.end();
+  const auto measures = priming ? measure(now, sample.hour) : Measures{};
   for (std::size_t i = 0; i < kMeasures; ++i) {
-    if (now.measures.at(i) > 0) tails_.at(i).insert(now.measures.at(i));
+    if (sample.bins[i] < kPriming) tails_[i].insert(sample.bins[i]);
+    if (sample.bins[i] == kPriming) tails_[i].prime(measures[i]);
   }
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
   const double step = std::abs(now.x - s.previous);
@@ -310,10 +331,10 @@ void Detector::learn() {
   towards(s.step_slow, kLong, step);
   towards(s.near, kNear, now.x);
   towards(s.slow, kSlow, now.x);
-  if (sample.hour) {
-    auto& seen = seen_.at(*sample.hour);
+  if (sample.hour != kNone) {
+    auto& seen = seen_.at(sample.hour);
     seen = static_cast<std::uint8_t>(std::min(seen + 1, int{kSeen}));
-    auto& usual = usual_.at(*sample.hour);
+    auto& usual = usual_.at(sample.hour);
     usual += static_cast<float>(std::max(kHour, 1.0 / seen) * (now.x - static_cast<double>(usual)));
   }
   s.means = now.means;

@@ -34,9 +34,15 @@ struct LocalTime {
 /// beyond its end an exponential tail fitted to its upper part.
 class Tail {
  public:
-  /// How many decades rarer than usual `u` is; 0 while fewer than 120 are known.
-  [[nodiscard]] double rarity(double u) const;
-  void insert(double u);
+  static constexpr std::size_t kBins = 96;
+
+  /// Whether insert() is due: a value has a bin from here on. Until then it goes to prime().
+  [[nodiscard]] bool is_primed() const;
+  void prime(double u);
+  [[nodiscard]] std::size_t bin_of(double u) const;
+  /// How many decades rarer than usual `u`, of this bin, is; 0 while fewer than 120 are known.
+  [[nodiscard]] double rarity(double u, std::size_t bin) const;
+  void insert(std::size_t bin);
   /// It will soon be asked.
   void prefetch() const { __builtin_prefetch(bins_.data()); }
 
@@ -54,11 +60,9 @@ class Tail {
   [[nodiscard]] bool check();
 
  private:
-  static constexpr std::size_t kBins = 96;
   static constexpr std::uint16_t kFull = 40'000;  // then all is halved: what is old fades
   using Bins = std::array<std::uint16_t, kBins>;
   using Short = ShortVector<std::uint16_t, std::uint8_t>;
-  [[nodiscard]] std::size_t bin_of(double u) const;
   [[nodiscard]] double edge(std::size_t bin) const;
   [[nodiscard]] double beyond_top(double u, std::size_t bin) const;
   [[nodiscard]] std::size_t end() const { return first_ + bins_.size(); }
@@ -159,18 +163,24 @@ class Detector {
     std::uint32_t changes = 0;  // counted up to kChanges
     std::uint32_t counter = 0;
   };
+  // A measure's bin in its Tail; or what takes its place.
+  static constexpr std::uint8_t kNone = 255;
+  static constexpr std::uint8_t kPriming = 254;
+  using Bins = std::array<std::uint8_t, kMeasures>;
   struct Pending {
     double raw;
     std::int64_t at_ms;
-    double peak = 0;  // with this sample
-    std::optional<std::uint8_t> hour{};
+    double peak = 0;            // with this sample
+    std::uint8_t hour = kNone;  // of kHours
+    Bins bins{};
   };
   // A sample against what is known without it.
   struct Seen {
     double x;
+    double range;
+    double residual;
     Means means;
-    Measures measures{};  // not above 0: none
-    double over;          // in ranges, beyond all that was seen
+    double over;  // in ranges, beyond all that was seen
   };
 
   [[nodiscard]] double value_of(double raw) const;
@@ -178,7 +188,9 @@ class Detector {
   [[nodiscard]] double gain(double least) const;
   [[nodiscard]] Means take_in(double x, double residual) const;
   [[nodiscard]] double over(double x, double range) const;
-  [[nodiscard]] double strangeness(double over, const Measures& measures) const;
+  [[nodiscard]] Measures measure(const Seen& seen, std::uint8_t hour) const;
+  [[nodiscard]] Bins bins_of(const Measures& measures) const;
+  [[nodiscard]] double strangeness(double over, const Measures& measures, const Bins& bins) const;
   [[nodiscard]] bool find_counter(double raw);
   void begin_anew(bool counter, double raw);
   template <class Archive>

@@ -439,6 +439,8 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   const auto found = find_point(out.reading.point);
   if (!found) return out;
   auto& point = points_[*found];
+  point.quality.prefetch();
+  for (const auto i : point.alarms) alarms_[i].prefetch();
   const auto at = out.reading.at;
   const bool late = point.quality.is_late(at);
   const bool repeated = point.quality.is_repeated(out.reading);

@@ -477,6 +477,12 @@ PointQuality::PointQuality(QualityRule rule) : rule_{std::move(rule)} {
   if (rule_.anomaly) detector_.emplace();
 }
 
+void PointQuality::prefetch() const {
+  flat_.prefetch();
+  attenuated_.prefetch();
+  if (detector_) detector_->prefetch();
+}
+
 PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& context) {
   const bool late = is_late(reading.at);
   if (is_repeated(reading)) {
@@ -484,7 +490,6 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
     reading.why = last_why_;
     return {last_tests_, last_score_, {}, {}};
   }
-  if (detector_) detector_->prefetch();
   Judgement out;
   const auto* number = std::get_if<double>(&reading.value);
   if (number != nullptr || reading.quality == Quality::missing) {
@@ -494,7 +499,8 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
     if (!late) run_tests(reading, x, context, out);
     for (std::size_t i = 0; i < kTests; ++i) {
       const auto test = static_cast<Test>(i);
-      if (test != Test::time_gap) blame(reading, out.tests[test], test);  // the silence itself was told
+      const auto flag = out.tests[test];
+      if (flag > Flag::good && test != Test::time_gap) blame(reading, flag, test);  // the silence itself was told
     }
   }
   if (late) return out;

@@ -117,6 +117,7 @@ class Extremes {
     return {std::bit_cast<double>(std::uint64_t{high} << 32 | low), base_ + after};
   }
   [[nodiscard]] Sample newest() const { return (*this)[size() - 1]; }
+  void prefetch() const { __builtin_prefetch(samples_.data()); }
 
  private:
   ShortVector<std::array<std::uint32_t, 3>, std::uint16_t> samples_;  // a value's halves, a position from base_ on
@@ -133,6 +134,10 @@ class Extremes {
 class FlatLine {
  public:
   [[nodiscard]] Flag check(const FlatLineRule& rule, MonoTime at, std::optional<double> x);
+  void prefetch() const {
+    lows_.prefetch();
+    highs_.prefetch();
+  }
 
  private:
   static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
@@ -172,6 +177,10 @@ class Samples {
   void clear() { *this = {}; }
   [[nodiscard]] std::size_t size() const { return (words_.size() - gone_) / record(); }
   [[nodiscard]] bool empty() const { return words_.size() == gone_; }
+  void prefetch() const {
+    __builtin_prefetch(words_.data() + gone_);
+    __builtin_prefetch(words_.data() + words_.size());
+  }
 
  private:
   // How each is written, in words of 16 bits.
@@ -203,6 +212,7 @@ class Samples {
 class AttenuatedSignal {
  public:
   [[nodiscard]] Flag check(const AttenuatedRule& rule, MonoTime at, std::optional<double> x);
+  void prefetch() const { samples_.prefetch(); }
 
  private:
   struct Bucket {
@@ -268,6 +278,8 @@ class PointQuality {
   [[nodiscard]] bool is_repeated(const Reading& reading) const {
     return reading.at == last_at_ && reading.value == last_value_;
   }
+  /// Fetches what judge() will need, which lies far apart, all at once.
+  void prefetch() const;
   /// Sets quality and why of a normalised reading. Late ones too: see Engine.
   Judgement judge(Reading& reading, const Context& context);
   /// Remembers a reading that was judged before.
