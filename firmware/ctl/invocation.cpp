@@ -344,10 +344,12 @@ class CommandLine {
         ->check(check([](const std::string& word) { return word == "sl651" || word == "hj212"; }, Say::not_a_protocol));
     for (const auto& [name, about] : {std::pair{"sl651", Say::verb_probe_sl651}, {"hj212", Say::verb_probe_hj212}}) {
       auto* listen = probe_kind(*probe, name, about);
-      listen->add_option("--listen", out_.probe.listen, text(Say::opt_listen))
-          ->required()
-          ->type_name(text(Say::meta_number))
-          ->check(in_range(1, 65535));
+      listen->add_option("PATH", out_.probe.device, text(Say::arg_serial));
+      listen->add_option("--listen", out_.probe.listen, text(Say::opt_listen))->type_name(text(Say::meta_port));
+      if (name == std::string_view{"sl651"}) {
+        listen->add_option("--udp", out_.probe.udp, text(Say::opt_udp))->type_name(text(Say::meta_port));
+      }
+      add_serial_line(*listen);
       listen->add_option("--count", out_.probe.count, text(Say::opt_count))
           ->type_name(text(Say::meta_number))
           ->check(in_range(1, 1'000'000));
@@ -355,13 +357,17 @@ class CommandLine {
     add_modbus_probes(*probe);
   }
 
+  void add_serial_line(CLI::App& app) {
+    auto& asked = out_.probe;
+    app.add_option("--baud", asked.speed, with_default(Say::opt_baud, asked.speed))->type_name(text(Say::meta_number));
+    app.add_option("--format", asked.format, with_default(Say::opt_format, asked.format))->type_name(text(Say::meta_id));
+  }
+
   void add_modbus_probes(CLI::App& probe) {
     auto& asked = out_.probe;
     auto* rtu = probe_kind(probe, "modbus-rtu", Say::verb_probe_rtu);
     rtu->add_option("PATH", asked.device, text(Say::arg_serial));
-    rtu->add_option("--baud", asked.speed, with_default(Say::opt_baud, asked.speed))->type_name(text(Say::meta_number));
-    rtu->add_option("--format", asked.format, with_default(Say::opt_format, asked.format))
-        ->type_name(text(Say::meta_id));
+    add_serial_line(*rtu);
     auto* tcp = probe_kind(probe, "modbus-tcp", Say::verb_probe_tcp);
     tcp->add_option("HOST", asked.device, text(Say::arg_ip));
     tcp->add_option("--port", asked.port, with_default(Say::opt_port, fmt::to_string(asked.port)))
@@ -463,6 +469,10 @@ class CommandLine {
 };
 
 }  // namespace
+
+std::string listen_address(const std::string& asked) {
+  return asked.find(':') == std::string::npos ? "0.0.0.0:" + asked : asked;
+}
 
 tl::expected<Invocation, ParseEnd> parse(std::vector<std::string> args, Lang lang) {
   return CommandLine{lang}.parse(std::move(args));

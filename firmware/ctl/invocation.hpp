@@ -22,12 +22,13 @@ enum class Verb {
 struct ProbeAsked {
   std::string kind;      ///< "decode"
   std::string protocol;  ///< of decode, sl651 and hj212: "sl651" or "hj212"
-  std::int64_t listen = 0;  ///< of sl651 and hj212: a TCP port
+  std::string listen;       ///< of sl651 and hj212: the TCP port they wait at, "9000", "10.0.0.1:9000"
+  std::string udp;          ///< of sl651: the same, of UDP
   std::int64_t count = 0;   ///< of sl651 and hj212: ends after so many frames; 0: never
-  std::string device;    ///< of modbus-rtu a path, of modbus-tcp an address
+  std::string device;    ///< of modbus-rtu, sl651 and hj212 a path, of modbus-tcp an address
   std::string profile;
-  std::string speed = "9600";  ///< of modbus-rtu; baud
-  std::string format = "8N1";  ///< of modbus-rtu
+  std::string speed = "9600";  ///< of a serial port; baud
+  std::string format = "8N1";  ///< of a serial port
   std::int64_t port = 502;     ///< of modbus-tcp
   std::int64_t unit = 0;       ///< 0: the profile's
   std::string timeout = "500ms";
@@ -35,6 +36,9 @@ struct ProbeAsked {
   bool scan = false;
   bool list_profiles = false;
 };
+
+/// "9000" at all addresses of this box.
+[[nodiscard]] std::string listen_address(const std::string& asked);
 
 /// A point in time as it was asked for: an age, or Beijing time.
 struct When {

@@ -842,12 +842,21 @@ class Decode {
   // For a station that has told its first values: what to put into the config.
   [[nodiscard]] std::string config_lines(const Told& told) {
     constexpr std::size_t kMostNames = 1000;
-    if (asked_.probe.listen == 0 || told.readings.empty() || names_.size() > kMostNames) return {};
+    const auto& way = asked_.probe;
+    const bool from_stream = !way.listen.empty() || !way.udp.empty() || !way.device.empty();
+    if (!from_stream || told.readings.empty() || names_.size() > kMostNames) return {};
     const auto name = told.head.at(sl651_ ? "station_address" : "MN").get<std::string>();
     if (!names_.insert(name).second) return {};
-    auto out = fmt::format("[[device]]\nid = \"{}\"\ndriver = \"{}\"\n{} = {}\ntcp = \"0.0.0.0:{}\"\nallow = [\"{}\"]\n",
-                           as_id(protocol() + "-" + name), protocol(), sl651_ ? "station" : "mn", json(name).dump(),
-                           asked_.probe.listen, peer_);
+    auto out = fmt::format("[[device]]\nid = \"{}\"\ndriver = \"{}\"\n{} = {}\n", as_id(protocol() + "-" + name),
+                           protocol(), sl651_ ? "station" : "mn", json(name).dump());
+    if (!way.device.empty()) {
+      out += fmt::format("serial = {{ path = {}, baud = {}, format = {} }}\n", json(way.device).dump(), way.speed,
+                         json(way.format).dump());
+    } else {
+      const bool udp = !way.udp.empty();
+      out += fmt::format("{} = {}\nallow = [\"{}\"]\n", udp ? "udp" : "tcp",
+                         json(listen_address(udp ? way.udp : way.listen)).dump(), peer_);
+    }
     std::set<std::string> points;
     for (const auto& reading : told.readings) {
       const auto what = reading.value(sl651_ ? "symbol" : "code", "");

@@ -1,15 +1,16 @@
-#include <array>
 #include <csignal>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
+#include "drivers/stations/port.hpp"
+#include "firmware/config/config.hpp"
 #include "firmware/ctl/exit.hpp"
 #include "firmware/ctl/probe.hpp"
 #include "firmware/ctl/texts.hpp"
@@ -17,88 +18,93 @@
 namespace hamlet::ctl {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using ErrorCode = boost::system::error_code;
+namespace stations = drivers::stations;
+
+// What the config would say of the port.
+std::string toml_of(const ProbeAsked& asked) {
+  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
+  if (!asked.device.empty()) {
+    return fmt::format("[serial]\npath = {}\nbaud = {}\nformat = {}\n", quoted(asked.device), asked.speed,
+                       quoted(asked.format));
+  }
+  const bool udp = !asked.udp.empty();
+  return fmt::format("{} = {}\nallow = [\"0.0.0.0/0\", \"::/0\"]\nmax_connections = 64\n", udp ? "udp" : "tcp",
+                     quoted(listen_address(udp ? asked.udp : asked.listen)));
+}
 
 /// Carries out one `probe sl651` or `probe hj212`. Whoever runs it sees all that comes, so it admits everybody, answers
-/// nobody and bounds only how many there are.
-class Listening {
+/// nobody and bounds only how much there is: what the port of these drivers does.
+class Listening final : public stations::Member {
  public:
   Listening(const Invocation& asked, ProbeStreams streams)
-      : asked_{asked}, streams_{streams}, teller_{asked, streams}, acceptor_{io_}, signals_{io_, SIGINT, SIGTERM} {}
+      : asked_{asked}, streams_{streams}, teller_{asked, streams}, signals_{io_, SIGINT, SIGTERM} {}
 
   int run() {
-    ErrorCode error;
-    const tcp::endpoint here{tcp::v4(), static_cast<std::uint16_t>(asked_.probe.listen)};
-    acceptor_.open(here.protocol(), error);
-    if (!error) acceptor_.set_option(asio::socket_base::reuse_address{true}, error);
-    if (!error) acceptor_.bind(here, error);
-    if (!error) acceptor_.listen(kMostPeers, error);
-    if (error) {
-      streams_.err << say(asked_.lang, Say::probe_no_listen, asked_.probe.listen, error.message()) << '\n';
-      return kFailed;
+    const auto& way = asked_.probe;
+    if (int{!way.device.empty()} + int{!way.listen.empty()} + int{!way.udp.empty()} != 1) {
+      streams_.err << say(asked_.lang, Say::probe_no_way) << '\n';
+      return kUsage;
     }
-    streams_.err << say(asked_.lang, Say::probe_listening, asked_.probe.listen) << std::endl;
-    signals_.async_wait([this](const ErrorCode& failed, int) {
+    auto document = config::Document::parse(toml_of(asked_.probe), asked_.probe.kind);
+    const auto terms = stations::read_port(document.root());
+    if (!document.ok()) {
+      streams_.err << document.diagnostics().front().message.in(asked_.lang) << '\n';
+      return kUsage;
+    }
+    allow_ = terms.allow;
+    signals_.async_wait([this](const boost::system::error_code& failed, int) {
       if (!failed) io_.stop();
     });
-    accept();
+    stations::Port port{io_, terms.settings, [this](stations::Port&, stations::Line& line) { return opened(line); }};
+    if (!port.join(asked_.probe.kind, *this)) return kFailed;
+    boost::asio::post(io_, [&] {  // behind its opening
+      streams_.err << say(asked_.lang, Say::probe_listening, terms.settings.describe()) << std::endl;
+    });
     io_.run();
-    return teller_.frames() > 0 ? kOk : kFailed;
+    return !failed_ && teller_.frames() > 0 ? kOk : kFailed;
   }
+
+  void port_failed(const std::string& /*why*/, const std::string& message) override {
+    streams_.err << say(asked_.lang, Say::probe_no_listen, message) << '\n';
+    failed_ = true;
+    io_.stop();
+  }
+  void port_happened(std::string /*kind*/, nlohmann::json /*detail*/) override {}
+  [[nodiscard]] const stations::Admission& allow() const override { return allow_; }
+  [[nodiscard]] drivers::Recorder* recorder() const override { return nullptr; }
 
  private:
-  static constexpr int kMostPeers = 64;
+  class Heard final : public stations::Session {
+   public:
+    Heard(Listening& listening, std::string address) : listening_{listening}, address_{std::move(address)} {}
+    void received(std::string_view bytes) override {
+      unread_ += bytes;
+      listening_.teller_.take(unread_, address_);
+      const auto most = static_cast<std::size_t>(listening_.asked_.probe.count);
+      if (most > 0 && listening_.teller_.frames() >= most) listening_.io_.stop();
+    }
+    [[nodiscard]] bool waiting() const override { return false; }  // a technician who types has time
+    void gave_up() override {}
 
-  struct Peer {
-    tcp::socket socket;
-    std::string address;
-    std::string unread{};
-    std::array<char, 4096> chunk{};
+   private:
+    Listening& listening_;
+    std::string address_;
+    std::string unread_;
   };
 
-  void accept() {
-    acceptor_.async_accept([this](const ErrorCode& error, tcp::socket socket) { on_accepted(error, std::move(socket)); });
-  }
-
-  void on_accepted(const ErrorCode& error, tcp::socket socket) {
-    ErrorCode failed;
-    const auto from = error ? tcp::endpoint{} : socket.remote_endpoint(failed);
-    if (!error && !failed && peers_ < kMostPeers) {
-      const auto address = from.address().to_string();
-      streams_.err << say(asked_.lang, Say::probe_connected, fmt::format("{}:{}", address, from.port())) << std::endl;
-      ++peers_;
-      read(std::make_shared<Peer>(Peer{std::move(socket), address}));
-    }
-    accept();
-  }
-
-  void read(const std::shared_ptr<Peer>& peer) {
-    peer->socket.async_read_some(asio::buffer(peer->chunk), [this, peer](const ErrorCode& error, std::size_t size) {
-      on_read(peer, error, size);
-    });
-  }
-
-  void on_read(const std::shared_ptr<Peer>& peer, const ErrorCode& error, std::size_t size) {
-    if (error) {
-      --peers_;
-      return;
-    }
-    peer->unread.append(peer->chunk.data(), size);
-    teller_.take(peer->unread, peer->address);
-    const auto most = static_cast<std::size_t>(asked_.probe.count);
-    if (most > 0 && teller_.frames() >= most) return io_.stop();
-    read(peer);
+  std::unique_ptr<stations::Session> opened(stations::Line& line) {
+    line.identify();  // all may stay
+    if (line.address()) streams_.err << say(asked_.lang, Say::probe_connected, line.peer()) << std::endl;
+    return std::make_unique<Heard>(*this, line.address() ? line.address()->to_string() : std::string{});
   }
 
   const Invocation& asked_;
   ProbeStreams streams_;
   FrameTeller teller_;
-  asio::io_context io_{1};
-  tcp::acceptor acceptor_;
-  asio::signal_set signals_;
-  int peers_ = 0;
+  boost::asio::io_context io_{1};
+  boost::asio::signal_set signals_;
+  stations::Admission allow_;
+  bool failed_ = false;
 };
 
 }  // namespace

@@ -49,6 +49,7 @@ enum class Say {
   meta_file,
   meta_duration,
   meta_number,
+  meta_port,
   meta_text,
   meta_id,
   meta_when,
@@ -115,6 +116,7 @@ enum class Say {
   opt_port,
   opt_scan,
   opt_listen,
+  opt_udp,
   opt_count,
   opt_profile,
   opt_address,
@@ -360,6 +362,7 @@ enum class Say {
   probe_listening,
   probe_connected,
   probe_no_listen,
+  probe_no_way,
   // backtest
   backtest_no_point,
   backtest_bad_line,

@@ -84,6 +84,8 @@ function(hamlet_room name)
   endif()
   if(ROOM_PCH)
     set(pch PRIVATE ${ROOM_PCH})
+  elseif(NOT ROOM_HOT) # the header begins Asio's error categories, also where a room has no use for them
+    target_link_libraries(hamlet_${name} PRIVATE hamlet_asio)
   endif()
   target_precompile_headers(hamlet_${name} ${pch})
 endfunction()
