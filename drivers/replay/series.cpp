@@ -25,17 +25,18 @@ class Cursor {
     rest_.remove_prefix(1);
     return true;
   }
-  /// Exactly `digits` decimal digits.
-  std::optional<int> number(std::size_t digits) {
-    if (rest_.size() < digits) return {};
+  /// At least `fewest` decimal digits, and no more than `most` of them.
+  std::optional<int> number(std::size_t fewest, std::size_t most) {
     int value = 0;
-    for (const char c : rest_.substr(0, digits)) {
-      if (c < '0' || c > '9') return {};
-      value = value * 10 + (c - '0');
+    std::size_t count = 0;
+    for (; count < most && count < rest_.size() && rest_[count] >= '0' && rest_[count] <= '9'; ++count) {
+      value = value * 10 + (rest_[count] - '0');
     }
-    rest_.remove_prefix(digits);
+    if (count < fewest) return {};
+    rest_.remove_prefix(count);
     return value;
   }
+  std::optional<int> number(std::size_t digits) { return number(digits, digits); }
   /// What follows the dot of a second: any number of digits, of which three count.
   int thousandths() {
     int value = 0;
@@ -52,10 +53,12 @@ class Cursor {
 
 std::optional<std::chrono::sys_days> read_date(Cursor& cursor) {
   const auto year = cursor.number(4);
-  if (!year || !cursor.skip('-')) return {};
-  const auto month = cursor.number(2);
-  if (!month || !cursor.skip('-')) return {};
-  const auto day = cursor.number(2);
+  if (!year) return {};
+  const char between = cursor.skip('/') ? '/' : '-';
+  if (between == '-' && !cursor.skip('-')) return {};
+  const auto month = cursor.number(1, 2);
+  if (!month || !cursor.skip(between)) return {};
+  const auto day = cursor.number(1, 2);
   if (!day) return {};
   const std::chrono::year_month_day date{std::chrono::year{*year}, std::chrono::month{static_cast<unsigned>(*month)},
                                          std::chrono::day{static_cast<unsigned>(*day)}};
@@ -65,7 +68,7 @@ std::optional<std::chrono::sys_days> read_date(Cursor& cursor) {
 
 // "00:05", "00:05:00" or "00:05:00.250"
 std::optional<Millis> read_time(Cursor& cursor) {
-  const auto hour = cursor.number(2);
+  const auto hour = cursor.number(1, 2);
   if (!hour || *hour > 23 || !cursor.skip(':')) return {};
   const auto minute = cursor.number(2);
   if (!minute || *minute > 59) return {};
@@ -92,6 +95,17 @@ std::optional<Millis> read_zone(Cursor& cursor) {
   return ahead ? offset : -offset;
 }
 
+// Digits alone: seconds (10) or milliseconds (13) of Unix time up to 2030, so that no date written in digits is taken for one.
+std::optional<WallTime> read_unix(std::string_view text) {
+  constexpr std::int64_t kMost = 1'900'000'000;
+  std::int64_t number = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || number < 0) return {};
+  if (text.size() == 10 && number < kMost) return wall_from_ms(number * 1000);
+  if (text.size() == 13 && number < kMost * 1000) return wall_from_ms(number);
+  return {};
+}
+
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r";
   const auto first = text.find_first_not_of(kBlank);
@@ -114,8 +128,10 @@ Result<Value> parse_cell(std::string_view text, CellType type) {
 }  // namespace
 
 Result<WallTime> parse_stamp(std::string_view text) {
+  if (const auto unix_time = read_unix(text)) return *unix_time;
   Cursor cursor{text};
   const auto date = read_date(cursor);
+  if (date && cursor.empty()) return WallTime{*date};
   if (!date || (!cursor.skip(' ') && !cursor.skip('T') && !cursor.skip('t'))) return fail(Errc::invalid, std::string{kStampExpected});
   const auto time = read_time(cursor);
   if (!time) return fail(Errc::invalid, std::string{kStampExpected});

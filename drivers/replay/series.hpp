@@ -15,7 +15,8 @@
 
 namespace hamlet::drivers::replay {
 
-/// "2014-04-01 00:05:00", "2014-04-01T00:05:00.250Z", "2014-04-01T08:05+08:00": without a zone it is taken as UTC.
+/// "2014-04-01 00:05:00", "2014-04-01T00:05:00.250Z", "2014-04-01T08:05+08:00", "2014/4/1 0:05", "2014-04-01" (its midnight),
+/// Unix time "1396310700" or "1396310700000" up to 2030: without a zone it is taken as UTC.
 /// Error invalid: what was expected.
 [[nodiscard]] Result<WallTime> parse_stamp(std::string_view text);
 

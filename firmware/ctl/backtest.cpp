@@ -254,7 +254,7 @@ class Backtest {
                      .anomalous = outcome.anomalous,
                      .transitions = std::move(outcome.transitions),
                      .correction = {}});
-    if (late) ++counts_.late;
+    if (late && ++counts_.late == 1) complain(Say::backtest_not_in_order, asked_.csv.string(), from.line);
     if (!counts_.first) counts_.first = from.at;
     if (!late) {
       if (!open_ || outcome.spike_before) open_ = held_.size() - 1;

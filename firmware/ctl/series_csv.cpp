@@ -20,23 +20,14 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// Where the first column of a line ends: at a comma outside quotes.
-std::size_t end_of_column(std::string_view line) {
+// Where the first column of a line ends: at a separator outside quotes.
+std::size_t end_of_column(std::string_view line, char separator) {
   bool quoted = false;
   std::size_t i = 0;
-  for (; i < line.size() && (quoted || line[i] != ','); ++i) quoted = quoted != (line[i] == '"');
+  for (; i < line.size() && (quoted || line[i] != separator); ++i) quoted = quoted != (line[i] == '"');
   return i;
 }
 
-// The column `index` of a line; nothing where there are fewer.
-std::optional<std::string_view> column(std::string_view line, std::size_t index) {
-  for (; index > 0; --index) {
-    const auto comma = end_of_column(line);
-    if (comma == line.size()) return {};
-    line.remove_prefix(comma + 1);
-  }
-  return trimmed(line.substr(0, end_of_column(line)));
-}
 
 std::string lower(std::string_view text) {
   std::string out{text};
@@ -45,7 +36,34 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+// What a first line is separated by: commas, or where it has none semicolons or tabs.
+char separator_of(std::string_view line) {
+  for (const char each : {',', ';', '\t'}) {
+    if (end_of_column(line, each) < line.size()) return each;
+  }
+  return ',';
+}
+
+// In the zone, where the stamp names none.
+std::string in_zone(std::string_view stamp, const std::string& zone) {
+  std::string out{stamp};
+  const auto time = out.find(':');
+  if (time == std::string::npos) return out.find_first_of("-/") == std::string::npos ? out : out + " 00:00" + zone;
+  return out.find_first_of("Zz+-", time) == std::string::npos ? out + zone : out;
+}
+
 }  // namespace
+
+// The column `index` of the line; nothing where there are fewer.
+std::optional<std::string_view> SeriesCsv::column(std::size_t index) const {
+  std::string_view line{line_};
+  for (; index > 0; --index) {
+    const auto end = end_of_column(line, separator_);
+    if (end == line.size()) return {};
+    line.remove_prefix(end + 1);
+  }
+  return trimmed(line.substr(0, end_of_column(line, separator_)));
+}
 
 // The next line that is not blank; false at the end.
 bool SeriesCsv::read_line() {
@@ -73,7 +91,7 @@ Result<bool> SeriesCsv::read_heading() {
   if (begins.front() >= '0' && begins.front() <= '9') return false;
   std::optional<std::size_t> stamp;
   std::optional<std::size_t> value;
-  for (std::size_t i = 0; const auto name = column(line_, i); ++i) {
+  for (std::size_t i = 0; const auto name = column(i); ++i) {
     if (!stamp && lower(*name) == "timestamp") stamp = i;
     if (!value && lower(*name) == "value") value = i;
   }
@@ -84,20 +102,18 @@ Result<bool> SeriesCsv::read_heading() {
 }
 
 Result<SeriesCsv::Row> SeriesCsv::read_row() const {
-  const auto stamp = column(line_, stamp_at_);
-  const auto value = column(line_, value_at_);
+  const auto stamp = column(stamp_at_);
+  const auto value = column(value_at_);
   if (!stamp || !value) return fail(Errc::invalid, "expected timestamp,value");
-  std::string dated{*stamp};
-  constexpr std::size_t kDate = 10;  // whose '-' is no zone's
-  if (dated.size() > kDate && dated.find_first_of("Zz+-", kDate) == std::string::npos) dated += zone_;
-  const auto at = drivers::replay::parse_stamp(dated);
+  const auto at = drivers::replay::parse_stamp(in_zone(*stamp, zone_));
   if (!at) return fail(at.error());
   Row row{.line = number_, .at = *at};
-  const auto word = lower(*value);
+  auto word = lower(*value);
+  if (separator_ == ';') std::replace(word.begin(), word.end(), ',', '.');  // a decimal comma
   if (word.empty() || word == "nan" || word == "null") return row;
   double number = 0;
-  const auto* end = value->data() + value->size();
-  const auto parsed = std::from_chars(value->data() + (value->front() == '+' ? 1 : 0), end, number);
+  const auto* end = word.data() + word.size();
+  const auto parsed = std::from_chars(word.data() + (word.front() == '+' ? 1 : 0), end, number);
   if (parsed.ec == std::errc{} && parsed.ptr == end) {
     if (!std::isnan(number)) row.number = number;
     return row;
@@ -114,6 +130,7 @@ SeriesCsv::Next SeriesCsv::next() {
   const auto bad = [&](std::string message) { return Next{{}, BadLine{number_, std::move(message)}}; };
   if (too_long_) return bad(fmt::format("the line is longer than {} bytes", kMaxLineBytes));
   if (first) {
+    separator_ = separator_of(line_);
     const auto heading = read_heading();
     if (!heading) return bad(heading.error().message);
     if (*heading) return next();

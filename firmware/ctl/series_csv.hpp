@@ -14,7 +14,8 @@ namespace hamlet::ctl {
 /// A recorded series as a file of lines `timestamp,value`, read as a stream: memory does not depend on its length.
 ///
 /// A heading, where there is one, names the columns `timestamp` and `value`, in any place among others; without one
-/// they are the first two. A stamp is "2014-04-01 00:05:00" or ISO 8601; one without a zone is in `zone`. A value that
+/// they are the first two. Columns are separated as in the first line: by commas, semicolons (numbers then may have a decimal
+/// comma) or tabs. A stamp is any that drivers::replay::parse_stamp() takes; one without a zone is in `zone`. A value that
 /// is empty, NaN or null is missing. Quotes around a field are taken off. Times need not be in order.
 class SeriesCsv {
  public:
@@ -44,6 +45,7 @@ class SeriesCsv {
 
  private:
   [[nodiscard]] bool read_line();
+  [[nodiscard]] std::optional<std::string_view> column(std::size_t index) const;
   [[nodiscard]] Result<bool> read_heading();
   [[nodiscard]] Result<Row> read_row() const;
 
@@ -52,6 +54,7 @@ class SeriesCsv {
   std::string line_;
   std::uint64_t number_ = 0;
   bool too_long_ = false;
+  char separator_ = ',';
   std::size_t stamp_at_ = 0;
   std::size_t value_at_ = 1;
 };

@@ -483,6 +483,8 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::backtest_anomaly, "异常", "unusual"},
     {Say::backtest_rows, "数据条数", "Samples"},
     {Say::backtest_late, "时间倒退的条数", "Late samples"},
+    {Say::backtest_not_in_order, "{0} 第 {1} 行的时间早于前面的行：这样的数据按迟到数据判断。若不是这样收到的，请先按时间排序",
+     "{0}:{1}: the time is before that of a line above: such samples are judged as late ones. If they did not come so, sort the file by time"},
     {Say::backtest_bad_lines, "读不懂的行数", "Lines passed over"},
     {Say::backtest_anomalies, "异常次数", "Unusual"},
     {Say::backtest_learned, "异常检测已学习", "Detector has learned for"},

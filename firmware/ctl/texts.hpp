@@ -372,6 +372,7 @@ enum class Say {
   backtest_anomaly,
   backtest_rows,
   backtest_late,
+  backtest_not_in_order,
   backtest_bad_lines,
   backtest_anomalies,
   backtest_learned,

@@ -119,6 +119,8 @@ TEST_CASE("time that goes back, values that are none, and a gap of ten years") {
   CHECK(ran.rows[4]["why"] == "not-finite");
   CHECK(ran.rows[5]["tests"]["time-gap"] == 4);
   CHECK(ran.rows[7]["t"] == 253402300799000);
+  CHECK(ran.err.find("s.csv:2: the time is before that of a line above") != std::string::npos);
+  CHECK(ran.err.find("s.csv:7") == std::string::npos);  // once
 }
 
 TEST_CASE("a line that cannot be read is told with its number and passed over") {
@@ -171,6 +173,12 @@ TEST_CASE("a series as a file") {
   CHECK(first("\xEF\xBB\xBFid,Value,\"Timestamp\"\r\n7,\"+2\",2014-04-01T00:05:00Z\r\n").row->number == 2);
   CHECK(first("2014-04-01 08:05:00,1", "+08:00").row->at == first("2014-04-01 00:05:00,1").row->at);
   CHECK(first("2014-04-01 00:05:00Z,1", "+08:00").row->at == first("2014-04-01 00:05:00,1").row->at);
+  CHECK(first("2014/4/1 8:05,1", "+08:00").row->at == first("2014-04-01 00:05:00,1").row->at);
+  CHECK(first("1396310700,1", "+08:00").row->at == first("2014-04-01 00:05:00,1").row->at);
+  CHECK(first("2014-04-02,1", "+08:00").row->at == first("2014-04-01 16:00:00,1").row->at);
+  CHECK(first("Timestamp;Value\n2014-04-01 00:05:00;1,5\n").row->number == 1.5);
+  CHECK(first("2014-04-01 00:05:00\t-2").row->number == -2);
+  CHECK(first("2014-04-01 00:05:00,1;5").bad->message == "'1;5' is no number");
   CHECK(first("2014-04-01 00:05:00,true").row->text == "true");
   CHECK(first("2014-04-01 00:05:00,NULL").row->missing());
   CHECK(first("2014-13-01 00:05:00,1").bad->line == 1);
