@@ -38,6 +38,8 @@ target_compile_options(hamlet_options INTERFACE
   -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(hamlet_options INTERFACE -Wduplicated-cond -Wlogical-op -fno-fat-lto-objects)
+  # The compiler tidies its own memory less often: a tenth of the time, for some 100 MB more of a file.
+  target_compile_options(hamlet_options INTERFACE "SHELL:--param ggc-min-heapsize=524288")
   if(HAMLET_UNITY) # it takes what is included for a header
     target_compile_options(hamlet_options INTERFACE -Wno-subobject-linkage)
   endif()
@@ -95,5 +97,5 @@ function(hamlet_program name)
   cmake_parse_arguments(PROGRAM "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${PROGRAM_SOURCES})
   target_link_libraries(${name} PRIVATE hamlet_options ${PROGRAM_LINK})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin UNITY_BUILD ${HAMLET_UNITY})
 endfunction()
