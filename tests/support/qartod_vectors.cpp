@@ -36,8 +36,13 @@ Samples samples_of(const json& vector) {
   return out;
 }
 
+// What is null is not given.
+bool given(const json& args, const char* key) {
+  return args.contains(key) && !args[key].is_null();
+}
+
 std::optional<Span> span_of(const json& args, const char* key) {
-  if (!args.contains(key) || args[key].is_null()) return {};
+  if (!given(args, key)) return {};
   const auto a = args[key].at(0).get<double>();
   const auto b = args[key].at(1).get<double>();
   return Span{std::min(a, b), std::max(a, b)};
@@ -111,10 +116,10 @@ FlagList run_attenuated_signal(const json& args, const Samples& samples) {
       .check = args.value("check_type", "std") == "range" ? AttenuatedRule::Check::range : AttenuatedRule::Check::std,
       .suspect = args.at("suspect_threshold").get<double>(),
       .fail = args.at("fail_threshold").get<double>()};
-  if (args.contains("test_period_s")) rule.window = seconds_of(args["test_period_s"]);
-  if (args.contains("min_obs")) {
+  if (given(args, "test_period_s")) rule.window = seconds_of(args["test_period_s"]);
+  if (given(args, "min_obs")) {
     rule.min_samples = args["min_obs"].get<int>();
-  } else if (const auto interval = median_interval(samples); args.contains("min_period_s") && interval > 0) {
+  } else if (const auto interval = median_interval(samples); given(args, "min_period_s") && interval > 0) {
     rule.min_samples = static_cast<int>(args["min_period_s"].get<double>() / interval);
   }
   AttenuatedSignal test;
