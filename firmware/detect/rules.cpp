@@ -348,10 +348,14 @@ void check_reach(const Table& table, const AlarmRule& rule, const std::vector<Qu
   const auto found = std::find_if(quality.begin(), quality.end(), [&](const auto& q) { return q.point == rule.point; });
   if (limit == nullptr || found == quality.end() || !found->range) return;
   const auto& range = *found->range;
-  const bool never = (rule.condition == Condition::above && *limit >= range.high) ||
-                     (rule.condition == Condition::below && *limit <= range.low);
-  if (!never) return;
-  table.error(to_string(rule.condition), texts::never_raised(range.low, range.high));
+  const auto never = [&](double x) {
+    return (rule.condition == Condition::above && x >= range.high) ||
+           (rule.condition == Condition::below && x <= range.low);
+  };
+  if (never(*limit)) table.error(to_string(rule.condition), texts::never_raised(range.low, range.high));
+  const bool season = std::any_of(rule.seasons.begin(), rule.seasons.end(),
+                                  [&](const auto& each) { return never(each.limit); });
+  if (season) table.error("seasons", texts::never_raised(range.low, range.high));
 }
 
 }  // namespace

@@ -287,12 +287,19 @@ above = 5
 [[alarm]]
 id = "b"
 point = "river.level"
-below = -1)")
+below = -1
+[[alarm]]
+id = "c"
+point = "river.level"
+above = 4
+seasons = [{ months = [1, 2], above = 6 }])")
                           .errors;
   CHECK(errors ==
         std::vector<std::string>{"t.toml:6:9: alarm[1].above: would never be raised: the point's range is [0, "
                                  "5], and readings outside are bad",
                                  "t.toml:10:9: alarm[2].below: would never be raised: the point's range is "
+                                 "[0, 5], and readings outside are bad",
+                                 "t.toml:15:11: alarm[3].seasons: would never be raised: the point's range is "
                                  "[0, 5], and readings outside are bad"});
 }
 
