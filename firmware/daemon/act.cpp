@@ -41,11 +41,18 @@ void Box::open_outputs() {
     }
     outputs_->start(now);
   }
-  for (const auto& alarm : detect_->alarms()) outputs_->alarm(alarm);
+  for (const auto& alarm : detect_->alarms()) tell_outputs(alarm);
   failing_outputs_.clear();
   acting_ = true;
   for (const auto& action : gone) carry_out(action);
   act();
+}
+
+// A flood hides an alarm from people, not from what it drives.
+void Box::tell_outputs(const Alarm& alarm) {
+  const auto standing =
+      alarm.state == AlarmState::suppressed ? std::optional{detect_->standing(alarm.id)} : std::nullopt;
+  outputs_->alarm(alarm, standing && *standing && (*standing)->hushed);
 }
 
 // After every reading: where nothing has changed it costs nothing.

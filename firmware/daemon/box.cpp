@@ -318,7 +318,7 @@ void Box::take_readings(std::vector<Reading> readings) {
     auto outcome = detect_->evaluate(std::move(reading), wall);
     // Before anything that has to do with the disk; the reading and what follows from it together.
     outputs_->reading(outcome.reading, wall);
-    for (const auto& alarm : outcome.transitions) outputs_->alarm(alarm);
+    for (const auto& alarm : outcome.transitions) tell_outputs(alarm);
     act();
     take_findings(outcome);
     take_reading(std::move(outcome.reading));
@@ -431,7 +431,7 @@ void Box::take_picture(Event event, std::string jpeg) {
 // Records and lifecycle state go into one transaction; the county hears of it when that is durable.
 void Box::take_transitions(const std::vector<Alarm>& transitions) {
   if (outputs_) {  // first of all
-    for (const auto& alarm : transitions) outputs_->alarm(alarm);
+    for (const auto& alarm : transitions) tell_outputs(alarm);
     act();
   }
   for (const auto& alarm : transitions) {

@@ -107,6 +107,7 @@ class Box {
   // act.cpp: outputs
   void open_outputs();
   void act();
+  void tell_outputs(const Alarm& alarm);
   void arm_act();
   void carry_out(const detect::Action& action);
   void on_acted(const std::string& output, std::uint64_t number, const Status& status);

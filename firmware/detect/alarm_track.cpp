@@ -214,8 +214,8 @@ void AlarmTrack::hold(MonoTime at) {
   set_delay(Delay{std::nullopt, std::max(Millis{0}, *delay_->due - at)});
 }
 
-void AlarmTrack::prime(MonoTime at, const Value& value) {
-  if (const auto stands = holds(at, value, {})) {
+void AlarmTrack::prime(MonoTime at, const Value& value, std::optional<WallTime> wall) {
+  if (const auto stands = holds(at, value, wall)) {
     last_value_ = value;
     last_stood_ = stands;
   }

@@ -85,7 +85,7 @@ class AlarmTrack {
   /// Nothing is known from `at` on: a running delay is held.
   void hold(MonoTime at);
   /// Remembers a value from before a restart; no transition.
-  void prime(MonoTime at, const Value& value);
+  void prime(MonoTime at, const Value& value, std::optional<WallTime> wall);
   /// When a delay or shelving runs out.
   [[nodiscard]] std::optional<MonoTime> due() const;
 

@@ -312,7 +312,7 @@ void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
     if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
   }
   if (!counts(reading)) return;
-  for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value);
+  for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value, wall);
 }
 
 Millis Engine::history() const {

@@ -102,7 +102,7 @@ struct Standing {
 ///
 /// A flood begins with more than kFloodBegins alarms raised within kFloodWithin and ends with fewer than kFloodEnds.
 /// While it lasts what is raised of severity minor and warning shows suppressed, so that what matters more is seen; at
-/// its end each shows as it stands. Critical and major alarms always show.
+/// its end each shows as it stands. Critical and major alarms always show. What it hides still drives its outputs.
 ///
 /// Maintenance of a device, or of the box (kWholeBox), suppresses every alarm that has it among its sources. It ends by
 /// itself.

@@ -166,8 +166,13 @@ void Outputs::reading(const Reading& judged, std::optional<WallTime> wall) {
   point.counted = judged.at;
 }
 
-void Outputs::alarm(const Alarm& alarm) {
+void Outputs::alarm(const Alarm& alarm, bool hushed) {
   alarms_.insert_or_assign(alarm.id, alarm);
+  if (hushed) {
+    hushed_.insert(alarm.id);
+  } else {
+    hushed_.erase(alarm.id);
+  }
   dirty_ = true;
 }
 
@@ -281,7 +286,9 @@ bool Outputs::known(const Output& output, const Trigger& trigger, MonoTime now) 
 // The alarm, where it is known and keeps this output on.
 const Alarm* Outputs::raised(const Output& output, const Trigger& trigger) const {
   const auto found = alarms_.find(trigger.alarm);
-  if (found == alarms_.end() || !keeps_on(found->second.state, output.rule.until)) return nullptr;
+  if (found == alarms_.end()) return nullptr;
+  const auto state = hushed_.contains(trigger.alarm) ? AlarmState::unacked : found->second.state;
+  if (!keeps_on(state, output.rule.until)) return nullptr;
   return found->second.severity <= output.rule.least && was_known(trigger) ? &found->second : nullptr;
 }
 

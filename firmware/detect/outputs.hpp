@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -147,8 +148,9 @@ class Outputs {
 
   /// A reading as detect judged it, after the rules have seen it. `wall`: when, where the clock can be trusted.
   void reading(const Reading& judged, std::optional<WallTime> wall = {});
-  /// An alarm as it stands now.
-  void alarm(const Alarm& alarm);
+  /// An alarm as it stands now. `hushed`: it is raised, and a flood hides it from people: what it switches is switched,
+  /// no message tells of it.
+  void alarm(const Alarm& alarm, bool hushed = false);
   /// Whether data gets through to the county. Down until told otherwise.
   void data(bool up, MonoTime now);
 
@@ -248,6 +250,7 @@ class Outputs {
   std::vector<Output> outputs_;
   std::unordered_map<std::string, Point, StringHash, std::equal_to<>> points_;
   std::map<std::string, Alarm, std::less<>> alarms_;
+  std::set<std::string, std::less<>> hushed_;  // of alarms_
   bool data_up_ = false;
   MonoTime data_since_{};
   bool dirty_ = false;

@@ -134,3 +134,42 @@ counter = true
   CHECK(bench.run_until([&] { return stored(65540); }));
   bench.box->stop();
 }
+
+TEST_CASE("what a flood of alarms hides from people is switched all the same") {
+  using support::ModbusSimulator;
+  ModbusSimulator meter;
+  BoxBench bench;
+  std::string config = fmt::format(R"([[device]]
+id = "house"
+driver = "modbus"
+address = "127.0.0.1"
+port = {}
+period = "100ms"
+[[device.point]]
+id = "heat"
+function = "holding"
+address = 0
+type = "uint16"
+[[device.output]]
+id = "fan"
+function = "coil"
+address = 3
+[[output]]
+id = "fan"
+drive = "house.fan"
+when = ["heat-11"]
+)",
+                                   meter.port());
+  for (int i = 0; i < 12; ++i)
+    config += fmt::format("[[alarm]]\nid = \"heat-{}\"\npoint = \"house.heat\"\nabove = {}\nseverity = \"minor\"\n", i, i);
+  bench.configure(config);
+  meter.set_register(ModbusSimulator::Kind::holding, 0, 100);
+  bench.start();
+  CHECK(bench.run_until([&] { return meter.coil(3); }));
+  bench.box->stop();
+  auto reader = journal::Reader::open(bench.dir.path() / "state");
+  REQUIRE(reader);
+  const auto state = (*reader)->state("alarm/heat-11");
+  REQUIRE((state && state->size() == 1));
+  CHECK(state->front().second.find("\"state\":\"suppressed\"") != std::string::npos);
+}

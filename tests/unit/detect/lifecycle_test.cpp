@@ -291,6 +291,23 @@ TEST_CASE("limits by season wait where only the clock could tell") {
   CHECK(feed_at(6, 3.5, july + std::chrono::days{120}) == "returned@6");
 }
 
+TEST_CASE("a limit by season is known of a value from before a restart") {  // it had to wait for the next reading
+  auto rule = high("a");
+  rule.limit = 100.0;
+  rule.seasons = {{.first_month = 1, .last_month = 12, .limit = 4.0}};
+  const WallTime noon{std::chrono::hours{24 * 20'000 + 4}};
+  Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+  REQUIRE(engine.take_out_of_service("a", {.by = "li", .reason = "dry"}, mono_from_ms(0)));
+  const auto stored = engine.save_changed();
+  Engine again{{.quality = {}, .alarms = {rule}}, kBoot};
+  for (const auto& [key, value] : stored) REQUIRE(again.restore(key, value));
+  again.prime({.point = "river.level", .at = mono_from_ms(1'000), .value = 5.0}, noon);
+  static_cast<void>(again.tick(mono_from_ms(2'000), noon));
+  const auto back = again.put_in_service("a", mono_from_ms(3'000));
+  REQUIRE(back);
+  CHECK(back->back().state == AlarmState::unacked);
+}
+
 TEST_CASE("a reload keeps what a rule remembers") {
   const Rules rules{.quality = {}, .alarms = {by("held(river.level > 3, 10s)")}};
   Engine engine{rules, kBoot};

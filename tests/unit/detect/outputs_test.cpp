@@ -171,6 +171,15 @@ TEST_CASE("an output follows its alarms as `until` says") {
     CHECK(bench.become(4, AlarmState::suppressed) == "");
     CHECK(bench.become(5, AlarmState::out_of_service) == "");
   }
+  SUBCASE("what a flood hides is switched all the same") {  // a fan on an alarm of severity warning stood still
+    auto bench = running(rule);
+    bench.outputs.alarm(alarm_of("high", AlarmState::suppressed), true);
+    CHECK(bench.at_time(2) == "siren on alarm");
+    CHECK(bench.raise(3) == "");  // the flood is over
+    bench.outputs.alarm(alarm_of("high", AlarmState::suppressed), true);
+    CHECK(bench.at_time(4) == "");
+    CHECK(bench.become(5, AlarmState::normal) == "siren off returned");
+  }
   SUBCASE("of alarms that are not grave enough it hears nothing") {
     rule.least = Severity::major;
     auto bench = running(rule);
@@ -411,6 +420,13 @@ TEST_CASE("a message tells each alarm once, also across a restart") {
   CHECK(again.raise(100) == "");
   CHECK(again.feed(reading("river.level", 101)) == "");
   CHECK(again.raise(102, "high", 2) == "sms 水位高（4.2） message");
+}
+
+TEST_CASE("no message tells what a flood hides, before it is over") {
+  Bench bench{{{.id = "sms", .drive = {.name = "modem.sms", .takes = Drive::Takes::text}, .triggers = {{"high", {}}}}}};
+  bench.outputs.alarm(alarm_of("high", AlarmState::suppressed), true);
+  CHECK(bench.at_time(1) == "");
+  CHECK(bench.raise(2) != "");
 }
 
 TEST_CASE("a message that does not go is tried again, and given up in the end") {
