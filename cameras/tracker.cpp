@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kSmallestBlob = 12;
 constexpr Millis kLostAfter{1'000};
+constexpr Millis kSlowestPictures{2'000};  // what comes later than that after the one before is no next picture
 constexpr Millis kHiddenFor{700};
 constexpr int kSearch = 3;  // pixels around where a thing is expected
 constexpr float kFollow = 0.5F;
@@ -326,9 +327,11 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool dou
 }
 
 void Tracker::drop_lost(Millis time) {
-  const auto seconds = static_cast<float>((time - last_.value_or(time)).count()) / 1000;
+  const auto since_last = time - last_.value_or(time);
+  const auto seconds = static_cast<float>(since_last.count()) / 1000;
+  const auto one_missed = 2 * std::min(since_last, kSlowestPictures);
   std::erase_if(tracks_, [&](const Track& track) {
-    const Millis patience = track.sights < 5 ? Millis{200} : kLostAfter;
+    const Millis patience = std::max(one_missed, track.sights < 5 ? Millis{200} : kLostAfter);
     return time - track.seen > patience || (as_pixels(track.box) & cv::Rect{{}, size_}).empty();
   });
   for (auto& track : tracks_) {

@@ -1,5 +1,8 @@
 // The road, end to end, on the real programs: hamletd, hamlet-eyes, mosquitto, a Modbus device, a clip, a bad link.
 
+#include <cstdlib>
+#include <random>
+
 #include "tests/scenario/village.hpp"
 #include "tests/support/zstd_lines.hpp"
 
@@ -46,6 +49,39 @@ TEST_CASE("every number of every lane arrives through a cut link and two kill -9
       },
       kPatience));
   MESSAGE(village.county.snapshot().to_string());
+}
+
+// By hand HAMLET_KILLS=200, some minutes.
+TEST_CASE("however often hamletd is killed while it works, nothing that was committed is lost and no number comes twice") {
+  const char* asked = std::getenv("HAMLET_KILLS");  // NOLINT(concurrency-mt-unsafe): one thread
+  const int kills = asked == nullptr ? 8 : std::atoi(asked);
+  Village village;
+  std::minstd_rand random{7};
+  std::uint64_t known = 0;
+  for (int kill = 0; kill < kills; ++kill) {
+    CAPTURE(kill);
+    village.set_level(kill % 2 == 0 ? 4.0F : 1.0F);  // an alarm, or its return
+    if (kill % 5 == 4) village.proxy.cut();
+    if (kill % 5 == 0) village.proxy.open();
+    village.start();
+    // Somewhere between the first commit and some messages later; where the link is cut the county hears nothing.
+    if (kill % 5 == 4) {
+      REQUIRE(village.ask_until("journal", [](const json& now) { return Village::unsent(now, "tele") >= 3; }));
+    } else {
+      const auto more = std::uniform_int_distribution<std::uint64_t>{0, 6}(random);
+      REQUIRE_MESSAGE(village.county.wait_until([&](const auto& now) { return now.total(Lane::tele).prefix >= known + more; }, kPatience),
+                      village.hamletd->log());
+    }
+    village.hamletd->kill();
+    known = village.county.snapshot().total(Lane::tele).prefix;
+  }
+  village.proxy.open();
+  village.start();
+  REQUIRE(village.ask_until("uplink", [](const json& now) { return now["state"] == "online"; }));
+  village.hamletd->signal(SIGTERM);
+  CHECK(village.hamletd->wait(5s) == 0);
+  village.check_all_arrived();
+  MESSAGE(kills << " kills; " << village.county.snapshot().to_string());
 }
 
 TEST_CASE("what is exported to a stick is what the county then receives") {

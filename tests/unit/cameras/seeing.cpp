@@ -4,6 +4,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "cameras/analysis.hpp"
+#include "cameras/tracker.hpp"
 #include "tests/support/clip.hpp"
 
 using namespace hamlet;
@@ -170,6 +171,24 @@ TEST_CASE("rain and insects are nobody in the zone") {
     if (chance.uniform(0, 5) == 0) cv::circle(bgr, {chance.uniform(0, 320), chance.uniform(0, 240)}, 9, {250, 250, 250}, cv::FILLED);
   });
   CHECK(stage.told().empty());
+}
+
+TEST_CASE("a picture in which somebody is missed breaks no track, however few pictures a second there are") {
+  for (const int interval : {40, 250, 1'000}) {
+    CAPTURE(interval);
+    Tracker tracker{{160, 120}};
+    const cv::Mat luma(120, 160, CV_8UC1, cv::Scalar{90});
+    std::vector<int> ids;
+    for (int i = 0; i < 6; ++i) {
+      cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+      if (i != 2) mask(cv::Rect{20 + 5 * i, 40, 16, 40}).setTo(255);
+      for (const auto& track : tracker.follow(mask, luma, Millis{interval * i})) ids.push_back(track.id);
+    }
+    CHECK(ids == std::vector<int>(6, 1));
+    const cv::Mat nobody = cv::Mat::zeros(120, 160, CV_8UC1);
+    for (int i = 6; i < 40; ++i) tracker.follow(nobody, luma, Millis{interval * i});
+    CHECK(tracker.tracks().empty());
+  }
 }
 
 TEST_CASE("two who meet and pass cross a line once each, each their own way") {
