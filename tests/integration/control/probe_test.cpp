@@ -45,12 +45,15 @@ struct Probe {
   }
 };
 
-void report(StationWire wire, hamlet::support::StationFault fault = hamlet::support::StationFault::none) {
+// What it returns holds the wire: a pty is gone with its station.
+[[nodiscard]] hamlet::support::Rtu report(StationWire wire,
+                                          hamlet::support::StationFault fault = hamlet::support::StationFault::none) {
   hamlet::support::Rtu rtu{std::move(wire), {.centre = 1, .station = kStation, .password = 0x1234}};
   rtu.set_fault(fault);
   auto groups = hamlet::support::report_groups(kStation, 'H', kNow);
   groups.push_back(hamlet::support::element("Z", 10.49));
   rtu.report(sl::kTimed, groups, kNow);
+  return rtu;
 }
 
 }  // namespace
@@ -59,7 +62,7 @@ TEST_CASE("probe sl651 tells what a station says by TCP, at the address that is 
   const auto port = free_port();
   Probe probe{{"sl651", "--listen", fmt::format("127.0.0.1:{}", port), "--count", "1"}};
   REQUIRE(probe.says(fmt::format("waiting at 127.0.0.1 TCP port {}", port)));
-  report(StationWire::tcp(port));
+  const auto station = report(StationWire::tcp(port));
   CHECK(probe.process.wait(20s) == 0);
   CHECK(probe.says("10.49"));
   CHECK(probe.says(fmt::format("tcp = \"127.0.0.1:{}\"", port)));
@@ -70,7 +73,7 @@ TEST_CASE("probe sl651 tells what comes by UDP") {
   const auto port = free_port();
   Probe probe{{"sl651", "--udp", fmt::format("{}", port), "--count", "1"}};
   REQUIRE(probe.says(fmt::format("waiting at 0.0.0.0 UDP port {}", port)));
-  report(StationWire::udp(port));
+  const auto station = report(StationWire::udp(port));
   CHECK(probe.process.wait(20s) == 0);
   CHECK(probe.says(fmt::format("udp = \"0.0.0.0:{}\"", port)));
 }
@@ -81,7 +84,7 @@ TEST_CASE("probe tells what comes on a serial line, behind noise, and how to con
   SUBCASE("sl651") {
     Probe probe{{"sl651", path, "--baud", "4800", "--count", "1"}};
     REQUIRE(probe.says("waiting at " + path));
-    report(std::move(wire), hamlet::support::StationFault::noise);
+    const auto station = report(std::move(wire), hamlet::support::StationFault::noise);
     CHECK(probe.process.wait(20s) == 0);
     CHECK(probe.says("10.49"));
     CHECK(probe.says(fmt::format("serial = {{ path = \"{}\", baud = 4800, format = \"8N1\" }}", path)));

@@ -196,9 +196,10 @@ TEST_CASE("a damaged block is declared and given up, and the rest can be read") 
     tamper(folder, "UPDATE event SET count = 2 WHERE key = 3");
   }
   SUBCASE("it is another's") {
-    tamper(folder,
-           "DELETE FROM event WHERE key = 3; INSERT INTO event SELECT 3, count, boot, mono, packing, data, crc FROM event "
-           "WHERE key = 2");
+    tamper(
+        folder,
+        "DELETE FROM event WHERE key = 3; INSERT INTO event SELECT 3, count, boot, mono, packing, data, crc FROM event "
+        "WHERE key = 2");
   }
   Desk desk{folder};
   CHECK(desk.read(Lane::event).value().size() == 2);  // as far as it can be read; that finds the damage
@@ -284,7 +285,8 @@ TEST_CASE("a copy that learns from the county that it is one gives its new recor
 }
 
 // Each one used to begin an epoch, and all of a run came to the county once more.
-TEST_CASE("an ack that nobody can have meant begins one epoch a run, and what the county has stored stays where it is") {
+TEST_CASE(
+    "an ack that nobody can have meant begins one epoch a run, and what the county has stored stays where it is") {
   const TempFolder folder;
   const auto epoch = fill(folder);
   Desk desk{folder};
@@ -326,7 +328,8 @@ TEST_CASE("a copy gives new numbers at once, however much is being appended") {
   const auto load = [&] {
     const auto picture = desk.journal->append_media(desk.clock.mono(), "JPEG");
     REQUIRE(picture);
-    desk.append(Lane::event, fmt::format(R"({{"n":{},"media":["{}"]}})", ++given, contract::media_name(picture->epoch, picture->seq)));
+    desk.append(Lane::event, fmt::format(R"({{"n":{},"media":["{}"]}})", ++given,
+                                         contract::media_name(picture->epoch, picture->seq)));
   };
   load();
   REQUIRE(desk.sync());
@@ -371,7 +374,8 @@ TEST_CASE("what a damaged file still holds moves into the new one with the ident
     epoch = desk.journal->epoch();
     desk.journal->put_state("alarm/a", "{}", Urgency::now);
     for (int i = 0; i < 200; ++i) {
-      desk.append(Lane::event, R"({"fill":")" + std::string(400, static_cast<char>('a' + i % 26)) + std::to_string(i * 7919) + R"("})");
+      desk.append(Lane::event, R"({"fill":")" + std::string(400, static_cast<char>('a' + i % 26)) +
+                                   std::to_string(i * 7919) + R"("})");
       REQUIRE(desk.sync());
     }
   }
@@ -412,8 +416,10 @@ TEST_CASE("a log that has lost commits, in its middle or at its end: numbers are
   const auto log = folder.path() / "journal.db-wal";
   const auto turn_over = [&log](std::streamoff place) {
     std::fstream wal{log, std::ios::in | std::ios::out | std::ios::binary};
+    wal.seekg(place);
+    const auto byte = wal.get();
     wal.seekp(place);
-    wal.put('!');
+    wal.put(static_cast<char>(byte ^ 1));
   };
   const auto end = [&log] {
     std::ifstream wal{log, std::ios::binary};
@@ -444,9 +450,15 @@ TEST_CASE("a log that has lost commits, in its middle or at its end: numbers are
   }
   SUBCASE("its middle is damaged, and there is no index") {
     std::filesystem::remove(folder.path() / "journal.db-shm");
-    SUBCASE("in a frame") { turn_over(32 + 30 * (kPageBytes + 24) + 100); }
-    SUBCASE("in its header") { turn_over(17); }
-    SUBCASE("cut off") { std::filesystem::resize_file(log, 20); }
+    SUBCASE("in a frame") {
+      turn_over(32 + 30 * (kPageBytes + 24) + 100);
+    }
+    SUBCASE("in its header") {
+      turn_over(17);
+    }
+    SUBCASE("cut off") {
+      std::filesystem::resize_file(log, 20);
+    }
     is_told();
   }
 }
@@ -478,7 +490,8 @@ TEST_CASE("a file of version 1 becomes one of this version, records and all, als
   put(Lane::event, 1, "event/gateway/start", R"({"source":"gateway"})");
   sqlite3_exec(db, "INSERT INTO state VALUES ('alarm/a', '{}'); INSERT INTO position VALUES ('county', 2, 10, '12-14')",
                nullptr, nullptr, nullptr);
-  sqlite3_exec(db, "INSERT INTO boots VALUES (1, 0, 'boot-a', 1700000000000, 1, NULL); COMMIT", nullptr, nullptr, nullptr);
+  sqlite3_exec(db, "INSERT INTO boots VALUES (1, 0, 'boot-a', 1700000000000, 1, NULL); COMMIT", nullptr, nullptr,
+               nullptr);
   sqlite3_close(db);
 
   Desk desk{folder};
