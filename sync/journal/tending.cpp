@@ -122,6 +122,8 @@ Result<Plan> plan_for_room(Store& store, const Options& options, const Room& roo
     }
   }
   for (const auto lane : kOrder) {
+    // The place for thinning: here, before readings go, a plan that puts aggregates in the place of the oldest batches.
+    // They keep the key of the last, so that no number is used twice, and the gap event says what they stand for.
     if (lane == Lane::tele) needed = std::min(needed, in_file);
     const auto status = collect(store, lane, options.directory / kMediaFolder, plan,
                                 [&](const BlockInfo&, std::uint64_t bytes) {
