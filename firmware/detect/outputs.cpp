@@ -14,7 +14,7 @@ namespace hamlet::detect {
 namespace {
 
 using namespace std::chrono_literals;
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr std::string_view kOutputKey = "output/";
 constexpr Millis kRepeat = 1min;    // a repeatable output is told again
@@ -555,7 +555,7 @@ std::vector<std::pair<std::string, std::optional<std::string>>> Outputs::save_ch
   std::vector<std::pair<std::string, std::optional<std::string>>> out;
   for (auto& output : outputs_) {
     if (!std::exchange(output.save, false)) continue;
-    json stored = json::object();
+    Json stored = Json::object();
     if (const auto& by_hand = output.by_hand) {
       stored["by_hand"] = {{"on", by_hand->on},
                            {"boot", boot_},
@@ -567,7 +567,7 @@ std::vector<std::pair<std::string, std::optional<std::string>>> Outputs::save_ch
     for (const auto& [alarm, told] : output.told)
       stored["told"][alarm] = {told.occurrence, static_cast<int>(told.severity)};
     auto value =
-        stored.empty() ? std::nullopt : std::optional{stored.dump(-1, ' ', false, json::error_handler_t::replace)};
+        stored.empty() ? std::nullopt : std::optional{stored.dump(-1, ' ', false, Json::error_handler_t::replace)};
     out.emplace_back(fmt::format("{}{}", kOutputKey, output.rule.id), std::move(value));
   }
   return out;
@@ -580,9 +580,9 @@ Status Outputs::restore(std::string_view key, std::string_view value, MonoTime n
     return fail(Errc::not_found, fmt::format("no output '{}' is configured", key.substr(kOutputKey.size())));
   auto& output = *found;
   try {
-    const auto stored = json::parse(value);
+    const auto stored = Json::parse(value);
     auto told = output.told;
-    const auto sent = stored.value("told", json::object());
+    const auto sent = stored.value("told", Json::object());
     for (const auto& [alarm, each] : sent.items()) {
       const auto severity = std::clamp(each.at(1).get<int>(), 0, static_cast<int>(Severity::warning));
       told[alarm] = {each.at(0).get<std::uint64_t>(), static_cast<Severity>(severity)};
@@ -601,7 +601,7 @@ Status Outputs::restore(std::string_view key, std::string_view value, MonoTime n
       output.save = !same_boot;
     }
     output.told = std::move(told);
-  } catch (const json::exception&) {
+  } catch (const Json::exception&) {
     return fail(Errc::corrupt, "what the output had to remember is damaged; it starts afresh");
   }
   return {};

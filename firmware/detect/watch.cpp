@@ -528,8 +528,8 @@ Json time_json(const std::optional<std::int64_t>& ms) {
 std::optional<std::int64_t> time_from(const Json& json) {
   if (!json.is_number_integer()) return {};
   const auto ms = json.get<std::int64_t>();
-  constexpr auto kLatest = std::numeric_limits<std::int64_t>::max() / 4;
-  return ms >= -kLatest && ms <= kLatest ? std::optional{ms} : std::nullopt;
+  constexpr auto kFarthest = std::numeric_limits<std::int64_t>::max() / 4;
+  return ms >= -kFarthest && ms <= kFarthest ? std::optional{ms} : std::nullopt;
 }
 
 }  // namespace

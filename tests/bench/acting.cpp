@@ -18,7 +18,7 @@
 #include "tests/support/modbus_simulator.hpp"
 #include "tests/support/process.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::acting_suite {
 namespace {
 
 using namespace std::chrono_literals;
@@ -161,9 +161,9 @@ void to_output(benchmark::State& state, int at_once) {
 
 }  // namespace
 
-void register_acting_figures() {
+void register_figures() {
   add({.name = "detect.to_output_p99", .unit = "ms", .ours = [](auto& state) { to_output(state, 10); }, .iterations = 1});
   add({.name = "detect.to_output_50_p99", .unit = "ms", .ours = [](auto& state) { to_output(state, 50); }, .iterations = 1});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::acting_suite

@@ -1,4 +1,3 @@
-#include "firmware/core/command_line.hpp"
 #include "tests/bench/bench.hpp"
 
 #include <algorithm>
@@ -13,9 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "firmware/core/command_line.hpp"
 #include "firmware/core/result.hpp"
 #include "firmware/core/text.hpp"
-#include "tests/bench/suites.hpp"
 
 namespace hamlet::bench {
 namespace {
@@ -161,7 +160,14 @@ struct Arguments {
 };
 
 int run(const Arguments& arguments) {
-  register_all_figures();
+  acting_suite::register_figures();
+  cameras_suite::register_figures();
+  contract_suite::register_figures();
+  detect_suite::register_figures();
+  drivers_suite::register_figures();
+  journal_suite::register_figures();
+  stations_suite::register_figures();
+  uplink_suite::register_figures();
   if (std::find(arguments.suites.begin(), arguments.suites.end(), "bench") != arguments.suites.end()) {
     register_harness_figures();
   }

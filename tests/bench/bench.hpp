@@ -25,15 +25,14 @@ struct Figure {
 /// Called by the functions below.
 void add(Figure figure);
 
-// One for each file NAME.cpp beside this header that CMakeLists.txt names: each calls add() for its figures.
-void register_acting_figures();
-void register_cameras_figures();
-void register_contract_figures();
-void register_control_figures();
-void register_detect_figures();
-void register_drivers_figures();
-void register_journal_figures();
-void register_stations_figures();
-void register_uplink_figures();
+// A file NAME.cpp beside this header each: it calls add() for its figures. Their names are their own: they are compiled as one.
+namespace acting_suite { void register_figures(); }
+namespace cameras_suite { void register_figures(); }
+namespace contract_suite { void register_figures(); }
+namespace detect_suite { void register_figures(); }
+namespace drivers_suite { void register_figures(); }
+namespace journal_suite { void register_figures(); }
+namespace stations_suite { void register_figures(); }
+namespace uplink_suite { void register_figures(); }
 
 }  // namespace hamlet::bench

@@ -28,7 +28,7 @@
 #include "tests/support/clip.hpp"
 #include "tests/support/process.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::cameras_suite {
 namespace {
 
 const auto kEyes = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "bin/hamlet-eyes";
@@ -233,7 +233,7 @@ std::function<void(benchmark::State&)> once(const std::function<double()>& measu
 
 }  // namespace
 
-void register_cameras_figures() {
+void register_figures() {
   add_row("cameras.cost", {320, 240}, true, our_foreground);
   add_row("cameras.busy_vs_mog2", {640, 360}, true, our_analysis);
   add_row("cameras.quiet_vs_mog2", {640, 360}, false, our_analysis);
@@ -250,4 +250,4 @@ void register_cameras_figures() {
              .iterations = 1});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::cameras_suite

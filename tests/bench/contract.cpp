@@ -6,7 +6,7 @@
 
 #include "tests/bench/bench.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::contract_suite {
 namespace {
 
 std::vector<Reading> readings() {
@@ -41,9 +41,9 @@ void render(benchmark::State& state) {
 
 }  // namespace
 
-void register_contract_figures() {
+void register_figures() {
   add({.name = "contract.encode", .unit = "readings/s", .ours = encode});
   add({.name = "contract.render", .unit = "readings/s", .ours = render});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::contract_suite

@@ -10,7 +10,7 @@
 #include "tests/bench/bench.hpp"
 #include "tests/support/village_series.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::detect_suite {
 namespace {
 
 using std::chrono::minutes;
@@ -228,7 +228,7 @@ Caller make_limits() {
 
 }  // namespace
 
-void register_detect_figures() {
+void register_figures() {
   add({.name = "detect.bytes", .unit = "bytes a point", .ours = bytes, .iterations = 1});
   add({.name = "detect.false_alarms",
        .unit = "a series and month",
@@ -245,4 +245,4 @@ void register_detect_figures() {
   add({.name = "detect.cost", .unit = "ns", .ours = evaluate, .versus = "a plain threshold", .theirs = compare});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::detect_suite

@@ -21,7 +21,7 @@
 #include "tests/support/modbus_simulator.hpp"
 #include "tests/support/serial_bus.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::drivers_suite {
 namespace {
 
 using namespace std::chrono_literals;
@@ -247,7 +247,7 @@ double seconds_until_read_again() {
 
 }  // namespace
 
-void register_drivers_figures() {
+void register_figures() {
   add({.name = "drivers.modbus_tcp",
        .unit = "% of a core",
        .ours = [](benchmark::State& state) { guarded(state, [] { return modbus_tcp().percent; }); },
@@ -278,4 +278,4 @@ void register_drivers_figures() {
        .iterations = 1});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::drivers_suite

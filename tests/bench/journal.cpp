@@ -39,7 +39,7 @@
 #include "sync/journal/tending.hpp"
 #include "tests/bench/bench.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::journal_suite {
 namespace {
 
 using contract::Lane;
@@ -804,7 +804,7 @@ void start_large(benchmark::State& state) {
 
 }  // namespace
 
-void register_journal_figures() {
+void register_figures() {
   add({.name = "journal.append",
        .unit = "readings/s",
        .ours = append_ours,
@@ -857,4 +857,4 @@ void register_journal_figures() {
   add({.name = "journal.start", .unit = "s", .ours = start_large, .iterations = 1});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::journal_suite

@@ -23,7 +23,7 @@
 #include "tests/bench/bench.hpp"
 #include "tests/support/station.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::stations_suite {
 namespace {
 
 namespace sl = wire::sl651;
@@ -160,8 +160,8 @@ void run_burst(benchmark::State& state) {
 
 }  // namespace
 
-void register_stations_figures() {
+void register_figures() {
   add({.name = "drivers.sl651_burst", .unit = "s", .ours = run_burst, .iterations = 1});
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::stations_suite

@@ -36,7 +36,7 @@
 #include "tests/support/process.hpp"
 #include "tests/support/proxy.hpp"
 
-namespace hamlet::bench {
+namespace hamlet::bench::uplink_suite {
 
 namespace {
 
@@ -677,7 +677,7 @@ void add_figure(const std::string& name, const std::string& unit, std::function<
 
 }  // namespace
 
-void register_uplink_figures() {
+void register_figures() {
   add_figure("drain", "messages/s", &drain, "bare Paho C++, window 20, from memory", &bare_paho);
   add_figure("tls", "messages/s", &drain_tls, "without TLS", &drain);
   add_figure("readings", "readings/s", &readings);
@@ -691,4 +691,4 @@ void register_uplink_figures() {
   add_figure("rss", "MB", &rss, "mosquitto's bridge, the same messages", &mosquitto_bridge);
 }
 
-}  // namespace hamlet::bench
+}  // namespace hamlet::bench::uplink_suite
