@@ -1,5 +1,5 @@
-// A journal's block whose checksum holds although its data is anything: refused, or unpacked within the bounds. The first byte
-// says the packing and the lane, the second how many records there should be.
+// A journal's block whose checksum holds although its data is anything: refused, or unpacked within the bounds. The
+// first byte says the packing and the lane, the second how many records there should be.
 
 #include <cstdint>
 #include <cstdlib>
@@ -7,17 +7,11 @@
 
 #include "sync/journal/block.hpp"
 #include "sync/journal/crc.hpp"
+#include "tests/fuzz/require.hpp"
 
+namespace hamlet::fuzz_blocks {
 using namespace hamlet;
 using namespace hamlet::journal;
-
-namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Blocks blocks;
@@ -27,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   block.packing = static_cast<Packing>(data[0] & 1U);
   const auto lane = contract::kLanes.at(data[0] >> 1U & 3U);
   block.data.assign(reinterpret_cast<const char*>(data) + 2, size - 2);  // NOLINT: bytes are characters
-  require(!blocks.unpack(block, lane, kEpoch));  // no checksum yet
+  require(!blocks.unpack(block, lane, kEpoch));                          // no checksum yet
   block.crc = crc_of(kEpoch, lane, block.key, block.count, block.at.boot, to_ms(block.at.mono),
                      static_cast<int>(block.packing), block.data);
   const auto records = blocks.unpack(block, lane, kEpoch);
@@ -41,3 +35,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(blocks.unpack(blocks.pack(again, kEpoch), lane, kEpoch).has_value());
   return 0;
 }
+
+}  // namespace hamlet::fuzz_blocks

@@ -5,6 +5,7 @@
 
 #include "firmware/config/config.hpp"
 
+namespace hamlet::fuzz_config {
 namespace {
 
 using hamlet::config::Table;
@@ -45,3 +46,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_config

@@ -11,15 +11,13 @@
 
 #include "firmware/core/text.hpp"
 #include "sync/contract/contract.hpp"
+#include "tests/fuzz/require.hpp"
 
+namespace hamlet::fuzz_contract {
 using namespace hamlet;
 using namespace hamlet::contract;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 Dated date(Moment moment) {
   return {wall_from_ms(to_ms(moment.mono)), TimeQuality::synced};
@@ -73,3 +71,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   render_damaged(bytes);
   return 0;
 }
+
+}  // namespace hamlet::fuzz_contract

@@ -7,6 +7,7 @@
 #include "firmware/control/args.hpp"
 #include "firmware/control/protocol.hpp"
 
+namespace hamlet::fuzz_control {
 using namespace hamlet::control;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -29,3 +30,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_control

@@ -13,14 +13,16 @@
 #include "firmware/detect/expression.hpp"
 #include "firmware/detect/watch.hpp"
 
+namespace hamlet::fuzz_expression {
 using namespace hamlet;
 using namespace hamlet::detect;
 
 namespace {
 
 const Names& names() {
-  static const Names all{.points = {{"a.b", Kind::number, "m"}, {"c.d", Kind::boolean, ""}, {"e.f", Kind::text, ""}, {"g.h", {}, ""}},
-                         .sources = {}};
+  static const Names all{
+      .points = {{"a.b", Kind::number, "m"}, {"c.d", Kind::boolean, ""}, {"e.f", Kind::text, ""}, {"g.h", {}, ""}},
+      .sources = {}};
   return all;
 }
 
@@ -49,7 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     ms = std::max<std::int64_t>(0, std::min<std::int64_t>(ms + kSteps[byte & 7U], 40'000'000'000'000));
     const auto at = mono_from_ms(ms);
     const auto wall = clock ? std::optional{wall_from_ms(1'795'000'000'000 + ms)} : std::nullopt;
-    const Value values[] = {static_cast<double>(byte) / 7, byte % 2 == 0, std::string{"open"}, Value{}, 1.7e308, -1.7e308};
+    const Value values[] = {
+        static_cast<double>(byte) / 7, byte % 2 == 0, std::string{"open"}, Value{}, 1.7e308, -1.7e308};
     if (expression->terms()[term].is_event) {
       const auto& wanted = expression->terms()[term];
       const Event event{.source = wanted.name,
@@ -81,3 +84,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (again.save() != watch.save()) std::abort();
   return 0;
 }
+
+}  // namespace hamlet::fuzz_expression

@@ -7,6 +7,7 @@
 
 #include "cameras/messages.hpp"
 
+namespace hamlet::fuzz_eyes_messages {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace hamlet::cameras;
   const std::string_view bytes{reinterpret_cast<const char*>(data), size};
@@ -30,3 +31,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_eyes_messages

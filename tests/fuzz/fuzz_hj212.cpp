@@ -7,15 +7,13 @@
 #include <fmt/format.h>
 
 #include "firmware/wire/hj212.hpp"
+#include "tests/fuzz/require.hpp"
 
+namespace hamlet::fuzz_hj212 {
 using namespace hamlet::wire;
 using namespace hamlet::wire::hj212;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void look_at(const Parsed& parsed) {
   require(parsed.segment_size <= 9999);
@@ -57,3 +55,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(again.has_value());
   return 0;
 }
+
+}  // namespace hamlet::fuzz_hj212

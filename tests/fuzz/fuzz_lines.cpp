@@ -11,6 +11,7 @@
 #include "drivers/lines/nmea.hpp"
 #include "drivers/recorder.hpp"
 
+namespace hamlet::fuzz_lines {
 using namespace hamlet;
 using namespace hamlet::drivers;
 using namespace hamlet::drivers::lines;
@@ -30,7 +31,8 @@ std::shared_ptr<const Meaning> meaning_of(const char* toml) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto text = meaning_of(
-      "patterns = ['Ta=(?P<t>[^C]*)C', '(?P<d>\\w+)$']\n[[point]]\nid = \"t\"\n[[point]]\nid = \"d\"\ntype = \"text\"\n");
+      "patterns = ['Ta=(?P<t>[^C]*)C', '(?P<d>\\w+)$']\n[[point]]\nid = \"t\"\n[[point]]\nid = \"d\"\ntype = "
+      "\"text\"\n");
   static const auto nmea = meaning_of(
       "protocol = \"nmea\"\nchecksum = false\n[[point]]\nid = \"a\"\nsentence = \"MWV\"\nfield = 1\nvalid_field = 5\n"
       "valid = [\"A\"]\n[[point]]\nid = \"b\"\nsentence = \"GGA\"\nfield = 2\ntype = \"coordinate\"\n");
@@ -56,3 +58,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)board::parse_w1_slave(bytes);
   return 0;
 }
+
+}  // namespace hamlet::fuzz_lines

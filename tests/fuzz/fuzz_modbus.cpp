@@ -7,12 +7,13 @@
 #include "drivers/modbus/decode.hpp"
 #include "drivers/modbus/frame.hpp"
 
+namespace hamlet::fuzz_modbus {
 using namespace hamlet::drivers::modbus;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 8) return 0;
-  const Envelope envelope{(data[0] & 1) != 0 ? Framing::rtu : Framing::tcp, static_cast<std::uint16_t>(data[1] << 8 | data[2]),
-                          data[3]};
+  const Envelope envelope{(data[0] & 1) != 0 ? Framing::rtu : Framing::tcp,
+                          static_cast<std::uint16_t>(data[1] << 8 | data[2]), data[3]};
   const Request request{static_cast<Function>(1 + data[4] % 4), 0, static_cast<std::uint16_t>(1 + data[5] % 125), {}};
   const Write write{(data[6] & 1) != 0, 7, hamlet::drivers::modbus::Words(1 + data[6] % 3, data[7])};
   const BytesView bytes{data + 8, size - 8};
@@ -32,3 +33,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)decode(words, how);
   return 0;
 }
+
+}  // namespace hamlet::fuzz_modbus

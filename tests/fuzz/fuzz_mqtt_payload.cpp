@@ -7,6 +7,7 @@
 
 #include "drivers/mqtt/payload.hpp"
 
+namespace hamlet::fuzz_mqtt_payload {
 using namespace hamlet;
 using namespace hamlet::drivers;
 using namespace hamlet::drivers::mqtt;
@@ -29,3 +30,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_mqtt_payload

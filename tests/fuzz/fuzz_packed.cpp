@@ -1,5 +1,5 @@
-// Packed readings, as a damaged file may have them: refused, or decoded within the bounds; what decodes also renders, and
-// packs again to readings that are the same.
+// Packed readings, as a damaged file may have them: refused, or decoded within the bounds; what decodes also renders,
+// and packs again to readings that are the same.
 
 #include <cmath>
 #include <cstdint>
@@ -9,15 +9,13 @@
 #include "firmware/core/text.hpp"
 #include "sync/contract/contract.hpp"
 #include "sync/contract/packed.hpp"
+#include "tests/fuzz/require.hpp"
 
+namespace hamlet::fuzz_packed {
 using namespace hamlet;
 using namespace hamlet::contract;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 Names some_names() {
   Names names;
@@ -44,9 +42,10 @@ void decode(std::string_view bytes, const Names& known) {
             (*again)[i].quality == (*readings)[i].quality && same((*again)[i].value, (*readings)[i].value));
   }
   const auto date = [](Moment moment) { return Dated{wall_from_ms(to_ms(moment.mono)), TimeQuality::synced}; };
-  (void)render({"tele", std::string{bytes}},
-               {.gw = "gw", .epoch = "9f2c41d07be1a655", .lane = Lane::tele, .seq = 1, .at = {1, kAt}, .hist = false, .rev = 1},
-               date, &known);
+  (void)render(
+      {"tele", std::string{bytes}},
+      {.gw = "gw", .epoch = "9f2c41d07be1a655", .lane = Lane::tele, .seq = 1, .at = {1, kAt}, .hist = false, .rev = 1},
+      date, &known);
 }
 
 }  // namespace
@@ -58,3 +57,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   decode(std::string{kPackedMark} + std::string{bytes}, known);
   return 0;
 }
+
+}  // namespace hamlet::fuzz_packed

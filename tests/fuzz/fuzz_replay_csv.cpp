@@ -10,6 +10,7 @@
 
 #include "drivers/replay/series.hpp"
 
+namespace hamlet::fuzz_replay_csv {
 using namespace hamlet;
 using namespace hamlet::drivers::replay;
 
@@ -31,3 +32,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((series.bad_lines() == 0) != series.first_bad().empty()) std::abort();
   return 0;
 }
+
+}  // namespace hamlet::fuzz_replay_csv

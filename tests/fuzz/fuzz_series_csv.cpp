@@ -10,6 +10,7 @@
 #include "firmware/ctl/series_csv.hpp"
 #include "firmware/detect/engine.hpp"
 
+namespace hamlet::fuzz_series_csv {
 using namespace hamlet;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -41,3 +42,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_series_csv

@@ -5,15 +5,13 @@
 #include <string_view>
 
 #include "firmware/wire/sl651.hpp"
+#include "tests/fuzz/require.hpp"
 
+namespace hamlet::fuzz_sl651 {
 using namespace hamlet::wire;
 using namespace hamlet::wire::sl651;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void look_at(const Frame& frame) {
   require(frame.body.size() <= kMaxLength);
@@ -57,13 +55,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(decoder.pending() < before);
   }
   // A body needs no CRC to be reached.
-  for (const auto function : {kTimed, kUniform, kPicture, kInterval, std::uint8_t{0x40}, std::uint8_t{0x45}, std::uint8_t{0x4E}}) {
+  for (const auto function :
+       {kTimed, kUniform, kPicture, kInterval, std::uint8_t{0x40}, std::uint8_t{0x45}, std::uint8_t{0x4E}}) {
     for (const bool down : {false, true}) {
       for (const auto encoding : {Encoding::hex, Encoding::ascii}) {
-        look_at({.encoding = encoding, .down = down, .function = function, .body = std::string{bytes.substr(0, kMaxLength)},
+        look_at({.encoding = encoding,
+                 .down = down,
+                 .function = function,
+                 .body = std::string{bytes.substr(0, kMaxLength)},
                  .end = down ? kEnq : kEtx});
       }
     }
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_sl651

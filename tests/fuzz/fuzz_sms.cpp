@@ -8,6 +8,7 @@
 #include "drivers/sms/at.hpp"
 #include "drivers/sms/pdu.hpp"
 
+namespace hamlet::fuzz_sms {
 using namespace hamlet::drivers::sms;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -37,3 +38,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace hamlet::fuzz_sms

@@ -1,4 +1,4 @@
-// Stands in for libFuzzer where the compiler has none: runs the target on every seed and on mutations of them that are
+// Stands in for libFuzzer where the compiler has none: runs a target on every seed and on mutations of them that are
 // the same each time. It looks at what one knows to be tricky; tests/fuzz/run, with libFuzzer, looks for what one does
 // not.
 
@@ -19,7 +19,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+#include "tests/fuzz/targets.hpp"
 
 namespace {
 
@@ -30,6 +30,8 @@ constexpr const char* kCrashFile = "crash-input";
 
 // What the handler of a fatal signal writes down. Set before each run.
 const std::string* volatile running = nullptr;
+
+hamlet::FuzzTarget target = nullptr;
 
 extern "C" void keep_input(int signal) {
   const std::string* const input = running;
@@ -46,7 +48,7 @@ void run(const std::string& input) {
   running = &input;
   // A copy of exactly its size on the heap: a sanitizer then sees a read beyond the end.
   const std::vector<std::uint8_t> bytes{input.begin(), input.end()};
-  LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+  target(bytes.data(), bytes.size());
   running = nullptr;
 }
 
@@ -108,12 +110,15 @@ class Mutator {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: {} FOLDER-OF-SEEDS | FILE\n", argv[0]);
+  const auto all = hamlet::fuzz_targets();
+  const auto found = argc == 3 ? all.find(argv[1]) : all.end();
+  if (found == all.end()) {
+    fmt::print(stderr, "usage: {} TARGET FOLDER-OF-SEEDS | FILE\n", argv[0]);
     return 2;
   }
+  target = found->second;
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, keep_input);
-  const std::filesystem::path given{argv[1]};
+  const std::filesystem::path given{argv[2]};
   if (std::filesystem::is_regular_file(given)) {
     std::ifstream file{given, std::ios::binary};
     run(std::string{std::istreambuf_iterator<char>{file}, std::istreambuf_iterator<char>{}});

@@ -51,7 +51,7 @@ bit = 7
                      id, station, port, more);
 }
 
-std::string tcp(std::uint16_t port) { return fmt::format("tcp = \"127.0.0.1:{}\"", port); }
+std::string tcp_table(std::uint16_t port) { return fmt::format("tcp = \"127.0.0.1:{}\"", port); }
 
 sl::Frame like(const sl::Address& station = kStation) { return {.centre = 1, .station = station, .password = 0x1234}; }
 
@@ -102,7 +102,7 @@ bool run(Rig& rig, Done done, Stations&... stations) {
 
 TEST_CASE("a report is confirmed after it is durable, and not before") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port))};
+  Rig rig{hydro(tcp_table(port))};
   rig.hold = true;
   Rtu rtu{connect_to(rig, port), like()};
   const auto observed = std::chrono::floor<std::chrono::minutes>(rig.clock.wall()) - 3min;
@@ -149,14 +149,14 @@ TEST_CASE("a report is confirmed after it is durable, and not before") {
 TEST_CASE("a repeated report is confirmed again and stored once, across a restart, too") {
   std::map<std::string, std::string> kept;
   const auto port = free_port();
-  auto rig = std::make_unique<Rig>(hydro(tcp(port)), &kept);
+  auto rig = std::make_unique<Rig>(hydro(tcp_table(port)), &kept);
   Rtu rtu{connect_to(*rig, port), like()};
   rtu.report(sl::kTimed, level(1, rig->clock.wall()), rig->clock.wall());
   REQUIRE(run(*rig, [&] { return rtu.confirmed() == 1; }, rtu));
   rtu.repeat();
   REQUIRE(run(*rig, [&] { return rtu.confirmed() == 2; }, rtu));
   CHECK(rig->count("hydro.level") == 1);
-  rig = std::make_unique<Rig>(hydro(tcp(port)), &kept);
+  rig = std::make_unique<Rig>(hydro(tcp_table(port)), &kept);
   rtu.rewire(connect_to(*rig, port));
   rtu.repeat();
   REQUIRE(run(*rig, [&] { return rtu.confirmed() == 3; }, rtu));
@@ -179,7 +179,7 @@ TEST_CASE("what a station brings of the time before this boot keeps its order") 
 
 TEST_CASE("every kind of report, in both encodings") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port))};
+  Rig rig{hydro(tcp_table(port))};
   auto frame = like();
   SUBCASE("HEX/BCD") { frame.encoding = sl::Encoding::hex; }
   SUBCASE("ASCII") { frame.encoding = sl::Encoding::ascii; }
@@ -230,7 +230,7 @@ TEST_CASE("every kind of report, in both encodings") {
 
 TEST_CASE("a picture comes in packets; one that was lost is asked for") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port), "timeout = \"1s\"")};
+  Rig rig{hydro(tcp_table(port), "timeout = \"1s\"")};
   Rtu rtu{connect_to(rig, port), like()};
   const auto now = rig.clock.wall();
   std::uint16_t lost = 0;
@@ -253,7 +253,7 @@ TEST_CASE("a picture comes in packets; one that was lost is asked for") {
 
 TEST_CASE("a station with faults gets no confirmation it has not earned, and comes back") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port))};
+  Rig rig{hydro(tcp_table(port))};
   Rtu rtu{connect_to(rig, port), like()};
   const auto report = [&](StationFault fault) {
     rtu.set_fault(fault);
@@ -287,7 +287,7 @@ TEST_CASE("a station with faults gets no confirmation it has not earned, and com
 TEST_CASE("several stations share a port; a relay speaks for one of them") {
   const auto port = free_port();
   const auto other = *sl::Address::parse("87654321");
-  Rig rig{hydro(tcp(port)) + hydro(tcp(port), "", "second", "87654321")};
+  Rig rig{hydro(tcp_table(port)) + hydro(tcp_table(port), "", "second", "87654321")};
   Rtu first{connect_to(rig, port), like()};
   Rtu second{connect_to(rig, port), like(other)};
   const auto now = rig.clock.wall();
@@ -314,7 +314,7 @@ TEST_CASE("who may not speak is named once and never obeyed") {
     secret << "1234\n";
   }
   std::filesystem::permissions(folder / "password", std::filesystem::perms::owner_read);
-  Rig rig{hydro(tcp(port), fmt::format("password = {{ file = \"{}\" }}", (folder / "password").string()))};
+  Rig rig{hydro(tcp_table(port), fmt::format("password = {{ file = \"{}\" }}", (folder / "password").string()))};
   std::filesystem::remove_all(folder);
   const auto now = rig.clock.wall();
   SUBCASE("a station that is in no config") {
@@ -358,7 +358,7 @@ TEST_CASE("the confirmation is as the config says") {
   SUBCASE("a wrong centre is met with silence") { more = "centre = 2"; }
   SUBCASE("a wrong encoding is met with silence") { more = "encoding = \"ascii\""; }
   CAPTURE(more);
-  Rig rig{hydro(tcp(port), more)};
+  Rig rig{hydro(tcp_table(port), more)};
   Rtu rtu{connect_to(rig, port), like()};
   rtu.report(sl::kTimed, level(1, rig.clock.wall()), rig.clock.wall());
   const bool refused = more.starts_with("centre") || more.starts_with("encoding");
@@ -376,7 +376,7 @@ TEST_CASE("the confirmation is as the config says") {
 
 TEST_CASE("a clock that is off is set, and a value from the future is bad") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port), "set_clock = true")};
+  Rig rig{hydro(tcp_table(port), "set_clock = true")};
   Rtu rtu{connect_to(rig, port), like()};
   const auto wrong = rig.clock.wall() + 48h;
   rtu.report(sl::kTimed, level(1, wrong), wrong);
@@ -401,7 +401,7 @@ TEST_CASE("a clock that is off is set, and a value from the future is bad") {
 
 TEST_CASE("a station that reports only when it is asked is asked, and is down when it does not answer") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port), "query = \"5s\"\ntimeout = \"1s\"")};
+  Rig rig{hydro(tcp_table(port), "query = \"5s\"\ntimeout = \"1s\"")};
   Rtu rtu{connect_to(rig, port), like()};
   rtu.keep_alive(rig.clock.wall());
   REQUIRE(run(rig, [&] { return rtu.answers().size() == 1; }, rtu));
@@ -445,7 +445,7 @@ TEST_CASE("stations on one serial line are asked one at a time, before they have
 
 TEST_CASE("more connections than allowed are closed; those that are there go on") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port), "max_connections = 1")};
+  Rig rig{hydro(tcp_table(port), "max_connections = 1")};
   Rtu rtu{connect_to(rig, port), like()};
   rtu.keep_alive(rig.clock.wall());
   REQUIRE(run(rig, [&] { return rig.state() == "up"; }, rtu));
@@ -487,16 +487,16 @@ TEST_CASE("over UDP and over a serial line it is the same") {
 
 TEST_CASE("a port that is taken is told in words, and the device is down") {
   const auto port = free_port();
-  Rig first{hydro(tcp(port))};
+  Rig first{hydro(tcp_table(port))};
   (void)connect_to(first, port);
-  Rig second{hydro(tcp(port))};
+  Rig second{hydro(tcp_table(port))};
   REQUIRE(second.run_until([&] { return second.state() == "down"; }));
   CHECK(second.drivers->status()[0]["message"].get<std::string>().find("no other program listens there") != std::string::npos);
 }
 
 TEST_CASE("two devices cannot be the same station, and the second says so") {
   const auto port = free_port();
-  Rig rig{hydro(tcp(port)) + hydro(tcp(port), "", "twin")};
+  Rig rig{hydro(tcp_table(port)) + hydro(tcp_table(port), "", "twin")};
   REQUIRE(rig.run_until([&] { return rig.drivers->status()[1]["state"] == "down"; }));
   CHECK(rig.drivers->status()[1]["why"] == "taken");
 }

@@ -1,6 +1,5 @@
 #include "firmware/ctl/texts.hpp"
 
-#include <regex>
 #include <set>
 
 #include <doctest/doctest.h>
@@ -16,9 +15,10 @@ namespace {
 
 // "{0}", "{1}", …: every placeholder of a text.
 std::set<std::string> placeholders(std::string_view text) {
-  static const std::regex kPattern{R"(\{[^}]*\})"};
-  const std::string copy{text};
-  return {std::sregex_token_iterator{copy.begin(), copy.end(), kPattern}, std::sregex_token_iterator{}};
+  std::set<std::string> out;
+  for (auto at = text.find('{'); at != text.npos; at = text.find('{', at + 1))
+    out.emplace(text.substr(at, text.find('}', at) + 1 - at));
+  return out;
 }
 
 bool has_chinese(std::string_view text) {
