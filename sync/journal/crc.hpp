@@ -21,7 +21,7 @@ template <class... Parts>
       const std::string_view text = part;
       const auto size = static_cast<std::uint64_t>(text.size());
       process(&size, sizeof size);
-      process(text.data(), text.size());
+      if (!text.empty()) process(text.data(), text.size());  // of no bytes at no address zlib gives the CRC of nothing
     } else {
       static_assert(std::has_unique_object_representations_v<std::remove_cvref_t<decltype(part)>>);
       process(&part, sizeof part);

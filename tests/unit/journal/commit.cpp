@@ -222,6 +222,7 @@ TEST_CASE("positions and state survive a restart; removed state does not") {
     desk.journal->put_state("alarm/a", "1", Urgency::now);
     desk.journal->put_state("alarm/b", "1", Urgency::now);
     desk.journal->put_state("alarm/b", "2", Urgency::now);
+    desk.journal->put_state("alarm/c", "", Urgency::now);  // nothing is a value, too
     desk.journal->put_state("alarn", "other", Urgency::now);
     REQUIRE(desk.sync());
     desk.journal->put_state("alarm/a", std::nullopt, Urgency::now);
@@ -231,7 +232,7 @@ TEST_CASE("positions and state survive a restart; removed state does not") {
   Desk desk{folder};
   CHECK(desk.journal->position("county", Lane::tele) == position);
   CHECK(desk.journal->position("county", Lane::alarm) == Position{});
-  CHECK(desk.journal->load_state("alarm/") == std::vector<std::pair<std::string, std::string>>{{"alarm/b", "2"}});
+  CHECK(desk.journal->load_state("alarm/") == std::vector<std::pair<std::string, std::string>>{{"alarm/b", "2"}, {"alarm/c", ""}});
   CHECK(desk.journal->stat().lanes[index(Lane::tele)].unsent == 5);
 }
 
