@@ -311,8 +311,9 @@ void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
   for (const auto& [watch, term] : point.listeners) {
     if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
   }
-  if (!counts(reading)) return;
-  for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value, wall);
+  for (const auto alarm : point.alarms) {
+    alarms_[alarm].prime(reading.at, counts(reading) ? reading.value : Value{}, wall);
+  }
 }
 
 Millis Engine::history() const {

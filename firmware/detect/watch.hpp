@@ -28,8 +28,9 @@ struct Interval {
 
 /// An expression at work: what it remembers of its points and events, and its truth now.
 ///
-/// Times must not go back; one that does is taken as the latest. A window is kept in at most 129 buckets: up to 128
-/// samples apart by a 128th of it are exact, else it may be longer by so much, never shorter.
+/// Times of one point must not go back. Points may be apart, as where a station tells of hours past: windows are of a
+/// point's own times; all else takes what is older than the latest as that. A window is kept in at most 129 buckets: up
+/// to 128 samples apart by a 128th of it are exact, else it may be longer by so much, never shorter.
 class Watch {
  public:
   explicit Watch(std::shared_ptr<const Expression> expression);
