@@ -250,6 +250,14 @@ TEST_CASE("a maximum runtime ends it until another alarm is raised, or after a r
       CHECK(next.raise(20'002, "high", 2) == "siren on alarm");
     }
   }
+  SUBCASE("taken from the config: it goes on again") {  // it stayed off for good
+    auto bench = running(rule);
+    bench.raise(10);
+    CHECK(bench.at_time(70) == "siren off max-on");
+    CHECK(bench.outputs.reload({siren()}, at(80)).empty());
+    bench.words.clear();
+    CHECK(bench.at_time(80) == "siren on alarm");
+  }
   SUBCASE("rest") {
     rule.rest = 100s;
     auto bench = running(rule);
@@ -321,6 +329,31 @@ TEST_CASE("interlocks") {
     SUBCASE("the quality") {
       CHECK(bench.feed(reading("door.open", 6, {}, Quality::missing)) == "siren off interlock");
     }
+  }
+  SUBCASE("one that remembers misses nothing while nobody wants the output") {  // it looked only when asked
+    rule.only_if = condition("not within(door.open, 1min)");
+    auto bench = running(rule);
+    bench.feed(reading("door.open", 2, false));
+    bench.at_time(70);
+    CHECK(bench.raise(100) == "siren on alarm");
+    CHECK(bench.become(101, AlarmState::normal) == "siren off returned");
+    bench.feed(reading("door.open", 200, true));
+    bench.feed(reading("door.open", 205, false));
+    CHECK(bench.raise(210, "high", 2) == "");
+    CHECK(bench.state().locked);
+    CHECK(bench.at_time(265) == "");
+    CHECK(bench.at_time(266) == "siren on alarm");
+    CHECK_FALSE(bench.state().locked);
+  }
+  SUBCASE("a reading of before the sensor was lost opens none") {  // a station may tell of it afterwards
+    rule.only_if = condition("door.open == false");
+    auto bench = running(rule);
+    bench.feed(reading("door.open", 2, false));
+    bench.feed(reading("door.open", 20, {}, Quality::missing));
+    CHECK(bench.feed(reading("door.open", 10, false)) == "");
+    CHECK(bench.raise(30) == "");
+    CHECK(bench.state().locked);
+    CHECK(bench.feed(reading("door.open", 31, false)) == "siren on alarm");
   }
   SUBCASE("never together: the second waits until the first is confirmed to be off") {
     auto other = siren();
@@ -420,6 +453,34 @@ TEST_CASE("a message tells each alarm once, also across a restart") {
   CHECK(again.raise(100) == "");
   CHECK(again.feed(reading("river.level", 101)) == "");
   CHECK(again.raise(102, "high", 2) == "sms 水位高（4.2） message");
+}
+
+TEST_CASE("an alarm that had to start afresh is told, though its numbers are lower") {  // told after as many as before
+  Bench bench{{sms()}};
+  CHECK(bench.raise(1, "door", 5) != "");
+  CHECK(bench.become(2, AlarmState::normal, "door", 5) == "");
+  SUBCASE("its state was damaged") {
+    CHECK(bench.raise(3, "door", 1) != "");
+    CHECK(bench.raise(4, "door", 1) == "");
+  }
+  SUBCASE("it was taken from the config, and came back with the same number") {
+    auto without = sms();
+    without.triggers.pop_back();
+    CHECK(bench.outputs.reload({without}, at(3)).empty());
+    CHECK(bench.outputs.reload({sms()}, at(4)).empty());
+    CHECK(bench.raise(5, "door", 5) != "");
+  }
+  SUBCASE("or over a restart") {
+    const auto saved = bench.outputs.save_changed();
+    REQUIRE(saved.size() == 1);
+    auto without = sms();
+    without.triggers.pop_back();
+    Outputs again{{without}, kBoot};
+    REQUIRE(again.restore(saved[0].first, *saved[0].second, at(3)));
+    const auto after = again.save_changed();
+    REQUIRE(after.size() == 1);
+    CHECK_FALSE(after[0].second);
+  }
 }
 
 TEST_CASE("no message tells what a flood hides, before it is over") {
