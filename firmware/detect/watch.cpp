@@ -79,7 +79,8 @@ Watch::Watch(std::shared_ptr<const Expression> expression)
 
 // ---- what comes in --------------------------------------------------------------------------------------------------
 
-void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known) {
+void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known,
+                 bool dated) {
   auto& state = terms_[term];
   const auto* x = std::get_if<double>(&value);
   state.value = value;
@@ -89,7 +90,7 @@ void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, co
   for (const auto& node : expression_->nodes()) {
     const bool windowed =
         (node.op >= Op::sum && node.op <= Op::increase) || node.op == Op::rising || node.op == Op::falling;
-    if (!windowed || node.term != term) continue;
+    if (!windowed || node.term != term || !dated) continue;
     auto& window = windows_[node.memory];
     auto& buckets = window.buckets;
     const auto length = node.window.length.count();

@@ -37,8 +37,10 @@ class Watch {
 
   [[nodiscard]] const Expression& expression() const { return *expression_; }
 
-  /// A reading of the term's point; `known`: whether its value counts.
-  void feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known);
+  /// A reading of the term's point; `known`: whether its value counts. `dated` false: it is from some time before this
+  /// boot, and of no window.
+  void feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known,
+            bool dated = true);
   /// An event of the term's source. True: it came and went; judge() now, then call end_pulse() and judge() again.
   [[nodiscard]] bool feed(std::size_t term, const Event& event);
   void end_pulse();

@@ -335,6 +335,23 @@ TEST_CASE("what a station tells of hours past is no rain of the last one") {  //
   CHECK(feed(engine, 36'120, "rain.gauge", 12.0) == "unacked@36120");
 }
 
+TEST_CASE("what a station tells of before the boot is no rain of the time since") {  // all of it was
+  AlarmRule rise{.id = "rise", .point = "rain.gauge", .condition = Condition::rise, .limit = 5.0, .within = minutes{10}};
+  const Rules rules{.quality = {}, .alarms = {by("sum(rain.gauge, 1h) > 30"), rise}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 60));
+  for (int hour = 0; hour < 10; ++hour) {
+    const auto told = engine.evaluate({.point = "rain.gauge",
+                                       .at = MonoTime{},
+                                       .value = 8.0 + hour,
+                                       .device_time = wall_from_ms(1'795'000'000'000 + hour * 3'600'000)});
+    CHECK(words(told.transitions) == "");
+  }
+  CHECK(feed(engine, 120, "rain.gauge", 29.0) == "");
+  CHECK(feed(engine, 180, "rain.gauge", 2.0) == "unacked@180");
+  CHECK(feed(engine, 240, "rain.gauge", 8.0) == "unacked@240");  // by 6
+}
+
 TEST_CASE("what a counter has gone up while it was lost for long is no rain of the last hour") {  // it was
   const Rules rules{.quality = {}, .alarms = {by("increase(rain.gauge, 1h) > 30")}};
   Engine engine{rules, kBoot};

@@ -1,6 +1,9 @@
 // What must hold for any series of readings; the series come from seeded generators.
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -504,6 +507,231 @@ TEST_CASE("no alarm without a cause, and none lost") {
     }
   }
   CHECK(changes > 1'000);
+}
+
+namespace {
+
+const std::vector<double> kOddNumbers{
+    std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+    -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::max(),
+    std::numeric_limits<double>::lowest(),    std::numeric_limits<double>::denorm_min(),
+    -0.0};
+constexpr Millis kTenYears = std::chrono::hours{24 * 3653};
+
+// Each kind of alarm there is, one at a time.
+std::vector<AlarmRule> each_kind() {
+  std::vector<AlarmRule> out;
+  const auto add = [&](Condition condition, Value limit) -> AlarmRule& {
+    out.push_back({.id = std::string{to_string(condition)}, .point = "river.level", .condition = condition, .limit = std::move(limit)});
+    return out.back();
+  };
+  add(Condition::above, 6.0).deadband = 1;
+  add(Condition::below, 2.0).on_delay = seconds{5};
+  add(Condition::equals, std::string{"open"});
+  add(Condition::rise, 2.0).within = seconds{30};
+  add(Condition::fall, 2.0).within = std::chrono::hours{24 * 31};
+  auto& season = add(Condition::above, 6.0);
+  season.id = "season";
+  season.seasons = {{.first_month = 11, .last_month = 2, .limit = 3.0}};
+  for (const std::string_view when :
+       {"sum(river.level, 31d) > 30", "avg(river.level, 1min) > 5", "min(river.level, 1min) < 2", "max(river.level, 1min) > 8",
+        "rise(river.level, 1min) > 2", "fall(river.level, 1min) > 2", "increase(river.level, 1min) > 5", "river.level rising",
+        "river.level falling in 1min", "count(river.level > 5, 1h) >= 3", "count(river.level > 5, since 05:00) < 1",
+        "sum(river.level, since 05:00) > 50", "within(river.level > 6, 31d)", "held(river.level > 3, 10s)",
+        "sequence(river.level > 3, river.level < 2, 1h)", "at_least(2, river.level > 3, river.level / rain.hour > 1, rain.hour == 0)",
+        "time in 22:00-06:00 and river.level > 3", "month in 11-2 and river.level > 3",
+        "river.level * river.level - rain.hour * rain.hour > 20", "-river.level / (rain.hour - rain.hour) < 1"}) {
+    auto& rule = out.emplace_back();
+    rule.id = fmt::format("when-{}", out.size());
+    rule.condition = Condition::when;
+    rule.when = Expression::parse(when, {.points = {{"river.level", Kind::number}, {"rain.hour", Kind::number}}}).value();
+    rule.point = "river.level";
+  }
+  for (auto& rule : out) rule.severity = Severity::critical;  // which no flood hides
+  return out;
+}
+
+QualityRule every_test() {
+  auto rule = some_rules().quality.front();
+  rule.neighbour = NeighbourRule{.point = "rain.hour", .difference = 5.0, .ratio = 3.0, .within = seconds{9}};
+  return rule;
+}
+
+}  // namespace
+
+TEST_CASE("no value, no time and no clock breaks a test, the detector or an alarm") {
+  for (std::uint32_t seed = 1; seed <= 12; ++seed) {
+    std::mt19937 random{seed};
+    const auto below = [&](unsigned n) { return static_cast<unsigned>(random()) % n; };
+    Rules rules{.quality = {every_test()}, .alarms = each_kind()};
+    if (below(2) == 0) rules.quality[0].attenuated = AttenuatedRule{.check = AttenuatedRule::Check::range, .suspect = 1, .min_samples = 1};
+    if (below(2) == 0) rules.quality[0].flat_line->every = seconds{1};
+    if (below(2) == 0) rules.quality[0].spike->method = SpikeRule::Method::differential;
+    Engine engine{rules, kBoot};
+    std::map<std::string, std::string> stored;
+    MonoTime now{};
+    std::optional<Millis> clock;
+    std::map<std::string, Alarm> last;
+    const auto check = [&](const std::vector<Alarm>& transitions) {
+      for (const auto& alarm : transitions) {
+        const auto* value = std::get_if<double>(&alarm.value);
+        const auto* limit = std::get_if<double>(&alarm.limit);
+        CHECK((value == nullptr || std::isfinite(*value)));
+        CHECK((limit == nullptr || std::isfinite(*limit)));
+        CHECK(alarm.since.mono <= now);
+        const auto before = last.find(alarm.id);
+        if (before != last.end()) {
+          CHECK(alarm.state != before->second.state);
+          CHECK(alarm.since >= before->second.since);
+          CHECK(alarm.occurrence - before->second.occurrence == (alarm.state == AlarmState::unacked ? 1 : 0));
+        }
+        last.insert_or_assign(alarm.id, alarm);
+      }
+    };
+    for (int i = 0; i < 400; ++i) {
+      CAPTURE(seed);
+      CAPTURE(i);
+      now += seconds{below(3)};
+      if (below(60) == 0) clock = std::array{Millis{0}, 5 * kTenYears, -kTenYears / 10, 700 * kTenYears}.at(below(4));
+      if (below(60) == 0) clock.reset();
+      if (clock && below(100) == 0) now += kTenYears;  // rules by the clock look each hour, and each minute while it is unset
+      const auto wall = clock ? std::optional{WallTime{now.time_since_epoch() + *clock}} : std::nullopt;
+      Reading reading{.point = below(4) == 0 ? "rain.hour" : "river.level", .at = now, .value = below(100) / 10.0};
+      const auto what = below(12);
+      if (what < 2) reading.value = kOddNumbers.at(below(7));
+      if (what == 2) reading.value = below(2) == 0 ? Value{std::string{"open"}} : Value{true};
+      if (what == 3) reading = {.point = reading.point, .at = now, .quality = Quality::missing, .why = "timeout"};
+      if (what == 4) reading.at = MonoTime{now.time_since_epoch() / (1 + below(3))};
+      const auto outcome = engine.evaluate(reading, wall);
+      const auto* x = std::get_if<double>(&outcome.reading.value);
+      CHECK((x == nullptr || std::isfinite(*x)));
+      CHECK((!outcome.score || (*outcome.score >= 0 && *outcome.score < 1)));
+      CHECK((std::holds_alternative<std::monostate>(outcome.reading.value)) == (outcome.reading.quality == Quality::missing));
+      check(outcome.transitions);
+      if (below(3) == 0) check(engine.tick(now, wall).transitions);
+      if (const auto due = engine.next_due(); due && below(3) == 0) {
+        check(engine.tick(now, wall).transitions);
+        CHECK((!engine.next_due() || *engine.next_due() > now));
+      }
+      for (auto& [key, value] : engine.save_changed()) stored.insert_or_assign(key, value);
+      for (auto& [key, value] : engine.save_detectors()) stored.insert_or_assign(key, value);
+      if (below(50) != 0) continue;
+      const auto before = engine.alarms();
+      engine = Engine{rules, kBoot};
+      for (const auto& [key, value] : stored) REQUIRE(engine.restore(key, value));
+      for (std::size_t j = 0; j < before.size(); ++j) CHECK(describe(engine.alarms()[j]) == describe(before[j]));
+    }
+    // And then all is well again: what stands above its limit is raised, what does not returns.
+    rules.quality.clear();
+    const auto set = [&](double value) {
+      now += seconds{1};
+      check(engine.evaluate({.point = "river.level", .at = now, .value = value}, {}).transitions);
+    };
+    engine.reload(rules);
+    check(engine.tick(now).transitions);
+    set(1);
+    for (int i = 0; i < 400; ++i) set(1);
+    CHECK_FALSE(last["above"].state == AlarmState::unacked);
+    set(7);
+    CHECK(last["above"].state == AlarmState::unacked);
+    CHECK(last["rise"].state == AlarmState::unacked);
+  }
+}
+
+TEST_CASE("a number that is none is missing to every test, and ten years later each begins anew") {
+  auto rule = every_test();
+  rule.anomaly.reset();
+  Engine engine{{.quality = {rule}, .alarms = {}}, kBoot};
+  const WallTime noon{std::chrono::hours{24 * 20'000 + 4}};
+  MonoTime now{};
+  const auto say = [&](Value value, Millis later) {
+    now += later;
+    static_cast<void>(engine.evaluate({.point = "rain.hour", .at = now, .value = 4.0}, noon));
+    const auto outcome = engine.evaluate({.point = "river.level", .at = now, .value = std::move(value)}, noon);
+    std::string out;
+    for (const auto flag : outcome.tests.all()) out += fmt::to_string(static_cast<int>(flag));
+    return out + " " + std::string{to_string(outcome.reading.quality)};
+  };
+  // gross range, climatology, spike (of the sample before, later), rate of change, flat line, attenuated, gap, neighbour
+  CHECK(say(4.0, seconds{0}) == "11211221 good");
+  for (int i = 0; i < 20; ++i) static_cast<void>(say(4.0 + i % 2 * 0.3, seconds{1}));
+  CHECK(say(4.0, seconds{1}) == "11211111 good");
+  for (const double odd : kOddNumbers) {
+    const auto flags = say(odd, seconds{1});
+    CAPTURE(odd);
+    CHECK(flags.ends_with(std::isfinite(odd) ? std::abs(odd) > 1 ? "bad" : "suspect" : "missing"));
+    if (!std::isfinite(odd)) CHECK(flags == "99999919 missing");
+    CHECK(say(4.0, seconds{1}).substr(0, 2) == "11");
+  }
+  CHECK(say(4.0, kTenYears) == "11211241 good");
+  CHECK(say(4.1, seconds{1}) == "11211211 good");
+}
+
+TEST_CASE("what is no value neither raises nor returns any kind of alarm") {
+  for (const auto& rule : each_kind()) {
+    for (const bool raised : {false, true}) {
+      Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+      MonoTime now{};
+      const WallTime night{std::chrono::hours{24 * 20'000 + 15}};
+      Millis step = seconds{1};
+      const auto feed = [&](Reading reading) {
+        now += step;
+        reading.at = now;
+        return engine.evaluate(std::move(reading), WallTime{night + now.time_since_epoch()}).transitions.size();
+      };
+      for (int i = 0; i < 120 && (!raised || engine.alarms()[0].state != AlarmState::unacked); ++i) {
+        const double wave = raised ? std::array{0.5, 9.0, 4.0, 1.0, 9.5}.at(static_cast<std::size_t>(i / 3 % 5)) : 3.0;
+        feed({.point = "rain.hour", .value = raised ? 1.0 : 3.0});
+        if (rule.condition == Condition::equals) {
+          feed({.point = "river.level", .value = raised ? "open" : "shut"});
+        } else {
+          feed({.point = "river.level", .value = wave});
+        }
+      }
+      const auto before = engine.alarms()[0].state;
+      CAPTURE(rule.id);
+      CAPTURE(raised);
+      std::size_t transitions = 0;
+      step = Millis{0};  // no time goes by: else what was seen before may leave a window
+      for (std::size_t i = 0; i < 3; ++i) {
+        transitions += feed({.point = "river.level", .value = kOddNumbers.at(i)});
+        transitions += feed({.point = "river.level", .quality = Quality::missing, .why = "timeout"});
+      }
+      CHECK(transitions == 0);
+      CHECK(engine.alarms()[0].state == before);
+    }
+  }
+}
+
+TEST_CASE("a clock that is unset, and then set by years, moves what goes by it and nothing else") {
+  auto season = each_kind().at(5);
+  AlarmRule rise{.id = "rise", .point = "river.level", .condition = Condition::rise, .limit = 2.0, .within = seconds{30}};
+  AlarmRule by_hour{.id = "hours", .point = "river.level", .condition = Condition::when, .limit = {}};
+  by_hour.when = Expression::parse("time in 22:00-06:00 and river.level > 3", {.points = {{"river.level", Kind::number}}}).value();
+  AlarmRule sum = by_hour;
+  sum.id = "sum";
+  sum.when = Expression::parse("sum(river.level, 10s) > 42", {.points = {{"river.level", Kind::number}}}).value();
+  Engine engine{{.quality = {}, .alarms = {season, rise, by_hour, sum}}, kBoot};
+  MonoTime now{};
+  const auto feed = [&](double x, std::optional<WallTime> wall) {
+    now += seconds{1};
+    std::string out;
+    for (const auto& alarm : engine.evaluate({.point = "river.level", .at = now, .value = x}, wall).transitions) {
+      out += fmt::format("{} {} ", alarm.id, to_string(alarm.state));
+    }
+    return out;
+  };
+  using namespace std::chrono;
+  const WallTime unset{sys_days{1970y / January / 1} + 16h};      // midnight, if it were
+  const WallTime july{sys_days{2026y / July / 1} + 4h};           // noon
+  const WallTime winter{sys_days{2036y / January / 1} + 15h};     // 23:00
+  for (int i = 0; i < 20; ++i) CHECK(feed(4.0, {}) == "");
+  CHECK(feed(4.0, july) == "");
+  for (int i = 0; i < 20; ++i) CHECK(feed(4.0, july + seconds{i}) == "");
+  CHECK(feed(4.0, winter) == "season unacked hours unacked ");
+  CHECK(feed(4.0, unset) == "");
+  CHECK(feed(4.0, july) == "season returned hours returned ");
+  CHECK(feed(4.0, {}) == "");
 }
 
 }  // namespace property_test
