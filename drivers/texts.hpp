@@ -32,6 +32,11 @@ inline Text no_frames(std::string_view driver) {
 inline Text device_twice(std::string_view id) {
   return sentence("已有设备“{}”", "there is a device '{}' already", id);
 }
+inline Text modem_twice(std::string_view path) {
+  return sentence("已有 sms 设备用“{}”；一个模块只写一个 [[device]]，各号码写成它的几个 [[device.output]]",
+                  "there is an sms device on '{}' already; write one [[device]] a modem, with a [[device.output]] for each list of numbers",
+                  path);
+}
 
 // Modbus.
 inline Text no_order() {

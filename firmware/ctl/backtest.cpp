@@ -37,6 +37,7 @@ struct Row {
   Reading reading;
   detect::Flags tests;
   double score = 0;
+  bool late = false;
   bool learning = false;
   bool anomalous = false;
   std::vector<Alarm> transitions;
@@ -82,6 +83,7 @@ Json row_json(const Row& row) {
   if (!row.reading.why.empty()) out["why"] = row.reading.why;
   out["tests"] = flags_json(row.tests);
   out["score"] = row.score;
+  if (row.late) out["late"] = true;
   if (row.learning) out["learning"] = true;
   if (row.anomalous) out["anomaly"] = true;
   auto alarms = Json::array();
@@ -226,7 +228,8 @@ class Backtest {
 
   void note_bad(const SeriesCsv::BadLine& bad) {
     if (++counts_.bad_lines > kMostComplaints) return;
-    complain(Say::backtest_bad_line, asked_.csv.string(), bad.line, printable(bad.message));
+    complain(Say::backtest_bad_line, asked_.csv.string(), bad.line,
+             printable(say(asked_.lang, bad.wrong.what, bad.wrong.about)));
   }
 
   [[nodiscard]] Value value_of(const SeriesCsv::Row& row) const {
@@ -250,6 +253,7 @@ class Backtest {
                      .reading = std::move(outcome.reading),
                      .tests = outcome.tests,
                      .score = outcome.score.value_or(0),
+                     .late = late,
                      .learning = learning,
                      .anomalous = outcome.anomalous,
                      .transitions = std::move(outcome.transitions),
@@ -287,6 +291,7 @@ class Backtest {
     const auto lang = asked_.lang;
     std::string notes;
     const auto note = [&](const std::string& more) { notes += (notes.empty() ? "" : "; ") + more; };
+    if (row.late) note(say(lang, Say::backtest_late_row));
     if (!row.reading.why.empty()) note(word(lang, Kind::why, row.reading.why));
     for (std::size_t i = 0; i < detect::kTests; ++i) {
       const auto flag = row.tests.all()[i];

@@ -11,6 +11,8 @@
 namespace hamlet::ctl {
 namespace {
 
+constexpr std::size_t kMostTold = 40;  // bytes of what is wrong
+
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r";
   const auto first = text.find_first_not_of(kBlank);
@@ -27,7 +29,6 @@ std::size_t end_of_column(std::string_view line, char separator) {
   for (; i < line.size() && (quoted || line[i] != separator); ++i) quoted = quoted != (line[i] == '"');
   return i;
 }
-
 
 std::string lower(std::string_view text) {
   std::string out{text};
@@ -50,6 +51,17 @@ std::string in_zone(std::string_view stamp, const std::string& zone) {
   const auto time = out.find(':');
   if (time == std::string::npos) return out.find_first_of("-/") == std::string::npos ? out : out + " 00:00" + zone;
   return out.find_first_of("Zz+-", time) == std::string::npos ? out + zone : out;
+}
+
+// "01/04/2014", "1-4-14": a day or a month comes first.
+bool begins_without_year(std::string_view stamp) {
+  const auto first = std::min(stamp.find_first_not_of("0123456789"), stamp.size());
+  if (first < 1 || first > 2 || first == stamp.size() || std::string_view{"/-."}.find(stamp[first]) == std::string_view::npos) {
+    return false;
+  }
+  const auto rest = stamp.substr(first + 1);
+  const auto second = rest.find(stamp[first]);
+  return second != std::string_view::npos && rest.find_first_not_of("0123456789") == second;
 }
 
 }  // namespace
@@ -86,7 +98,7 @@ bool SeriesCsv::read_line() {
 }
 
 // Whether the first line is a heading.
-Result<bool> SeriesCsv::read_heading() {
+tl::expected<bool, SeriesCsv::Wrong> SeriesCsv::read_heading() {
   const auto begins = trimmed(line_);
   if (begins.front() >= '0' && begins.front() <= '9') return false;
   std::optional<std::size_t> stamp;
@@ -95,18 +107,21 @@ Result<bool> SeriesCsv::read_heading() {
     if (!stamp && lower(*name) == "timestamp") stamp = i;
     if (!value && lower(*name) == "value") value = i;
   }
-  if (!stamp || !value) return fail(Errc::invalid, "expected the columns timestamp,value");
+  if (!stamp || !value) return tl::unexpected(Wrong{Say::csv_columns});
   stamp_at_ = *stamp;
   value_at_ = *value;
   return true;
 }
 
-Result<SeriesCsv::Row> SeriesCsv::read_row() const {
+tl::expected<SeriesCsv::Row, SeriesCsv::Wrong> SeriesCsv::read_row() const {
   const auto stamp = column(stamp_at_);
   const auto value = column(value_at_);
-  if (!stamp || !value) return fail(Errc::invalid, "expected timestamp,value");
+  if (!stamp || !value) return tl::unexpected(Wrong{Say::csv_row});
+  const auto wrong = [](Say what, std::string_view about) {
+    return tl::unexpected(Wrong{what, std::string{about.substr(0, kMostTold)}});
+  };
   const auto at = drivers::replay::parse_stamp(in_zone(*stamp, zone_));
-  if (!at) return fail(at.error());
+  if (!at) return wrong(begins_without_year(*stamp) ? Say::csv_year_not_first : Say::csv_no_time, *stamp);
   Row row{.line = number_, .at = *at};
   auto word = lower(*value);
   if (separator_ == ';') std::replace(word.begin(), word.end(), ',', '.');  // a decimal comma
@@ -118,8 +133,7 @@ Result<SeriesCsv::Row> SeriesCsv::read_row() const {
     if (!std::isnan(number)) row.number = number;
     return row;
   }
-  if (word != "true" && word != "false")
-    return fail(Errc::invalid, fmt::format("'{}' is no number", value->substr(0, 40)));
+  if (word != "true" && word != "false") return wrong(Say::csv_no_number, *value);
   row.text = word;
   return row;
 }
@@ -127,16 +141,16 @@ Result<SeriesCsv::Row> SeriesCsv::read_row() const {
 SeriesCsv::Next SeriesCsv::next() {
   const bool first = number_ == 0;
   if (!read_line()) return {};
-  const auto bad = [&](std::string message) { return Next{{}, BadLine{number_, std::move(message)}}; };
-  if (too_long_) return bad(fmt::format("the line is longer than {} bytes", kMaxLineBytes));
+  const auto bad = [&](Wrong wrong) { return Next{{}, BadLine{number_, std::move(wrong)}}; };
+  if (too_long_) return bad({Say::csv_line_too_long, fmt::to_string(kMaxLineBytes)});
   if (first) {
     separator_ = separator_of(line_);
     const auto heading = read_heading();
-    if (!heading) return bad(heading.error().message);
+    if (!heading) return bad(heading.error());
     if (*heading) return next();
   }
   auto row = read_row();
-  if (!row) return bad(std::move(row).error().message);
+  if (!row) return bad(std::move(row).error());
   return {std::move(*row), {}};
 }
 

@@ -6,8 +6,10 @@
 #include <string>
 #include <utility>
 
-#include "firmware/core/result.hpp"
+#include <tl/expected.hpp>
+
 #include "firmware/core/time.hpp"
+#include "firmware/ctl/texts.hpp"
 
 namespace hamlet::ctl {
 
@@ -28,10 +30,15 @@ class SeriesCsv {
     std::optional<double> number{};  ///< may be infinite, never NaN
     [[nodiscard]] bool missing() const { return !number && text.empty(); }
   };
+  /// What is wrong with a line: a text, and what it speaks of.
+  struct Wrong {
+    Say what;
+    std::string about{};
+  };
   /// A line that does not parse; what follows can still be read.
   struct BadLine {
     std::uint64_t line = 0;
-    std::string message;
+    Wrong wrong;
   };
   /// A row, a bad line, or neither at the end.
   struct Next {
@@ -46,8 +53,8 @@ class SeriesCsv {
  private:
   [[nodiscard]] bool read_line();
   [[nodiscard]] std::optional<std::string_view> column(std::size_t index) const;
-  [[nodiscard]] Result<bool> read_heading();
-  [[nodiscard]] Result<Row> read_row() const;
+  [[nodiscard]] tl::expected<bool, Wrong> read_heading();
+  [[nodiscard]] tl::expected<Row, Wrong> read_row() const;
 
   std::istream& in_;
   std::string zone_;

@@ -196,6 +196,7 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::output_done, "{0}：手动{1}，到 {2} 为止。提前恢复自动：hamlet outputs auto {0}", "{0}: {1} by hand until {2}. To end that sooner: hamlet outputs auto {0}"},
     {Say::output_auto, "{0}：自动。", "{0}: automatic."},
     {Say::output_sent, "{0}：消息已交给设备，结果见 hamlet outputs", "{0}: the message is with the device; hamlet outputs shows how it went"},
+    {Say::output_locked, "{0}：联锁不允许，未接通；条件见配置里的 only_if 和 never_with", "{0}: an interlock holds it off; see only_if and never_with in the config"},
     {Say::output_heading, "输出", "Output"},
     {Say::output_confirmed, "设备已确认", "Confirmed"},
     {Say::output_until, "手动至", "By hand until"},
@@ -490,6 +491,16 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::backtest_learned, "异常检测已学习", "Detector has learned for"},
     {Say::backtest_raised, "触发 {0} 次", "raised {0} times"},
     {Say::backtest_unknown_terms, "报警 {0}：{1} 不在这份数据里，按未知处理", "alarm {0}: {1} is not in this series and taken as unknown"},
+    {Say::backtest_late_row, "迟到", "late"},
+    {Say::csv_columns, "表头里应有 timestamp 和 value 两列；请改列名，或删去表头（前两列即为时间和数值）",
+     "expected a heading with the columns timestamp and value, or none: then the first two are"},
+    {Say::csv_row, "应为“时间,数值”", "expected timestamp,value"},
+    {Say::csv_line_too_long, "超过 {0} 字节", "longer than {0} bytes"},
+    {Say::csv_no_time, "“{0}”不是时间；请写成 2014-04-01 00:05:00 或 2014-04-01T00:05:00Z",
+     "'{0}' is no time; write it as 2014-04-01 00:05:00 or 2014-04-01T00:05:00Z"},
+    {Say::csv_year_not_first, "日期“{0}”没有以四位数的年份开头，分不清哪个是月、哪个是日；请改成 2014-04-01 这样的写法后重试",
+     "the date '{0}' does not begin with its year, in four digits: which is the month, which the day? Write dates as 2014-04-01"},
+    {Say::csv_no_number, "“{0}”不是数字", "'{0}' is no number"},
 });
 static_assert(kCatalogue.size() == static_cast<std::size_t>(Say::count_), "a text is missing, or one too many");
 

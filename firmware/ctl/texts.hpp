@@ -159,6 +159,7 @@ enum class Say {
   output_done,
   output_auto,
   output_sent,
+  output_locked,
   output_heading,
   output_confirmed,
   output_until,
@@ -378,6 +379,13 @@ enum class Say {
   backtest_learned,
   backtest_raised,
   backtest_unknown_terms,
+  backtest_late_row,
+  csv_columns,
+  csv_row,
+  csv_line_too_long,
+  csv_no_time,
+  csv_year_not_first,
+  csv_no_number,
   count_,  // how many there are
 };
 

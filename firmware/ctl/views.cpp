@@ -390,10 +390,12 @@ void View::outputs() {
     const auto& by_hand = member(output, "by_hand");
     const auto& confirmed = member(output, "confirmed");
     const auto failure = text_at(output, "failure");
-    auto reason = called(Kind::output, text_at(output, "why"));
+    const bool on = member(output, "on") == true;
+    const bool locked = member(output, "locked") == true;
+    const bool spent = !on && member(output, "spent") == true;
+    auto reason = called(Kind::output, locked ? "interlock" : spent ? "max-on" : text_at(output, "why"));
     if (const auto alarm = text_at(output, "alarm"); !alarm.empty()) reason += " " + alarm;
     if (!failure.empty()) reason = failure;
-    const bool on = member(output, "on") == true;
     const auto state = text_at(output, "kind") == "message" ? figure(output, "pending") : text(on ? Say::on : Say::off);
     table.add({text_at(output, "output"), both_at(lang_, output, "name"), Cell{state, on ? Style::bad : Style::plain},
                Cell{reason, failure.empty() ? Style::plain : Style::bad}, time_of(output, "since"),
@@ -411,6 +413,7 @@ void View::output_set() {
   if (text_at(output, "kind") == "message") return hint(Say::output_sent, id);
   if (!by_hand.is_object()) return hint(Say::output_auto, id);
   hint(Say::output_done, id, text(member(by_hand, "on") == true ? Say::on : Say::off), time_of(by_hand, "until"));
+  if (member(output, "locked") == true) hint(Say::output_locked, id);
 }
 
 void View::packs() {

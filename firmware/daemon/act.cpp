@@ -153,6 +153,7 @@ json Box::output_json(const detect::OutputState& state) const {
            {"confirmed", state.confirmed ? json(*state.confirmed) : json{}},
            {"pending", state.pending},
            {"spent", state.spent},
+           {"locked", state.locked},
            {"county", rule.county}};
   if (!state.alarm.empty()) out["alarm"] = state.alarm;
   if (!state.failure.empty()) out["failure"] = state.failure;

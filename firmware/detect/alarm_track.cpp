@@ -215,10 +215,8 @@ void AlarmTrack::hold(MonoTime at) {
 }
 
 void AlarmTrack::prime(MonoTime at, const Value& value, std::optional<WallTime> wall) {
-  if (const auto stands = holds(at, value, wall)) {
-    last_value_ = value;
-    last_stood_ = stands;
-  }
+  last_stood_ = holds(at, value, wall);
+  if (last_stood_) last_value_ = value;
 }
 
 std::optional<MonoTime> AlarmTrack::due() const {
@@ -306,6 +304,7 @@ std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
   if (aside_ && !aside_->shelved && !aside_->out) aside_.reset();
   changed_ = true;
   if (unjudged() && judged) {
+    if (raised()) stand_without_deadband();
     state_ = AlarmState::normal;
     chatters_ = false;
     hushed_ = false;
@@ -321,6 +320,20 @@ std::vector<Alarm> AlarmTrack::put(MonoTime at, Set set) {
     for (auto& more : follow(at, last_stood_, Value{last_value_})) out.push_back(std::move(more));
   }
   return out;
+}
+
+// The deadband keeps what is raised, and raises nothing anew.
+void AlarmTrack::stand_without_deadband() {
+  const auto* x = std::get_if<double>(&last_value_);
+  const auto* limit = std::get_if<double>(&last_limit());
+  if (rule_.deadband == 0 || !last_stood_.value_or(false) || x == nullptr || limit == nullptr) return;
+  if (rule_.condition == Condition::above) {
+    last_stood_ = *x > *limit;
+  } else if (rule_.condition == Condition::below) {
+    last_stood_ = *x < *limit;
+  } else {
+    last_stood_.reset();  // of rise and fall the next reading tells
+  }
 }
 
 std::vector<Alarm> AlarmTrack::shelve(PutAside how, MonoTime now) {

@@ -84,7 +84,7 @@ class AlarmTrack {
                                            const Value& limit);
   /// Nothing is known from `at` on: a running delay is held.
   void hold(MonoTime at);
-  /// Remembers a value from before a restart; no transition.
+  /// Remembers a value from before a restart, nothing where it did not count; no transition.
   void prime(MonoTime at, const Value& value, std::optional<WallTime> wall);
   /// When a delay or shelving runs out.
   [[nodiscard]] std::optional<MonoTime> due() const;
@@ -155,6 +155,7 @@ class AlarmTrack {
   [[nodiscard]] std::vector<Alarm> change(AlarmState state, MonoTime at);
   [[nodiscard]] std::vector<Alarm> turn(MonoTime at);
   void note_raised(MonoTime at);
+  void stand_without_deadband();
   [[nodiscard]] Aside& aside();
   template <class Set>
   [[nodiscard]] std::vector<Alarm> put(MonoTime at, Set set);

@@ -22,6 +22,14 @@ bool counts(const Reading& reading) {
   return reading.quality == Quality::good || reading.quality == Quality::suspect;
 }
 
+// What a station tells of before this boot is dated at its start: how fast it changed nobody knows.
+bool is_dated(const Reading& reading) {
+  return !reading.device_time || reading.at > MonoTime{};
+}
+bool is_windowed(const AlarmRule& rule) {
+  return rule.condition == Condition::rise || rule.condition == Condition::fall;
+}
+
 std::optional<WallTime> wall_at(MonoTime at, MonoTime now, std::optional<WallTime> wall) {
   return wall ? std::optional{*wall - (now - at)} : std::nullopt;
 }
@@ -309,10 +317,12 @@ void Engine::prime(const Reading& reading, std::optional<WallTime> wall) {
   point.quality.prime(reading, context(point, wall));
   if (const auto due = point.quality.gap_due()) due_.arm(point_timer(*found), *due);
   for (const auto& [watch, term] : point.listeners) {
-    if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading));
+    if (!repeated) watches_[watch].watch.feed(term, reading.at, wall, reading.value, counts(reading), is_dated(reading));
   }
-  if (!counts(reading)) return;
-  for (const auto alarm : point.alarms) alarms_[alarm].prime(reading.at, reading.value, wall);
+  for (const auto alarm : point.alarms) {
+    const bool known = counts(reading) && (is_dated(reading) || !is_windowed(alarms_[alarm].rule()));
+    alarms_[alarm].prime(reading.at, known ? reading.value : Value{}, wall);
+  }
 }
 
 Millis Engine::history() const {
@@ -455,8 +465,9 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
 
   if (const auto due = point.quality.gap_due()) due_.arm(point_timer(*found), *due);
   const bool known = counts(out.reading);
+  const bool dated = is_dated(out.reading);
   for (const auto i : point.alarms) {
-    if (!known) {
+    if (!known || (!dated && is_windowed(alarms_[i].rule()))) {
       alarms_[i].hold(at);
       note(i);
     } else {
@@ -464,7 +475,7 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
     }
   }
   for (const auto& [watch, term] : point.listeners) {
-    if (!repeated) watches_[watch].watch.feed(term, at, wall, out.reading.value, known);
+    if (!repeated) watches_[watch].watch.feed(term, at, wall, out.reading.value, known, dated);
     judge(out.transitions, watch, at, wall);
   }
   return out;

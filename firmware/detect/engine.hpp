@@ -94,6 +94,8 @@ struct Standing {
 ///
 /// Order. A reading older than the newest one of its point is judged by range and climatology alone, and changes
 /// neither alarms nor what is remembered. One of the same time and value is a repetition and leaves as the first did.
+/// One with a device's stamp at the very start of the boot is from some time before it: limits judge it, rise, fall and
+/// windows do not.
 ///
 /// Alarms. Good and suspect readings count. Bad and missing ones, and the silence of a point, neither raise nor return
 /// an alarm: its state is frozen, a delay that was running is held and goes on with the next reading that counts. A

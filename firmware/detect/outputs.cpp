@@ -74,8 +74,19 @@ void Outputs::build(std::vector<OutputRule> rules) {
   }
   for (auto& [name, point] : points_) {
     const auto before = points.find(name);
-    if (before != points.end()) point.counted = before->second.counted;
+    if (before == points.end()) continue;
+    point.counted = before->second.counted;
+    point.newest = before->second.newest;
   }
+}
+
+// An alarm that comes back to the config later counts its occurrences anew.
+void Outputs::forget_alarms_gone(Output& output) {
+  const auto gone = [&](const auto& each) {
+    return std::none_of(output.rule.triggers.begin(), output.rule.triggers.end(),
+                        [&](const auto& trigger) { return trigger.alarm == each.first; });
+  };
+  if (std::erase_if(output.told, gone) + std::erase_if(output.spent_by, gone) > 0) output.save = true;
 }
 
 Outputs::Output* Outputs::output(std::string_view id) {
@@ -127,6 +138,8 @@ std::vector<Action> Outputs::reload(std::vector<OutputRule> rules, MonoTime now)
     output.lock = std::move(lock);
     if (output.sending) output.messages.insert(output.messages.begin(), std::move(*std::exchange(output.sending, {})));
     output.under_way = false;  // its device is not the same
+    if (!output.rule.max_on && std::exchange(output.spent, false)) output.save = true;
+    forget_alarms_gone(output);
     output.again = output.tell || output.rule.is_message() ? std::nullopt : std::optional{now};
   }
   for (auto& gone : before) {
@@ -156,7 +169,8 @@ void Outputs::reading(const Reading& judged, std::optional<WallTime> wall) {
   if (found == points_.end()) return;
   auto& point = found->second;
   const bool counts = judged.quality == Quality::good || judged.quality == Quality::suspect;
-  if (point.counted && judged.at < *point.counted) return;  // late
+  if (judged.at < point.newest) return;  // late
+  point.newest = judged.at;
   for (const auto& [output, term] : point.locks) {
     outputs_[output].lock->feed(term, judged.at, wall, judged.value, counts);
     dirty_ = true;
@@ -333,7 +347,7 @@ void Outputs::limit_runtime(Output& output, const Decision& wish, MonoTime now) 
   bool over = !wish.on && wish.why != "fail-safe";
   each_raised([&](const Alarm& alarm) {
     const auto before = output.spent_by.find(alarm.id);
-    over = over || before == output.spent_by.end() || before->second < alarm.occurrence;
+    over = over || before == output.spent_by.end() || before->second != alarm.occurrence;
   });
   if (output.rule.rest) {
     over = over || now - output.spent_since >= *output.rule.rest;
@@ -345,13 +359,14 @@ void Outputs::limit_runtime(Output& output, const Decision& wish, MonoTime now) 
   output.save = true;
 }
 
+// Asked also while nobody wants it on: a condition that remembers must not miss anything.
 bool Outputs::locked(Output& output, MonoTime now) {
+  bool met = true;
   if (output.lock) {
-    const bool met = output.lock->judge(now, wall_).truth == Truth::yes;
+    met = output.lock->judge(now, wall_).truth == Truth::yes;
     if (const auto due = output.lock->due()) wake(*due);
-    if (!met) return true;
   }
-  return std::any_of(outputs_.begin(), outputs_.end(), [&](const Output& other) {
+  return !met || std::any_of(outputs_.begin(), outputs_.end(), [&](const Output& other) {
     const auto names = [](const Output& one, const Output& another) {
       const auto& ids = one.rule.never_with;
       return std::find(ids.begin(), ids.end(), another.rule.id) != ids.end();
@@ -365,8 +380,9 @@ bool Outputs::locked(Output& output, MonoTime now) {
 Outputs::Decision Outputs::decide(Output& output, MonoTime now) {
   auto wish = wanted(output, now);
   limit_runtime(output, wish, now);
+  output.locked = locked(output, now) && wish.on;
   if (!wish.on) return wish;
-  if (locked(output, now)) return {false, "interlock", {}, true};
+  if (output.locked) return {false, "interlock", {}, true};
   if (output.spent) return {false, "max-on", {}, true};
   return wish;
 }
@@ -429,9 +445,8 @@ Action Outputs::tell(Output& output, std::string why) {
 // ----------------------------------------------------------------------------------------------------------
 
 bool Outputs::is_new(const Output& output, const Message& message) const {
-  const auto newer = [&](const Told& than) {
-    return message.told.occurrence > than.occurrence ||
-           (message.told.occurrence == than.occurrence && message.told.severity < than.severity);
+  const auto newer = [&](const Told& than) {  // fewer where the alarm had to start afresh
+    return message.told.occurrence != than.occurrence || message.told.severity < than.severity;
   };
   const auto told = output.told.find(message.alarm);
   if (told != output.told.end() && !newer(told->second)) return false;
@@ -545,6 +560,7 @@ std::vector<OutputState> Outputs::states() const {
                    .failure = each.failure,
                    .waits = each.waits,
                    .spent = each.spent,
+                   .locked = each.locked,
                    .pending = each.messages.size() + (each.sending ? 1U : 0U),
                    .by_hand = each.by_hand});
   }
@@ -601,6 +617,7 @@ Status Outputs::restore(std::string_view key, std::string_view value, MonoTime n
       output.save = !same_boot;
     }
     output.told = std::move(told);
+    forget_alarms_gone(output);
   } catch (const Json::exception&) {
     return fail(Errc::corrupt, "what the output had to remember is damaged; it starts afresh");
   }

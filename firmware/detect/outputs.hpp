@@ -102,6 +102,7 @@ struct OutputState {
   std::string failure{};            ///< why it could not be set, where it could not
   std::optional<MonoTime> waits{};  ///< until when a minimum time holds it
   bool spent = false;               ///< off because its maximum time was up
+  bool locked = false;              ///< wanted on, and an interlock holds it off
   std::size_t pending = 0;          ///< messages that wait
   struct ByHand {
     bool on = false;
@@ -209,6 +210,7 @@ class Outputs {
     std::optional<MonoTime> waits{};
     std::optional<OutputState::ByHand> by_hand{};
     Millis by_hand_length{};
+    bool locked = false;
     bool spent = false;
     MonoTime spent_since{};
     Occurrences spent_by{};
@@ -219,7 +221,8 @@ class Outputs {
     bool save = false;
   };
   struct Point {
-    std::optional<MonoTime> counted{};                         // the newest reading that counts
+    MonoTime newest{};                                         // reading
+    std::optional<MonoTime> counted{};                         // the newest that counts
     std::vector<std::pair<std::size_t, std::size_t>> locks{};  // outputs, and its term in their only_if
     std::optional<Millis> stale{};                             // the shortest of the outputs that look at it
   };
@@ -228,6 +231,7 @@ class Outputs {
   };
 
   void build(std::vector<OutputRule> rules);
+  static void forget_alarms_gone(Output& output);
   [[nodiscard]] Output* output(std::string_view id);
   [[nodiscard]] bool known(const Output& output, const Trigger& trigger, MonoTime now);
   [[nodiscard]] bool was_known(const Trigger& trigger) const;

@@ -295,8 +295,31 @@ AlarmRule read_alarm(const Table& table, const Names& names) {
   return rule;
 }
 
+// Readings beyond the range are bad and count for nothing: a limit there would never raise the alarm, and a deadband
+// that reaches there would never let it return. `around`: where the deadband stands.
+void check_reach(const Table& table, const Table& around, const AlarmRule& rule,
+                 const std::vector<QualityRule>& quality) {
+  const auto* limit = std::get_if<double>(&rule.limit);
+  const auto found = std::find_if(quality.begin(), quality.end(), [&](const auto& q) { return q.point == rule.point; });
+  if (limit == nullptr || found == quality.end() || !found->range) return;
+  const auto& range = *found->range;
+  const bool windowed = rule.condition == Condition::rise || rule.condition == Condition::fall;
+  const auto never = [&](double x) {
+    if (windowed) return x >= range.high - range.low;
+    return rule.condition == Condition::above ? x >= range.high : x <= range.low;
+  };
+  const auto room = [&](double x) { return rule.condition == Condition::above ? x - range.low : range.high - x; };
+  if (never(*limit)) table.error(to_string(rule.condition), texts::never_raised(range.low, range.high));
+  double least = windowed ? *limit : room(*limit);
+  for (const auto& season : rule.seasons) {
+    if (never(season.limit)) return table.error("seasons", texts::never_raised(range.low, range.high));
+    least = std::min(least, room(season.limit));
+  }
+  if (!windowed && !never(*limit) && rule.deadband > least) around.error("deadband", texts::never_returns(least));
+}
+
 // One alarm a step: [[alarm.step]]. Beyond the first each must be further out.
-std::vector<AlarmRule> read_steps(const Table& table, const Names& names) {
+std::vector<AlarmRule> read_steps(const Table& table, const Names& names, const std::vector<QualityRule>& quality) {
   AlarmRule common;
   common.id = table.id("id");
   common.point = table.point("point");
@@ -336,26 +359,11 @@ std::vector<AlarmRule> read_steps(const Table& table, const Names& names) {
         step.error(to_string(rule.condition), texts::step_not_further());
       }
     }
+    check_reach(step, table, rule, quality);
     out.push_back(std::move(rule));
   }
   if (out.size() > kMostMembers) table.error("step", texts::too_many_members(kMostMembers));
   return out;
-}
-
-// Readings beyond the range are bad and count for nothing: a limit there would never raise the alarm.
-void check_reach(const Table& table, const AlarmRule& rule, const std::vector<QualityRule>& quality) {
-  const auto* limit = std::get_if<double>(&rule.limit);
-  const auto found = std::find_if(quality.begin(), quality.end(), [&](const auto& q) { return q.point == rule.point; });
-  if (limit == nullptr || found == quality.end() || !found->range) return;
-  const auto& range = *found->range;
-  const auto never = [&](double x) {
-    return (rule.condition == Condition::above && x >= range.high) ||
-           (rule.condition == Condition::below && x <= range.low);
-  };
-  if (never(*limit)) table.error(to_string(rule.condition), texts::never_raised(range.low, range.high));
-  const bool season = std::any_of(rule.seasons.begin(), rule.seasons.end(),
-                                  [&](const auto& each) { return never(each.limit); });
-  if (season) table.error("seasons", texts::never_raised(range.low, range.high));
 }
 
 }  // namespace
@@ -420,13 +428,12 @@ Rules read_rules(const Table& root, const Names& names) {
   }
   std::set<std::string> ids;
   for (const auto& table : root.tables("alarm")) {
-    auto read = table.has("step") ? read_steps(table, names) : std::vector{read_alarm(table, names)};
+    const bool steps = table.has("step");
+    auto read = steps ? read_steps(table, names, rules.quality) : std::vector{read_alarm(table, names)};
     for (auto& rule : read) {
       if (!ids.insert(rule.id).second) table.error("id", texts::alarm_twice(rule.id));
-      if (rule.condition != Condition::when) {
-        if (!known.contains(rule.point)) table.error("point", unknown(rule.point));
-        check_reach(table, rule, rules.quality);
-      }
+      if (rule.condition != Condition::when && !known.contains(rule.point)) table.error("point", unknown(rule.point));
+      if (!steps) check_reach(table, table, rule, rules.quality);
       rules.alarms.push_back(std::move(rule));
     }
   }

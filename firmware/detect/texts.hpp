@@ -62,6 +62,10 @@ inline Text equals_no_deadband() {
 inline Text deadband_too_large(double limit) {
   return sentence("必须小于 {}，否则报警永远不会恢复", "must be less than {}, or the alarm would never return", limit);
 }
+inline Text never_returns(double most) {
+  return sentence("报警永远不会恢复：range 之外的读数为坏值；应不超过 {:.6g}",
+                  "the alarm would never return: readings outside range are bad; expected {:.6g} or less", most);
+}
 inline Text within_not_here() {
   return sentence("只用于 rise 和 fall", "belongs to rise and fall only");
 }

@@ -79,7 +79,8 @@ Watch::Watch(std::shared_ptr<const Expression> expression)
 
 // ---- what comes in --------------------------------------------------------------------------------------------------
 
-void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known) {
+void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known,
+                 bool dated) {
   auto& state = terms_[term];
   const auto* x = std::get_if<double>(&value);
   state.value = value;
@@ -89,33 +90,32 @@ void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, co
   for (const auto& node : expression_->nodes()) {
     const bool windowed =
         (node.op >= Op::sum && node.op <= Op::increase) || node.op == Op::rising || node.op == Op::falling;
-    if (!windowed || node.term != term) continue;
+    if (!windowed || node.term != term || !dated) continue;
     auto& window = windows_[node.memory];
+    auto& buckets = window.buckets;
     const auto length = node.window.length.count();
+    const auto at_ms = buckets.empty() ? to_ms(at) : std::max(to_ms(at), buckets.back().last_ms);
     if (!known || x == nullptr) {
-      if (!window.unknown_since_ms) window.unknown_since_ms = now_ms_;
+      if (!window.unknown_since_ms) window.unknown_since_ms = at_ms;
       continue;
     }
-    if (!window.covered_from_ms ||
-        (window.unknown_since_ms && now_ms_ - *window.unknown_since_ms > length / kHoles)) {
-      window.covered_from_ms = now_ms_;
-    }
+    const bool hole = window.unknown_since_ms && at_ms - *window.unknown_since_ms > length / kHoles;
+    if (!window.covered_from_ms || hole) window.covered_from_ms = at_ms;
     window.unknown_since_ms.reset();
     double add = *x;
     if (node.op == Op::increase) {
-      const bool first = window.buckets.empty();
-      add = first ? 0 : *x >= window.newest ? *x - window.newest : *x;
+      // Of what came in a hole longer than the window nobody knows how much belongs to it.
+      const bool anew = buckets.empty() || (hole && at_ms - buckets.back().last_ms > length);
+      add = anew ? 0 : *x >= window.newest ? *x - window.newest : *x;
     }
     window.newest = *x;
     const auto begin = begin_of(node.window, now_ms_);
-    auto& buckets = window.buckets;
-    if (!buckets.empty() && now_ms_ - buckets.back().first_ms < std::max<std::int64_t>(1, length / kWindowBuckets) &&
+    if (!buckets.empty() && at_ms - buckets.back().first_ms < std::max<std::int64_t>(1, length / kWindowBuckets) &&
         buckets.back().first_ms > begin) {
       auto& last = buckets.back();
-      last = {last.first_ms, now_ms_, last.sum + add, std::min(last.low, *x), std::max(last.high, *x),
-              last.samples + 1};
+      last = {last.first_ms, at_ms, last.sum + add, std::min(last.low, *x), std::max(last.high, *x), last.samples + 1};
     } else {
-      buckets.push_back({now_ms_, now_ms_, add, *x, *x, 1});
+      buckets.push_back({at_ms, at_ms, add, *x, *x, 1});
     }
     const auto stays =
         std::find_if(buckets.begin(), buckets.end() - 1, [&](const auto& each) { return each.last_ms >= begin; });
@@ -171,9 +171,9 @@ std::int64_t Watch::begin_of(const Expression::Window& window, std::int64_t at_m
   return at_ms - ago - 1;
 }
 
-// When it begins anew; while the clock is unset, soon.
+// When it begins anew, and within the hour in any case: the clock may be set. While it is unset, soon.
 void Watch::consider_new_day(const Expression::Window& window) {
-  consider(offset_ ? begin_of(window, now_ms_) + 1 + kDayMs : now_ms_ + kSettleMs);
+  consider(offset_ ? std::min(begin_of(window, now_ms_) + 1 + kDayMs, now_ms_ + kHourMs) : now_ms_ + kSettleMs);
 }
 
 Watch::Verdict Watch::judge(MonoTime at, std::optional<WallTime> wall) {

@@ -28,16 +28,19 @@ struct Interval {
 
 /// An expression at work: what it remembers of its points and events, and its truth now.
 ///
-/// Times must not go back; one that does is taken as the latest. A window is kept in at most 129 buckets: up to 128
-/// samples apart by a 128th of it are exact, else it may be longer by so much, never shorter.
+/// Times of one point must not go back. Points may be apart, as where a station tells of hours past: windows are of a
+/// point's own times; all else takes what is older than the latest as that. A window is kept in at most 129 buckets: up
+/// to 128 samples apart by a 128th of it are exact, else it may be longer by so much, never shorter.
 class Watch {
  public:
   explicit Watch(std::shared_ptr<const Expression> expression);
 
   [[nodiscard]] const Expression& expression() const { return *expression_; }
 
-  /// A reading of the term's point; `known`: whether its value counts.
-  void feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known);
+  /// A reading of the term's point; `known`: whether its value counts. `dated` false: it is from some time before this
+  /// boot, and of no window.
+  void feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, const Value& value, bool known,
+            bool dated = true);
   /// An event of the term's source. True: it came and went; judge() now, then call end_pulse() and judge() again.
   [[nodiscard]] bool feed(std::size_t term, const Event& event);
   void end_pulse();

@@ -136,6 +136,7 @@ struct Flood {
     relay.log_answers();
     village.place("192.168.1.20", gauge).place("192.168.1.22", relay).change("period = \"5s\"", "period = \"100ms\"");
     village.change("period = \"10s\"", "period = \"200ms\"");
+    village.change("on_delay = \"10s\"", "on_delay = \"200ms\"");
   }
   void rise(float level) { gauge.set_float(Kind::input, 0, level); }
 };
@@ -218,6 +219,22 @@ TEST_CASE(
   REQUIRE(village.until([&] { return written(flood.relay, 0) == "off on off on"; }));
   REQUIRE_MESSAGE(village.until([&] { return village.told("flood-siren") == "off start, off start, on alarm, "; }), village.told("flood-siren"));
   CHECK(village.alarm("flood-level-danger")["occurrence"] == 1);
+}
+
+TEST_CASE("flash flood: a gauge that is lost is an alarm of its own, and no end of the one that was raised") {
+  Flood flood;
+  auto& village = flood.village;
+  village.change("on_delay = \"2min\"", "on_delay = \"200ms\"");
+  village.go();
+  REQUIRE_MESSAGE(village.devices_up(3), village.hamletd->log());
+  flood.rise(5.0F);
+  REQUIRE(village.until([&] { return flood.relay.coil(0); }));
+  flood.gauge.set_fault(support::ModbusSimulator::Fault::close);
+  REQUIRE(village.until([&] { return village.alarm("flood-blind")["state"] == "unacked"; }));
+  CHECK(flood.relay.coil(0));
+  CHECK(village.alarm("flood-level-danger")["state"] == "unacked");
+  flood.gauge.set_fault(support::ModbusSimulator::Fault::none);
+  CHECK(village.until([&] { return village.alarm("flood-blind")["state"] == "returned"; }));
 }
 
 TEST_CASE("pond: beam and camera bring light and voice, on the spot") {

@@ -114,6 +114,7 @@ TEST_CASE("time that goes back, values that are none, and a gap of ten years") {
   CHECK(ran.code == kOk);
   REQUIRE(ran.rows.size() == 8);
   CHECK(ran.rows[1]["why"] == "gross-range");
+  for (std::size_t i = 0; i < 8; ++i) CHECK(ran.rows[i].value("late", false) == (i == 1 || i == 6));
   CHECK(ran.rows[2]["why"] == "no-value");
   CHECK(ran.rows[3]["why"] == "not-finite");
   CHECK(ran.rows[4]["why"] == "not-finite");
@@ -132,6 +133,15 @@ TEST_CASE("a line that cannot be read is told with its number and passed over") 
   CHECK(ran.err.find("s.csv:4: the line is passed over: 'x' is no number") != std::string::npos);
   CHECK(run_json("").code == kFailed);
   CHECK(run_json("a,b\n1,2\n").code == kFailed);
+}
+
+TEST_CASE("a date that does not begin with its year is told in both languages, with its line and what to write") {
+  const auto ran = run("timestamp,value\n01/04/2014 00:05,50\n", ask(true));
+  CHECK(ran.code == kFailed);
+  CHECK(ran.err.find("s.csv:2: the line is passed over: the date '01/04/2014 00:05' does not begin with its year, in four "
+                     "digits: which is the month, which the day? Write dates as 2014-04-01") != std::string::npos);
+  const auto zh = run("timestamp,value\n01/04/2014 00:05,50\n", ask(true, false, Lang::zh)).err;
+  CHECK(zh.find("第 2 行读不懂，已跳过：日期“01/04/2014 00:05”没有以四位数的年份开头") != std::string::npos);
 }
 
 TEST_CASE("columns in quotes, others beside them, and zones as loggers write them") {
@@ -178,13 +188,19 @@ TEST_CASE("a series as a file") {
   CHECK(first("2014-04-02,1", "+08:00").row->at == first("2014-04-01 16:00:00,1").row->at);
   CHECK(first("Timestamp;Value\n2014-04-01 00:05:00;1,5\n").row->number == 1.5);
   CHECK(first("2014-04-01 00:05:00\t-2").row->number == -2);
-  CHECK(first("2014-04-01 00:05:00,1;5").bad->message == "'1;5' is no number");
+  CHECK(first("2014-04-01 00:05:00,1;5").bad->wrong.what == Say::csv_no_number);
   CHECK(first("2014-04-01 00:05:00,true").row->text == "true");
   CHECK(first("2014-04-01 00:05:00,NULL").row->missing());
   CHECK(first("2014-13-01 00:05:00,1").bad->line == 1);
-  CHECK(first("2014-04-01 00:05:00").bad->message == "expected timestamp,value");
-  CHECK(first("x,y").bad->message == "expected the columns timestamp,value");
-  CHECK(first("2014-04-01 00:05:00," + std::string(10'000, '1')).bad->message == "the line is longer than 4096 bytes");
+  CHECK(first("2014-04-01 00:05:00").bad->wrong.what == Say::csv_row);
+  CHECK(first("x,y").bad->wrong.what == Say::csv_columns);
+  CHECK(first("2014-04-01 00:05:00," + std::string(10'000, '1')).bad->wrong.about == "4096");
+  for (const std::string stamp : {"01/04/2014 00:05", "1/4/2014", "01-04-14 00:05:00", "1.4.2014 00:05"}) {
+    CHECK(first(stamp + ",1").bad->wrong.what == Say::csv_year_not_first);
+  }
+  for (const std::string stamp : {"2014-13-01", "20140401 00:05", "1", "1/", "1/x/2014", "12-", "00:05:00"}) {
+    CHECK(first(stamp + ",1").bad->wrong.what == Say::csv_no_time);
+  }
   const auto end = first("\n\n");
   CHECK((!end.row && !end.bad));
 }

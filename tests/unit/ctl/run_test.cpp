@@ -113,6 +113,15 @@ TEST_CASE("an output is set by hand for a while, and given back") {
   CHECK(bench.run({"--lang", "zh", "outputs"}) == kOk);
   CHECK(has(bench.out, "警报器"));
   CHECK(has(bench.out, "报警 high"));
+  (*bench.answer)["outputs"][0].update({{"on", false}, {"why", "returned"}, {"locked", true}});
+  bench.run({"--lang", "zh", "outputs"});
+  CHECK(has(bench.out, "联锁"));
+  (*bench.answer)["outputs"][0].update({{"why", "start"}, {"locked", false}, {"spent", true}});
+  bench.run({"outputs"});
+  CHECK(has(bench.out, "its time is up"));
+  bench.answer = json{{"output", {{"output", "heater"}, {"kind", "state"}, {"locked", true}, {"by_hand", {{"on", true}, {"until", 1'795'411'860'000}}}}}};
+  bench.run({"outputs", "set", "heater", "on"});
+  CHECK(has(bench.err, "heater: an interlock holds it off"));
   bench.answer = json{{"outputs", json::array()}};
   bench.run({"outputs"});
   CHECK(has(bench.err, "no outputs"));

@@ -157,6 +157,71 @@ TEST_CASE("out of service an alarm is not judged; put back it is judged anew") {
   CHECK(words(engine.put_in_service("river-high", at(121))) == "alarm 'river-high' is in service");
 }
 
+TEST_CASE("what only its deadband kept raised is not raised anew") {  // it was, by a value within its limit
+  auto rule = high();
+  rule.deadband = 0.5;
+  const auto quiet = [&](Engine& engine) {
+    CHECK(words(engine.begin_maintenance("river", aside(hours{1}), at(10))) == "suppressed@10");
+    CHECK(words(engine.end_maintenance("river", at(11))) == "normal@11");
+  };
+  SUBCASE("above") {
+    Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+    CHECK(level(engine, 1, 5) == "unacked@1");
+    CHECK(level(engine, 2, 3.75) == "");
+    quiet(engine);
+    CHECK(level(engine, 12, 4.25) == "unacked@12");
+  }
+  SUBCASE("below, by season") {
+    rule.condition = Condition::below;
+    rule.seasons = {{.limit = 2.0}};
+    Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+    const WallTime wall{hours{24 * 20'000}};
+    const auto feed_at = [&](std::int64_t s, double x) {
+      return words(engine.evaluate({.point = "river.level", .at = at(s), .value = x}, wall).transitions);
+    };
+    CHECK(feed_at(1, 1.5) == "unacked@1");
+    CHECK(feed_at(2, 2.25) == "");
+    quiet(engine);
+    CHECK(feed_at(12, 1.5) == "unacked@12");
+  }
+  SUBCASE("rise") {
+    rule.condition = Condition::rise;
+    rule.limit = 1.0;
+    rule.within = minutes{10};
+    Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+    CHECK(level(engine, 1, 1) == "");
+    CHECK(level(engine, 2, 2.25) == "unacked@2");
+    CHECK(level(engine, 3, 1.75) == "");
+    quiet(engine);
+    CHECK(level(engine, 12, 2.25) == "unacked@12");
+  }
+  SUBCASE("what is beyond the limit is, as before") {
+    Engine engine{{.quality = {}, .alarms = {rule}}, kBoot};
+    CHECK(level(engine, 1, 5) == "unacked@1");
+    CHECK(words(engine.begin_maintenance("river", aside(hours{1}), at(10))) == "suppressed@10");
+    CHECK(words(engine.end_maintenance("river", at(11))) == "normal@11 unacked@11");
+  }
+}
+
+TEST_CASE("a value from before a loss of the sensor is not judged after a restart either") {  // it was
+  const Rules rules{.quality = {}, .alarms = {high()}};
+  for (const bool restart : {false, true}) {
+    Engine engine{rules, kBoot};
+    CHECK(words(engine.take_out_of_service("river-high", aside({}), at(0))) == "out-of-service@0");
+    const std::vector<Reading> readings{
+        {.point = "river.level", .at = at(1), .value = 5.0},
+        {.point = "river.level", .at = at(2), .quality = Quality::missing, .why = "timeout"}};
+    for (const auto& reading : readings) static_cast<void>(engine.evaluate(reading));
+    if (restart) {
+      engine = restarted(engine, rules);
+      for (const auto& reading : readings) engine.prime(reading);
+      CHECK(tick(engine, 3) == "");
+    }
+    CHECK(words(engine.put_in_service("river-high", at(4))) == "normal@4");
+    CHECK(level(engine, 5, 5) == "unacked@5");
+  }
+}
+
 TEST_CASE("low flow is no alarm while the pump is off") {
   AlarmRule rule{.id = "low-flow", .point = "pump.flow", .condition = Condition::below, .limit = 2.0, .on_delay = seconds{10}};
   rule.suppressed_when = Expression::parse("pump.on == false", names()).value();
@@ -258,6 +323,70 @@ TEST_CASE("a rule over two points raises one alarm with both as sources") {
   CHECK(level(engine, 40, 11) == "");  // bad: neither raised nor returned
   CHECK(level(engine, 45, 3.5) == "");
   CHECK(tick(engine, 5000) == "returned@3610");  // the rain is an hour old
+}
+
+TEST_CASE("what a station tells of hours past is no rain of the last one") {  // all of it was summed as of now
+  const Rules rules{.quality = {}, .alarms = {by("river.level > 3 AND sum(rain.gauge, 1h) > 30 mm")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  CHECK(level(engine, 36'000, 4) == "");
+  for (int hour = 0; hour <= 10; ++hour) CHECK(feed(engine, hour * 3'600, "rain.gauge", 12.0) == "");
+  CHECK(feed(engine, 36'060, "rain.gauge", 12.0) == "");
+  CHECK(feed(engine, 36'120, "rain.gauge", 12.0) == "unacked@36120");
+}
+
+TEST_CASE("what a station tells of before the boot is no rain of the time since") {  // all of it was
+  AlarmRule rise{.id = "rise", .point = "rain.gauge", .condition = Condition::rise, .limit = 5.0, .within = minutes{10}};
+  const Rules rules{.quality = {}, .alarms = {by("sum(rain.gauge, 1h) > 30"), rise}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 60));
+  for (int hour = 0; hour < 10; ++hour) {
+    const auto told = engine.evaluate({.point = "rain.gauge",
+                                       .at = MonoTime{},
+                                       .value = 8.0 + hour,
+                                       .device_time = wall_from_ms(1'795'000'000'000 + hour * 3'600'000)});
+    CHECK(words(told.transitions) == "");
+  }
+  CHECK(feed(engine, 120, "rain.gauge", 29.0) == "");
+  CHECK(feed(engine, 180, "rain.gauge", 2.0) == "unacked@180");
+  CHECK(feed(engine, 240, "rain.gauge", 8.0) == "unacked@240");  // by 6
+}
+
+TEST_CASE("what a counter has gone up while it was lost for long is no rain of the last hour") {  // it was
+  const Rules rules{.quality = {}, .alarms = {by("increase(rain.gauge, 1h) > 30")}};
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  const auto lost = [&](std::int64_t s) {
+    return words(engine.evaluate({.point = "rain.gauge", .at = at(s), .quality = Quality::missing, .why = "timeout"})
+                     .transitions);
+  };
+  for (int minute = 0; minute <= 120; ++minute) CHECK(feed(engine, minute * 60, "rain.gauge", 100.0) == "");
+  SUBCASE("for ten hours") {
+    CHECK(lost(7'260) == "");
+    CHECK(feed(engine, 43'200, "rain.gauge", 150.0) == "");
+    CHECK(feed(engine, 43'260, "rain.gauge", 181.0) == "unacked@43260");
+  }
+  SUBCASE("for half an hour: that was within it") {
+    CHECK(lost(7'260) == "");
+    CHECK(feed(engine, 9'000, "rain.gauge", 131.0) == "unacked@9000");
+  }
+  SUBCASE("never lost, and told each two hours") {
+    CHECK(feed(engine, 14'400, "rain.gauge", 131.0) == "unacked@14400");
+  }
+}
+
+TEST_CASE("a window since a time of day begins anew within the hour where the clock is set") {  // a day later
+  const Rules rules{.quality = {}, .alarms = {by("count(pump.on, since 05:00) < 1")}};
+  Engine engine{rules, kBoot};
+  const WallTime noon{hours{24 * 20'000 + 4}};
+  static_cast<void>(engine.tick(at(0), noon - hours{6}));
+  const auto pump = [&](std::int64_t s, bool on) {
+    return words(engine.evaluate({.point = "pump.on", .at = at(s), .value = on}, noon - hours{6} + seconds{s}).transitions);
+  };
+  CHECK(pump(10, false) == "");
+  CHECK(pump(21'600, true) == "");  // at noon
+  const auto next_day = noon + hours{17} + minutes{30};
+  CHECK(words(engine.tick(at(25'200), next_day).transitions) == "unacked@25200");
 }
 
 TEST_CASE("a rule over a camera's event and a point") {

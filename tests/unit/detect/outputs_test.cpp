@@ -250,6 +250,14 @@ TEST_CASE("a maximum runtime ends it until another alarm is raised, or after a r
       CHECK(next.raise(20'002, "high", 2) == "siren on alarm");
     }
   }
+  SUBCASE("taken from the config: it goes on again") {  // it stayed off for good
+    auto bench = running(rule);
+    bench.raise(10);
+    CHECK(bench.at_time(70) == "siren off max-on");
+    CHECK(bench.outputs.reload({siren()}, at(80)).empty());
+    bench.words.clear();
+    CHECK(bench.at_time(80) == "siren on alarm");
+  }
   SUBCASE("rest") {
     rule.rest = 100s;
     auto bench = running(rule);
@@ -321,6 +329,31 @@ TEST_CASE("interlocks") {
     SUBCASE("the quality") {
       CHECK(bench.feed(reading("door.open", 6, {}, Quality::missing)) == "siren off interlock");
     }
+  }
+  SUBCASE("one that remembers misses nothing while nobody wants the output") {  // it looked only when asked
+    rule.only_if = condition("not within(door.open, 1min)");
+    auto bench = running(rule);
+    bench.feed(reading("door.open", 2, false));
+    bench.at_time(70);
+    CHECK(bench.raise(100) == "siren on alarm");
+    CHECK(bench.become(101, AlarmState::normal) == "siren off returned");
+    bench.feed(reading("door.open", 200, true));
+    bench.feed(reading("door.open", 205, false));
+    CHECK(bench.raise(210, "high", 2) == "");
+    CHECK(bench.state().locked);
+    CHECK(bench.at_time(265) == "");
+    CHECK(bench.at_time(266) == "siren on alarm");
+    CHECK_FALSE(bench.state().locked);
+  }
+  SUBCASE("a reading of before the sensor was lost opens none") {  // a station may tell of it afterwards
+    rule.only_if = condition("door.open == false");
+    auto bench = running(rule);
+    bench.feed(reading("door.open", 2, false));
+    bench.feed(reading("door.open", 20, {}, Quality::missing));
+    CHECK(bench.feed(reading("door.open", 10, false)) == "");
+    CHECK(bench.raise(30) == "");
+    CHECK(bench.state().locked);
+    CHECK(bench.feed(reading("door.open", 31, false)) == "siren on alarm");
   }
   SUBCASE("never together: the second waits until the first is confirmed to be off") {
     auto other = siren();
@@ -422,6 +455,34 @@ TEST_CASE("a message tells each alarm once, also across a restart") {
   CHECK(again.raise(102, "high", 2) == "sms 水位高（4.2） message");
 }
 
+TEST_CASE("an alarm that had to start afresh is told, though its numbers are lower") {  // told after as many as before
+  Bench bench{{sms()}};
+  CHECK(bench.raise(1, "door", 5) != "");
+  CHECK(bench.become(2, AlarmState::normal, "door", 5) == "");
+  SUBCASE("its state was damaged") {
+    CHECK(bench.raise(3, "door", 1) != "");
+    CHECK(bench.raise(4, "door", 1) == "");
+  }
+  SUBCASE("it was taken from the config, and came back with the same number") {
+    auto without = sms();
+    without.triggers.pop_back();
+    CHECK(bench.outputs.reload({without}, at(3)).empty());
+    CHECK(bench.outputs.reload({sms()}, at(4)).empty());
+    CHECK(bench.raise(5, "door", 5) != "");
+  }
+  SUBCASE("or over a restart") {
+    const auto saved = bench.outputs.save_changed();
+    REQUIRE(saved.size() == 1);
+    auto without = sms();
+    without.triggers.pop_back();
+    Outputs again{{without}, kBoot};
+    REQUIRE(again.restore(saved[0].first, *saved[0].second, at(3)));
+    const auto after = again.save_changed();
+    REQUIRE(after.size() == 1);
+    CHECK_FALSE(after[0].second);
+  }
+}
+
 TEST_CASE("no message tells what a flood hides, before it is over") {
   Bench bench{{{.id = "sms", .drive = {.name = "modem.sms", .takes = Drive::Takes::text}, .triggers = {{"high", {}}}}}};
   bench.outputs.alarm(alarm_of("high", AlarmState::suppressed), true);
@@ -503,7 +564,8 @@ TEST_CASE("reload: what is on stays on; what is gone is told to stop") {
   CHECK(last[0].why == "stop");
 }
 
-TEST_CASE("property: whatever comes, no bound is broken") {
+TEST_CASE("property: whatever comes, restarts and reloads too, no bound is broken and no alarm is lost") {
+  std::map<std::string, int> seen;  // reasons
   for (std::uint32_t seed = 0; seed < 200; ++seed) {
     std::mt19937 random{seed};
     const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
@@ -519,56 +581,141 @@ TEST_CASE("property: whatever comes, no bound is broken") {
     b.drive.name = "relay.pump";
     b.triggers = {{"low", {"tank.level"}}};
     b.never_with = {"siren"};
-    b.only_if = condition("tank.level > 0.5");
-    Outputs outputs{{a, b}, kBoot};
+    b.only_if = condition("tank.level > 0.5 and not within(door.open, 5s)");
+    OutputRule c{.id = "sms", .drive = {"modem.sms", Drive::Takes::text, false}, .triggers = {a.triggers[0], b.triggers[0]}};
+    c.min_off = 2s;
+    Outputs outputs{{a, b, c}, kBoot};
+    std::map<std::string, std::string> stored;
+    std::map<std::string, Alarm> alarms{{"high", alarm_of("high", AlarmState::normal, 0)},
+                                        {"low", alarm_of("low", AlarmState::normal, 0)}};
     outputs.start(at(0));
     std::map<std::string, bool> told;  // what the devices were told
     std::map<std::string, bool> confirmed;
     std::map<std::string, std::int64_t> since;
-    bool level_known = false;
+    std::map<std::pair<std::string, std::uint64_t>, int> sent;  // messages that went, by alarm and occurrence
+    std::optional<std::uint64_t> spent;                         // the occurrence that used up the siren's time
+    bool by_alarm = false;
     double tank = 0;
-    for (std::int64_t s = 0; s < 400; ++s) {
-      const auto what = below(12);
-      if (what == 0) outputs.alarm(alarm_of("high", static_cast<AlarmState>(below(7)), static_cast<std::uint64_t>(s)));
-      if (what == 1) outputs.alarm(alarm_of("low", static_cast<AlarmState>(below(7)), static_cast<std::uint64_t>(s)));
-      if (what == 2) {
-        const bool good = below(3) > 0;
-        level_known = level_known || good;
-        outputs.reading(reading("river.level", s, 1.0, good ? Quality::good : Quality::missing));
+    bool door = true;
+    std::int64_t door_closed = 0;
+    bool working = false;
+    const auto give = [&](const std::string& id, bool hushed = false) { outputs.alarm(alarms[id], hushed); };
+    const auto change = [&](const std::string& id, AlarmState state, std::int64_t s) {
+      auto& alarm = alarms[id];
+      const bool again = state == AlarmState::unacked && alarm.state != state;
+      alarm = alarm_of(id, state, again ? static_cast<std::uint64_t>(s) : alarm.occurrence);
+      if (id == "high") spent.reset();
+      give(id, state == AlarmState::suppressed && below(2) == 0);
+    };
+    const auto carry_out = [&](const Action& action, std::int64_t s) {
+      const auto& id = action.output;
+      ++seen[action.why];
+      if (id == "sms") {
+        const bool goes = working || below(3) > 0;
+        if (goes) CHECK(++sent[{action.alarm, action.occurrence}] == 1);
+        return outputs.done(id, action.number, goes ? Status{} : Status{fail(Errc::timeout, "silent")}, at(s));
       }
-      if (what == 3) {
-        tank = below(4) > 0 ? below(10) / 10.0 : 0;
-        outputs.reading(reading("tank.level", s, tank, tank > 0 ? Quality::good : Quality::bad));
+      const auto was = told.find(id);
+      const bool changes = was != told.end() && was->second != action.on;
+      const bool starts = action.why == "start" || action.why == "stop";
+      if (changes && id == "siren" && action.on) CHECK(s - since["siren"] >= 7);
+      if (changes && id == "siren" && !action.on && !starts && action.why != "max-on" && action.why != "interlock" &&
+          action.why != "fail-safe") {
+        CHECK(s - since["siren"] >= 5);
       }
-      if (what == 4) (void)outputs.set(below(2) == 0 ? "siren" : "pump", Value{below(2) == 0}, 9s, "li", at(s));
-      if (what == 5) (void)outputs.set("siren", std::nullopt, 9s, "li", at(s));
+      if (id == "siren" && action.why == "max-on" && by_alarm) spent = alarms["high"].occurrence;
+      if (id == "siren" && action.on && action.why == "alarm" && !a.rest) CHECK((!spent || *spent != action.occurrence));
+      if (changes || was == told.end() || starts) since[id] = s;
+      if (id == "siren" && changes) by_alarm = action.why == "alarm";
+      told[id] = action.on;
+      if (action.on) CHECK(confirmed[id == "siren" ? "pump" : "siren"] == false);
+      if (action.on || was == told.end()) confirmed[id] = true;  // until it says that it is off
+      if (id == "pump" && action.on) {
+        CHECK(tank > 0.5);
+        CHECK((!door && s - door_closed > 5));
+      }
+      const bool answers = working || below(3) > 0;
+      if (answers && !action.on) confirmed[id] = false;
+      outputs.done(id, action.number, answers ? Status{} : Status{fail(Errc::timeout, "silent")}, at(s));
+    };
+    const auto settle = [&](std::int64_t s) {
       for (int round = 0; round < 5; ++round) {
         for (const auto& action : outputs.settle(at(s))) {
           CAPTURE(seed);
           CAPTURE(s);
           CAPTURE(action.output);
           CAPTURE(action.why);
-          const auto was = told.find(action.output);
-          if (was != told.end() && was->second != action.on) {
-            if (action.output == "siren" && action.on) CHECK(s - since["siren"] >= 7);
-            if (action.output == "siren" && !action.on && action.why != "max-on" && action.why != "interlock" &&
-                action.why != "fail-safe")
-              CHECK(s - since["siren"] >= 5);
-          }
-          if (was == told.end() || was->second != action.on) since[action.output] = s;
-          told[action.output] = action.on;
-          if (action.on) CHECK(confirmed[action.output == "siren" ? "pump" : "siren"] == false);
-          if (action.on || was == told.end()) confirmed[action.output] = true;  // until it says that it is off
-          if (action.output == "pump" && action.on) CHECK(tank > 0.5);
-          const bool answers = below(3) > 0;
-          if (answers && !action.on) confirmed[action.output] = false;
-          outputs.done(action.output, action.number, answers ? Status{} : Status{fail(Errc::timeout, "silent")}, at(s));
+          carry_out(action, s);
         }
       }
+      for (auto& [key, value] : outputs.save_changed()) stored[key] = value.value_or("{}");
       if (told["siren"]) CHECK(s - since["siren"] <= 20);
       CHECK_FALSE((told["siren"] && told["pump"]));
       if (const auto due = outputs.next_due()) CHECK(*due > at(s));
+    };
+    for (std::int64_t s = 0; s < 400; ++s) {
+      const auto what = below(14);
+      if (what == 0) change("high", static_cast<AlarmState>(below(7)), s);
+      if (what == 1) change("low", static_cast<AlarmState>(below(7)), s);
+      if (what == 2) outputs.reading(reading("river.level", s, 1.0, below(3) > 0 ? Quality::good : Quality::missing));
+      if (what == 3) {
+        tank = below(4) > 0 ? below(10) / 10.0 : 0;
+        outputs.reading(reading("tank.level", s, tank, tank > 0 ? Quality::good : Quality::bad));
+      }
+      if (what == 4) {
+        const bool pump = below(2) == 0;
+        (void)outputs.set(pump ? "pump" : "siren", Value{below(2) == 0}, 9s, "li", at(s));
+        if (!pump) spent.reset();
+      }
+      if (what == 5) (void)outputs.set("siren", std::nullopt, 9s, "li", at(s));
+      if (what == 6) {
+        if (door && below(2) == 0) door_closed = s;
+        door = door && door_closed != s;
+        if (!door && below(6) == 0) door = true;
+        outputs.reading(reading("door.open", s, door));
+      }
+      if (what == 7) outputs.reading(reading("tank.level", below(static_cast<int>(s) + 1), 0.9));  // may be late
+      if (what == 7) tank = 0.9;
+      if (what == 8 && below(8) == 0) {  // kill -9: what is stored is all that is known
+        outputs = Outputs{{a, b, c}, kBoot};
+        for (const auto& [key, value] : stored) REQUIRE(outputs.restore(key, value, at(s)));
+        outputs.start(at(s));
+        for (const auto& [id, alarm] : alarms) give(id);
+        door = true;  // as far as anybody knows
+      }
+      if (what == 9 && below(8) == 0) {
+        for (const auto& action : outputs.reload({a, b, c}, at(s))) carry_out(action, s);
+      }
+      settle(s);
     }
+    // And then all is well again: what is raised now is acted on and told.
+    working = true;
+    std::int64_t s = 400;
+    for (; s < 1'200; ++s) {
+      if (s == 400) change("low", AlarmState::normal, s);
+      if (s == 460) change("high", AlarmState::normal, s);
+      if (s == 1'000) change("high", AlarmState::unacked, s);
+      if (s == 1'100) {
+        change("high", AlarmState::normal, s);
+        change("low", AlarmState::unacked, s);
+      }
+      tank = 0.9;
+      if (door) door_closed = s;
+      door = false;
+      outputs.reading(reading("tank.level", s, 0.9));
+      outputs.reading(reading("river.level", s));
+      outputs.reading(reading("door.open", s, false));
+      settle(s);
+      CAPTURE(seed);
+      if (s > 1'000 && s < 1'020) CHECK(told["siren"]);
+      if (s > 1'105) CHECK(told["pump"]);
+    }
+    CHECK(sent[{"high", 1'000}] == 1);
+    CHECK(sent[{"low", 1'100}] == 1);
+  }
+  for (const auto* why : {"start", "alarm", "returned", "fail-safe", "max-on", "interlock", "override", "message", "again"}) {
+    CAPTURE(why);
+    CHECK(seen[why] > 20);
   }
 }
 

@@ -303,4 +303,27 @@ seasons = [{ months = [1, 2], above = 6 }])")
                                  "[0, 5], and readings outside are bad"});
 }
 
+TEST_CASE("an alarm that could not be raised, or never return, is an error") {
+  const auto wrong = [](std::string_view lines) {
+    const auto errors =
+        read(fmt::format("[quality.\"river.level\"]\nrange = [0, 5]\n[[alarm]]\nid = \"a\"\npoint = \"river.level\"\n{}\n", lines))
+            .errors;
+    return fmt::format("{}", fmt::join(errors, "\n"));
+  };
+  CHECK(wrong("rise = 5\nwithin = \"1h\"") ==
+        "t.toml:6:8: alarm[1].rise: would never be raised: the point's range is [0, 5], and readings outside are bad");
+  CHECK(wrong("fall = 4.9\nwithin = \"1h\"") == "");
+  CHECK(wrong("above = 4\ndeadband = 4") == "");
+  CHECK(wrong("above = 4\ndeadband = 4.5") ==
+        "t.toml:7:12: alarm[1].deadband: the alarm would never return: readings outside range are bad; expected 4 or less");
+  CHECK(wrong("below = 1\ndeadband = 4.5") ==
+        "t.toml:7:12: alarm[1].deadband: the alarm would never return: readings outside range are bad; expected 4 or less");
+  CHECK(wrong("above = 4\ndeadband = 3\nseasons = [{ above = 2 }]") ==
+        "t.toml:7:12: alarm[1].deadband: the alarm would never return: readings outside range are bad; expected 2 or less");
+  CHECK(wrong("deadband = 3.5\n[[alarm.step]]\nid = \"x\"\nabove = 3\n[[alarm.step]]\nid = \"y\"\nabove = 6") ==
+        "t.toml:6:12: alarm[1].deadband: the alarm would never return: readings outside range are bad; expected 3 or less\n"
+        "t.toml:12:9: alarm[1].step[2].above: would never be raised: the point's range is [0, 5], and readings outside "
+        "are bad");
+}
+
 }  // namespace rules_test

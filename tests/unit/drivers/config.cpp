@@ -194,6 +194,14 @@ TEST_CASE("what has no raw frames cannot be recorded, and says so") {
   CHECK(std::find(all.begin(), all.end(), "4:10: device[1].record: driver 'gpio' has no raw frames to record") != all.end());
 }
 
+TEST_CASE("two sms devices on one modem are told: of two packs each brings its own") {
+  const std::string modem = "[[device]]\nid = \"{}\"\ndriver = \"sms\"\npath = \"/dev/ttyUSB2\"\n[[device.output]]\nid = \"duty\"\nto = [\"+8613800000000\"]\n";
+  CHECK(problems(fmt::format(fmt::runtime(modem), "flood-modem")).empty());
+  CHECK(problems(fmt::format(fmt::runtime(modem + modem), "flood-modem", "home-modem")) ==
+        Lines{"11:8: device[2].path: there is an sms device on '/dev/ttyUSB2' already; write one [[device]] a modem, with a "
+              "[[device.output]] for each list of numbers"});
+}
+
 TEST_CASE("driver names are ids, and unique") {
   std::vector<std::string_view> names;
   for (const auto& driver : registry()) names.push_back(driver.name);
