@@ -259,7 +259,6 @@ enum class Say {
   last_error,
   inflight,
   reconnects,
-  no_subscriber,
   sent,
   pending,
   problems,

@@ -108,7 +108,9 @@ class Uplink {
   /// Survives a lost link, not a restart. Returns what will be sent: the same, `to` at most the lane's last.
   [[nodiscard]] Asked<nlohmann::json> replay(const nlohmann::json& args);
 
-  /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal.
+  /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal,
+  /// within kTestWithin.
+  static constexpr Millis kTestWithin{55'000};
   void test(std::function<void(Asked<nlohmann::json>)> then);
 
   /// For the verb `uplink`:

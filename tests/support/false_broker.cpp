@@ -68,7 +68,11 @@ void FalseBroker::serve(int fd) {
   std::string head;
   std::string body;
   if (!manners_.says.empty()) {
-    if (receive(fd, head, 1, stopping_)) send_all(fd, manners_.says);
+    for (std::string came; receive(fd, head, 1, stopping_);) {
+      if (!(came += head).ends_with(manners_.once_asked)) continue;
+      send_all(fd, manners_.says);
+      break;
+    }
     ::shutdown(fd, SHUT_WR);
     while (receive(fd, head, 1, stopping_)) continue;
     return;

@@ -153,9 +153,9 @@ TEST_CASE("cameras, journal and uplink are drawn") {
 
   const auto uplink =
       en(Verb::uplink, json::parse(R"({"state":"connecting","broker":"mqtt://county:1883","protocol":"5",
-    "since_ts":1795411800000,"last_error":"refused","inflight":0,"reconnects":4,"no_subscriber":0,
+    "since_ts":1795411800000,"last_error":"refused","inflight":0,"reconnects":4,
     "lanes":{"alarm":{"last":3,"sent":2,"pending":1}}})"));
-  CHECK(has(uplink.data, "State               connecting\n"));
+  CHECK(has(uplink.data, "State       connecting\n"));
   CHECK(has(uplink.data, "Lane   Last  Sent up to  Pending\nalarm     3           2        1\n"));
 }
 
