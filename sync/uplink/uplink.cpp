@@ -50,7 +50,7 @@ constexpr Millis kTick{250};
 constexpr Millis kCheckDeadline{10'000};
 constexpr Millis kCertificatesEvery{86'400'000};
 constexpr int kRateExceeded = 0x96, kQuotaExceeded = 0x97;  // reasons of MQTT 5
-constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
+constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us; longer where connecting took longer
 constexpr Millis kDurableWait{10'000};      // for the disk, at a birth
 constexpr Millis kAckPatience{86'400'000};  // where the county has stored nothing more of a lane for so long, it is sent again
 
@@ -181,6 +181,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void connect() {
     enter(State::connecting);
+    connecting_since = clock.mono();
     client->set_broker(broker());
     client->set_will(
         {.topic = topics.at("state"), .payload = contract::render_offline(presence(), {}), .retained = true});
@@ -198,7 +199,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
                                          : std::vector{topics.at("cmd/#")});
     if (marks_known) return prepare_birth();
     client->peek(topics.at("state"));  // look_around() or arrived() goes on
-    marks_due = clock.mono() + kMarkWait;
+    marks_due = clock.mono() + std::max(kMarkWait, clock.mono() - connecting_since);
   }
 
   /// What the broker remembers of us is known, or there is nothing: are we a copy of a journal that went on elsewhere?
@@ -915,6 +916,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   std::deque<Replay> replays;  // oldest first
   std::uint64_t replay_number = 0;
   bool marks_known = false;  // what the broker remembers of us: asked for once a run
+  MonoTime connecting_since{};
   MonoTime marks_due{};
   MonoTime durable_due{};
   std::vector<contract::Ack> county;  // its last ack

@@ -159,6 +159,22 @@ TEST_CASE("cameras, journal and uplink are drawn") {
   CHECK(has(uplink.data, "Lane   Last  Sent up to  Pending\nalarm     3           2        1\n"));
 }
 
+TEST_CASE("why there is no link, and which step of its test fails, is told in the reader's language") {
+  const auto uplink = json::parse(R"({"state":"offline","broker":"mqtts://county","last_error":"a web server answers","fault":"portal",
+    "trouble":{"zh":"热点认证","en":"a web server answers"},"warnings":[{"id":"cert-expires","text":{"zh":"将过期","en":"expires on"}}],"lanes":{}})");
+  CHECK(has(zh(Verb::uplink, uplink).data, "热点认证"));
+  CHECK(!has(zh(Verb::uplink, uplink).data, "web server"));
+  CHECK(has(zh(Verb::uplink, uplink).data, "将过期"));
+  CHECK(has(en(Verb::uplink, uplink).data, "a web server answers"));
+  const auto steps = json::parse(R"({"broker":"mqtts://county","steps":[{"step":"connect","ok":true,"ms":12},
+    {"step":"tls","ok":false,"fault":"portal","text":{"zh":"热点认证","en":"a web server answers"}}]})");
+  const auto told = zh(Verb::uplink_test, steps).data;
+  CHECK(has(told, "TLS 握手"));
+  CHECK(has(told, "失败"));
+  CHECK(has(told, "热点认证"));
+  CHECK(has(en(Verb::uplink_test, steps).data, "a web server answers"));
+}
+
 TEST_CASE("the journal says what a power cut would cost, how full it is and what it writes") {
   auto journal = json::parse(R"({"epoch":"9f2c41d07be1a655","boot":3,"window_ms":10000,"file_bytes":100000000,
     "media_bytes":50000000,"aside_bytes":2000000,"older_unsent":7,"quota_bytes":2147483648,"free_bytes":90000000,
