@@ -25,6 +25,7 @@ struct CallFailure {
 
 /// Longer than the daemon's own deadline for a verb, so that its words arrive.
 inline constexpr Millis kCallDeadline{15'000};
+inline constexpr Millis kSlowCallDeadline{60'000};  ///< of `uplink.test`
 
 /// Asks the daemon that listens at `path` and waits for its answer, at most `deadline`. Blocks.
 [[nodiscard]] tl::expected<nlohmann::json, CallFailure> call(const std::filesystem::path& path, std::string_view verb,

@@ -76,7 +76,7 @@ void VerbTable::run(const Caller& caller, std::string_view name, const nlohmann:
   if (const auto refused = refusal(caller, name, verb)) return reply(tl::unexpected(*refused));
 
   const auto running = std::make_shared<Running>(io_, name, std::move(reply));
-  running->deadline.expires_after(deadline_);
+  running->deadline.expires_after(verb->deadline.value_or(deadline_));
   running->deadline.async_wait([running](const boost::system::error_code& error) {
     if (error == boost::asio::error::operation_aborted || !running->reply) return;
     log::warning("verb did not finish", {{"verb", running->verb}});

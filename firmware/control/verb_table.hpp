@@ -42,6 +42,7 @@ struct Verb {
   bool county = false;  ///< whether the county may give it (the box's own config decides)
   std::string args;     ///< what it takes, for the reader of `help`: "point, since_ms?, limit?"
   Handler handler;      ///< runs on the io thread; must not block; replies now or later
+  std::optional<Millis> deadline{};  ///< of one that takes longer than the table's
 };
 
 /// The one table of verbs, shared by the local socket and the county's commands. Every member is called from the io

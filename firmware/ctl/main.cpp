@@ -34,7 +34,9 @@ int main(int argc, char** argv) {
       .colour = isatty(STDOUT_FILENO) == 1 && get_env("NO_COLOR").empty(),
       .env = get_env,
       .clock = clock,
-      .ask = [](const auto& socket, auto verb, const auto& args) { return hamlet::control::call(socket, verb, args); },
+      .ask = [](const auto& socket, auto verb, const auto& args) {
+        return hamlet::control::call(socket, verb, args, verb == "uplink.test" ? hamlet::control::kSlowCallDeadline : hamlet::control::kCallDeadline);
+      },
       .read_journal = [&clock](
                           const auto& asked,
                           const auto& state_dir) { return hamlet::ctl::read_journal_at_rest(asked, state_dir, clock); },

@@ -325,7 +325,6 @@ constexpr auto kCatalogue = std::to_array<Entry>({
     {Say::last_error, "最近错误", "Last error"},
     {Say::inflight, "发送中", "In flight"},
     {Say::reconnects, "重连次数", "Reconnects"},
-    {Say::no_subscriber, "无人订阅", "Without subscriber"},
     {Say::sent, "已上传到", "Sent up to"},
     {Say::pending, "待上传", "Pending"},
     {Say::problems, "问题", "Problems"},

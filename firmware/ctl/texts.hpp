@@ -260,7 +260,6 @@ enum class Say {
   last_error,
   inflight,
   reconnects,
-  no_subscriber,
   sent,
   pending,
   problems,

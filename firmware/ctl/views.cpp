@@ -660,7 +660,6 @@ void View::uplink() {
   if (!last_error.empty()) table.add({text(Say::last_error), Cell{last_error, Style::attention}});
   table.add({text(Say::inflight), figure(result_, "inflight")});
   table.add({text(Say::reconnects), figure(result_, "reconnects")});
-  if (result_.contains("no_subscriber")) table.add({text(Say::no_subscriber), figure(result_, "no_subscriber")});
   for (const auto& each : list_at(result_, "warnings")) {
     table.add({text(Say::warning), Cell{both_at(lang_, each, "text"), Style::attention}});
   }

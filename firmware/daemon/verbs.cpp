@@ -88,14 +88,19 @@ void Box::add_verbs() {
   operate("alarm.maintenance", "device, for_ms, reason?: for_ms 0 ends it", &Box::maintain);
   add_verb("alarm.explain", Access::read, "alarm",
            [this](const json& args, const auto&, const Reply& reply) { explain(args, reply); });
-  add_verb("uplink.test", Access::read, "", [this](const json& args, const auto&, const Reply& reply) {
-    Args in{args};
-    if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
-    uplink_->test([reply](auto steps) {
-      if (!steps) return reply(tl::unexpected(steps.error()));
-      reply(std::move(*steps));
-    });
-  });
+  verbs_.add({.name = "uplink.test",
+              .access = Access::read,
+              .county = true,
+              .args = {},
+              .handler = [this](const json& args, const auto&, const Reply& reply) {
+                Args in{args};
+                if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+                uplink_->test([reply](auto steps) {
+                  if (!steps) return reply(tl::unexpected(steps.error()));
+                  reply(std::move(*steps));
+                });
+              },
+              .deadline = uplink::Uplink::kTestWithin});
   add_verb("replay", Access::read, "lane, from, to, epoch?", [this](const json& args, const auto&, const Reply& reply) {
     auto asked = uplink_->replay(args);
     if (!asked) return reply(tl::unexpected(asked.error()));

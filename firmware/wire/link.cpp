@@ -67,7 +67,7 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
   [[nodiscard]] int fd() const { return fd_; }
 
-  /// 0, or an errno; ETIMEDOUT at the deadline.
+  /// In place of the one before. 0, or an errno; ETIMEDOUT at the deadline.
   int open(const std::string& address, std::uint16_t port) {
     addrinfo hints{};
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
@@ -75,6 +75,7 @@ class Connection {
     addrinfo* found = nullptr;
     if (::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return EINVAL;
     const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned{found, &freeaddrinfo};
+    if (fd_ >= 0) ::close(fd_);
     fd_ = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd_ < 0) return errno;
     if (::connect(fd_, found->ai_addr, found->ai_addrlen) == 0) return 0;
@@ -103,13 +104,16 @@ class Connection {
   int fd_ = -1;
 };
 
+constexpr std::string_view kAsk = "GET / HTTP/1.0\r\n\r\n";
+
+bool is_http(std::string_view answer) { return answer == "HTTP/"; }
+
 /// Whether what is asked like a web server answers like one. A broker closes.
-bool web_server(const Connection& link) {
-  constexpr std::string_view kAsk = "GET / HTTP/1.0\r\n\r\n";
+bool web_server(const Connection& link, Millis patience) {
   if (::send(link.fd(), kAsk.data(), kAsk.size(), MSG_NOSIGNAL) < 0) return false;
-  if (!link.wait(POLLIN, Clock::now() + kPortalWait)) return false;
+  if (!link.wait(POLLIN, Clock::now() + patience)) return false;
   std::array<char, 5> answer{};
-  return ::recv(link.fd(), answer.data(), answer.size(), 0) == 5 && std::string_view{answer.data(), 5} == "HTTP/";
+  return ::recv(link.fd(), answer.data(), answer.size(), 0) == 5 && is_http({answer.data(), answer.size()});
 }
 
 /// Our own side of TLS; false: `report.trouble` says which file is wrong.
@@ -171,6 +175,16 @@ bool drive(SSL* ssl, const Connection& link, Clock::time_point until, int& error
   }
 }
 
+/// The same through TLS, whoever answers there: nothing but the question is sent.
+bool web_server(SSL* ssl, const Connection& link, Millis patience) {
+  const auto until = Clock::now() + patience;
+  int error = 0;
+  std::array<char, 5> answer{};
+  return drive(ssl, link, until, error, [ssl] { return SSL_write(ssl, kAsk.data(), static_cast<int>(kAsk.size())); }) &&
+         drive(ssl, link, until, error, [&] { return SSL_read(ssl, answer.data(), static_cast<int>(answer.size())); }) &&
+         is_http({answer.data(), answer.size()});
+}
+
 }  // namespace
 
 LinkReport check_link(const std::string& address, const BrokerAddress& broker, const TlsFiles& tls, Millis deadline,
@@ -187,9 +201,11 @@ LinkReport check_link(const std::string& address, const BrokerAddress& broker, c
     return report;
   }
   report.connect_took = took(began);
+  const Millis there_and_back = 2 * *report.connect_took;  // with some patience
+  const Millis portal_wait = std::max(kPortalWait, there_and_back);
   const auto portal = [&] { return LinkError{Errc::unavailable, "portal", texts::portal(where)}; };
   if (!broker.tls) {
-    if (web_server(link)) report.trouble = portal();
+    if (web_server(link, portal_wait)) report.trouble = portal();
     return report;
   }
 
@@ -197,7 +213,7 @@ LinkReport check_link(const std::string& address, const BrokerAddress& broker, c
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   if (!load_files(context.get(), tls, report)) return report;
   const Ssl ssl{SSL_new(context.get())};
-  SSL_set_verify(ssl.get(), SSL_VERIFY_NONE, nullptr);  // it is judged, below, and nothing is sent over this connection
+  SSL_set_verify(ssl.get(), SSL_VERIFY_NONE, nullptr);  // it is judged, below, and nothing of ours is sent over this connection
   std::array<unsigned char, sizeof(in6_addr)> numeric{};
   if (inet_pton(AF_INET, broker.host.c_str(), numeric.data()) == 1 || inet_pton(AF_INET6, broker.host.c_str(), numeric.data()) == 1) {
     X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), broker.host.c_str());
@@ -208,20 +224,22 @@ LinkReport check_link(const std::string& address, const BrokerAddress& broker, c
   SSL_set_fd(ssl.get(), link.fd());
   const auto handshake = Clock::now();
   int error = 0;
-  if (!drive(ssl.get(), link, until, error, [&] { return SSL_connect(ssl.get()); })) {
+  // Some web servers wait for the end of what they take for a request: time is left to ask such a one.
+  if (!drive(ssl.get(), link, until - portal_wait - there_and_back, error, [&] { return SSL_connect(ssl.get()); })) {
     const bool silent = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
     const std::string why = silent ? "no answer" : openssl_says();
-    Connection again{until, cancelled};
-    report.trouble = again.open(address, broker.port) == 0 && web_server(again)
+    report.trouble = link.open(address, broker.port) == 0 && web_server(link, portal_wait)
                          ? portal()
                          : LinkError{Errc::unavailable, "tls", texts::tls_failed(where, why)};
     return report;
   }
   report.tls_took = took(handshake);
   report.trouble = judge(ssl.get(), broker, report);
+  // Whoever intercepts the connection shows a certificate of his own.
+  if (report.trouble && web_server(ssl.get(), link, portal_wait)) report.trouble = portal();
   // By TLS 1.3 a refusal of our own certificate comes after the handshake.
   std::array<char, 1> byte{};
-  if (!report.trouble && !drive(ssl.get(), link, Clock::now() + kAlertWait, error, [&] { return SSL_read(ssl.get(), byte.data(), 1); }) &&
+  if (!report.trouble && !drive(ssl.get(), link, Clock::now() + std::max(kAlertWait, there_and_back), error, [&] { return SSL_read(ssl.get(), byte.data(), 1); }) &&
       error == SSL_ERROR_SSL) {
     report.trouble = LinkError{Errc::denied, "own-cert-refused", texts::own_cert_refused(where)};
   }

@@ -41,7 +41,7 @@ struct LinkReport {
   std::optional<WallTime> own_expires;  ///< ours
 };
 /// Connects to a numeric address, shakes hands by TLS where the broker is so, and looks whether a web server answers (a captive
-/// portal). Blocks, at most `deadline`, or until `cancelled`.
+/// portal), by TLS where the certificate is wrong or there is no handshake. Blocks, at most `deadline`, or until `cancelled`.
 [[nodiscard]] LinkReport check_link(const std::string& address, const BrokerAddress& broker, const TlsFiles& tls, Millis deadline,
                                     const std::atomic<bool>& cancelled);
 

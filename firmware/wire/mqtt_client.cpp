@@ -40,9 +40,12 @@
 //   9. Its connect timeout is looked at every 3 s only: the deadline is ours.
 //  10. It always says DISCONNECT, and C++ 1.2.0 drops the reason code "with Will": where the Will is due, we publish
 //  it.
-//  11. A CONNACK's MQTT 5 reason is where 3.1.1's return code was; a PUBACK's is there only where it refuses.
+//  11. A CONNACK's MQTT 5 reason is where 3.1.1's return code was; a PUBACK's is there only where it refuses. That of a success is lost
+//      inside (seen with 0x10 on the wire): MQTTAsync_successData5 says 0x00 with no properties, the trace callback has the packet's
+//      id at its most talkative and no reason. So "nobody subscribes" cannot be counted; it counts as taken (ARCHITECTURE.md).
 //  12. Destroying its last client waits for its threads, up to a second or so: only the Worker does that. (An idle
 //      client beside it would save that, and cost each connect a second: new sockets are looked at only that often.)
+//  13. Where the broker says DISCONNECT, connection_lost is not called, and nothing is known of the end: both callbacks end the session.
 
 namespace hamlet::wire {
 
@@ -55,6 +58,7 @@ constexpr std::chrono::milliseconds kGoodbye{300};
 
 constexpr int kMalformed = 0x81, kProtocolError = 0x82, kUnsupportedVersion = 0x84;  // reasons of MQTT 5
 constexpr int kBadLogin = 0x86, kNotAuthorized = 0x87;
+constexpr int kTakenOver = 0x8e;
 constexpr int kServerBusy = 0x89, kRateExceeded = 0x96, kQuotaExceeded = 0x97;
 constexpr int kConnackVersion = 1, kConnackBadLogin = 4, kConnackNotAuthorized = 5;  // return codes of 3.1.1
 
@@ -179,9 +183,8 @@ class Session {
       create.set_send_while_disconnected(false);
       client_ = std::make_unique<mqtt::async_client>(uri, options_.client_id, create,
                                                      static_cast<mqtt::iclient_persistence*>(nullptr));
-      client_->set_connection_lost_handler([this](const std::string&) { lost(); });
-      client_->set_disconnected_handler(
-          [this](const mqtt::properties&, mqtt::ReasonCode reason) { broker_said_ = reason; });
+      client_->set_connection_lost_handler([this](const std::string&) { lost(0); });
+      client_->set_disconnected_handler([this](const mqtt::properties&, mqtt::ReasonCode reason) { lost(reason); });
       client_->set_message_callback([this](const mqtt::const_message_ptr& message) { arrived(*message); });
       client_->connect(connect_options(), nullptr, connect_listener_);
     } catch (const std::exception& error) {
@@ -357,8 +360,9 @@ class Session {
         context, listener);
   }
 
-  void lost() {
-    const int said = broker_said_;
+  /// `said`: the reason of the broker's DISCONNECT; 0: none.
+  void lost(int said) {
+    if (said == kTakenOver) return inbox_->push(Lost{LinkError{Errc::full, "taken-over", texts::taken_over(address_)}});
     const bool quota = said == kQuotaExceeded || said == kRateExceeded || said == kServerBusy;
     inbox_->push(Lost{LinkError{quota ? Errc::full : Errc::unavailable, "lost",
                                 said != 0 ? texts::lost(address_, reason_text(said)) : texts::lost(address_)}});
@@ -384,7 +388,6 @@ class Session {
   const int version_;
   const std::string address_;
   const std::shared_ptr<Inbox> inbox_;
-  int broker_said_ = 0;  // reason of a DISCONNECT; under Paho's lock
   std::atomic<bool> given_up_ = false;
   std::mutex mutex_;
   std::vector<Outgoing> outgoing_;             // guarded by mutex_; bounded by the window

@@ -50,8 +50,7 @@ struct MqttMessage {
 /// The broker's answer to one published message (QoS 0: it left this machine).
 struct MqttAck {
   std::uint64_t cookie = 0;
-  /// MQTT 5 reason code where the broker refused the message (from 0x80 on), else 0. Paho C 1.3.12 hides the codes of
-  /// success: 0x10, "nobody subscribes", does not reach us.
+  /// MQTT 5 reason code where the broker refused the message (from 0x80 on), else 0: of a success Paho tells none (trap 11).
   int reason = 0;
   [[nodiscard]] bool refused() const { return reason >= 0x80; }
 };

@@ -37,6 +37,10 @@ inline Text lost(std::string_view address) {
 inline Text lost(std::string_view address, std::string_view reason) {
   return sentence("与 {} 的连接断开：服务器说 {}", "the connection to {} is lost: the broker says {}", address, reason);
 }
+inline Text taken_over(std::string_view address) {
+  return sentence("{} 说另有连接用了本机的名字：请检查是否有另一台网关的 [gateway] id 或 [uplink] client_id 与本机相同",
+                  "{} says that somebody else has connected by this box's name: look for another box with the same [gateway] id, or client_id in [uplink]", address);
+}
 inline Text no_subscription(std::string_view topic) {
   return sentence("服务器不允许订阅 {}：请县里检查本机的权限 (ACL)", "the broker refuses the subscription to {}: check its access rules for this box", topic);
 }

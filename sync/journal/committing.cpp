@@ -116,7 +116,7 @@ void Journal::Impl::flush() {
     flush_again = true;
     return;
   }
-  if (waiting.empty() && waiting_syncs.empty()) return;
+  if (waiting.empty() && waiting_syncs.empty() && !positions_due()) return;
   window_timer.cancel();
   window_armed = false;
   take_along();
@@ -127,11 +127,14 @@ void Journal::Impl::flush() {
 void Journal::Impl::take_along() {
   for (; names_handed < names.last(); ++names_handed)
     waiting.names.emplace_back(names_handed + 1, std::string{names.at(names_handed + 1).value_or("")});
-  const auto now = clock.mono();
-  if (positions_moved.empty() || (!stopped && moved_by < kPositionEvery && now - positions_stored < kPositionsAfter)) return;
+  if (!positions_due()) return;
   for (const auto& key : std::exchange(positions_moved, {})) waiting.positions[key] = positions[key];
   moved_by = 0;
-  positions_stored = now;
+  positions_stored = clock.mono();
+}
+
+bool Journal::Impl::positions_due() const {
+  return !positions_moved.empty() && (stopped || moved_by >= kPositionEvery || clock.mono() - positions_stored >= kPositionsAfter);
 }
 
 void Journal::Impl::hand_over(Changes changes) {

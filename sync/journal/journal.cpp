@@ -312,7 +312,7 @@ void Journal::set_position(std::string_view uplink, Lane lane, Position position
   std::erase_if(position.beyond, [last](const auto& span) { return span.to > last; });
   const std::tuple key{std::string{uplink}, generation, lane};
   auto& now = impl_->positions[key];
-  impl_->moved_by += position.prefix - std::min(now.prefix, position.prefix);
+  impl_->moved_by += position.count() - std::min(now.count(), position.count());
   now = std::move(position);
   impl_->positions_moved.insert(key);
   if (impl_->moved_by >= kPositionEvery) impl_->request(Urgency::window);

@@ -76,6 +76,8 @@ struct Position {
   /// Notes one number as done. False where it would need a 65th range: the caller must not have sent it.
   bool add(std::uint64_t seq);
   [[nodiscard]] bool contains(std::uint64_t seq) const;
+  /// How many numbers are done.
+  [[nodiscard]] std::uint64_t count() const;
   /// What is missing up to `last`: at most 65 spans.
   [[nodiscard]] std::vector<Span> pending(std::uint64_t last) const;
   friend bool operator==(const Position&, const Position&) = default;
@@ -199,8 +201,8 @@ class Journal {
   /// Runs any query on the reading Worker with its read-only connection (for the verbs `readings`, `events`, …).
   void query(std::function<void(class Reader&)> run, std::function<void(Status)> then);
 
-  /// Where an uplink stands; kept in memory, stored with a commit at most once a minute or after kPositionEvery
-  /// records: a crash makes it send again, with the same identity.
+  /// Where an uplink stands; kept in memory, stored with a commit once a minute, or within the window after kPositionEvery
+  /// records: a crash makes it send again what was sent since, with the same identity. stop() stores it.
   static constexpr std::uint64_t kPositionEvery = 1'000;
   /// What lies beyond the last number that was given is not taken, nor is an epoch that is not shown.
   [[nodiscard]] Position position(std::string_view uplink, Lane lane, std::uint32_t generation = kCurrent) const;

@@ -67,6 +67,7 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void arm_window();
   void flush();
   void take_along();
+  [[nodiscard]] bool positions_due() const;
   void hand_over(Changes changes);
   void written(const Outcome& outcome);
   void succeeded();

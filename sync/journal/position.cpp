@@ -39,6 +39,12 @@ bool Position::contains(std::uint64_t seq) const {
                      [&](const Span& span) { return span.from <= seq && seq <= span.to; });
 }
 
+std::uint64_t Position::count() const {
+  auto sum = prefix;
+  for (const auto& span : beyond) sum += span.to - span.from + 1;
+  return sum;
+}
+
 std::vector<Position::Span> Position::pending(std::uint64_t last) const {
   std::vector<Span> gaps;
   std::uint64_t from = prefix + 1;

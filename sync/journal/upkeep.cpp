@@ -48,7 +48,7 @@ void Journal::Impl::found_damaged_block(const Damage& damage) {
 void Journal::Impl::tend() {
   if (stopped) return;
   const auto now = clock.mono();
-  if (!positions_moved.empty() && now - positions_stored >= kPositionsAfter) request(Urgency::window);
+  if (positions_due()) request(Urgency::window);
   tend_meter();
   if (!hourly_at || now - *hourly_at >= kHour) {
     hourly_at = now;

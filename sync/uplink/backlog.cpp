@@ -191,8 +191,19 @@ void Backlog::stored(std::uint64_t seq) {
   moved_ = true;
 }
 
+void Backlog::await_ack(MonoTime now, Millis patience) {
+  const bool waits = position_.stored < position_.prefix;
+  const bool moved = std::exchange(stored_before_, position_.stored) != position_.stored;
+  if (!waits) return unstored_since_.reset();
+  if (moved || !unstored_since_) {
+    unstored_since_ = now;
+  } else if (now - *unstored_since_ >= patience) {
+    unstored_since_ = now;
+    send_again();
+  }
+}
+
 void Backlog::send_again() {
-  if (position_.stored >= position_.prefix) return;
   position_.prefix = position_.stored;
   position_.beyond.clear();
   moved_ = true;

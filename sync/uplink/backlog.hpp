@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -60,8 +61,8 @@ class Backlog {
   void done(std::uint64_t seq);
   /// The county has stored everything up to here; never more than what was sent.
   void stored(std::uint64_t seq);
-  /// What was sent and not stored is sent again.
-  void send_again();
+  /// What was sent is sent again where the county has stored nothing more of it for `patience`. Call it now and then.
+  void await_ack(MonoTime now, Millis patience);
   /// Newest committed number, or the last that is to be sent again.
   [[nodiscard]] std::uint64_t last() const;
   /// Hands the position to the journal where it has moved.
@@ -90,6 +91,7 @@ class Backlog {
   static Cursor at(std::uint64_t from, std::uint64_t to) { return {.next = from, .to = to}; }
   [[nodiscard]] Cursor& of(Part part) { return part == Part::live ? live_ : rest_; }
   [[nodiscard]] const Cursor& of(Part part) const { return part == Part::live ? live_ : rest_; }
+  void send_again();
   void read_ahead(Part part);
   void took(Part part, Records records, std::uint64_t asked_up_to);
   void skip_to(Cursor& cursor, std::uint64_t seq);
@@ -106,6 +108,8 @@ class Backlog {
   const std::uint64_t again_up_to_ = 0;  // 0: everything
   journal::Position position_;
   bool moved_ = false;
+  std::uint64_t stored_before_ = 0;          // of the position, when await_ack() saw it last
+  std::optional<MonoTime> unstored_since_{};  // since then it has not moved, and more is sent than is stored
   std::uint64_t first_live_ = 1;     // the rest lies below
   Cursor live_, rest_;               // rest_: one stretch of it
   std::uint64_t rest_left_ = 0;      // newest first: what of the rest was not read lies at or below

@@ -17,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 using Steady = std::chrono::steady_clock;
-constexpr Millis kRoundTrip{3'000};
+// At 30 kbit/s with 800 ms each way a connection by TLS takes six seconds.
+constexpr Millis kResolve{5'000}, kConnect{10'000}, kLogin{20'000}, kPublish{10'000}, kRoundTrip{5'000};
+static_assert(kResolve + kConnect + kLogin + kPublish + kRoundTrip <= LinkTest::kDeadline);
 
 }  // namespace
 
@@ -31,12 +33,14 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
         look_up{std::move(the_look_up)},
         timer{io},
         resolver{io, look_up},
-        checker{io} {}
+        checker{io} {
+    options.connect_deadline = std::min(options.connect_deadline, kLogin);
+  }
 
   void run(std::function<void(json)> then) {
     done = std::move(then);
     begin("resolve");
-    arm(std::min(options.resolve_deadline, options.connect_deadline));
+    arm(kResolve);
     boost::system::error_code is_name;
     (void)boost::asio::ip::make_address(options.broker.host, is_name);
     if (!is_name) return resolved(std::vector{options.broker.host});
@@ -50,8 +54,8 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
     if (!found) return fails("name-unknown", texts::plain(found.error().message));
     passes(found->front());
     begin("connect");
-    arm(kDeadline);
-    checker.check(found->front(), options.broker, options.tls, kDeadline / 2, [weak = weak_from_this()](wire::LinkReport report) {
+    timer.cancel();  // the checker ends by itself, and so does the client
+    checker.check(found->front(), options.broker, options.tls, kConnect, [weak = weak_from_this()](wire::LinkReport report) {
       if (const auto self = weak.lock()) self->checked(report);
     });
   }
@@ -84,6 +88,7 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
     passes("MQTT " + std::string{wire::to_string(session.protocol)});
     client->peek(probe.topic);
     begin("publish");
+    arm(kPublish);
     if (const auto taken = client->publish(probe); !taken) fails("lost", texts::plain(taken.error().message));
   }
 
@@ -91,8 +96,8 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
     if (ack.refused()) return fails("no-access", texts::refused("reply/test", wire::reason_text(ack.reason)));
     passes("");
     begin("round-trip");
-    if (came_back) return back();
     arm(kRoundTrip);
+    if (came_back) return back();
   }
 
   void arrived(const wire::MqttMessage& message) {
@@ -145,7 +150,7 @@ struct LinkTest::Impl : std::enable_shared_from_this<Impl> {
   }
 
   boost::asio::io_context& io;
-  const wire::MqttOptions options;
+  wire::MqttOptions options;
   const wire::MqttPublish probe;
   const WallTime now;
   const wire::MqttClient::LookUp look_up;

@@ -47,12 +47,12 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxOutbox = 1'000;
 constexpr Millis kTick{250};
-constexpr Millis kCheckDeadline{5'000};
+constexpr Millis kCheckDeadline{10'000};
 constexpr Millis kCertificatesEvery{86'400'000};
 constexpr int kRateExceeded = 0x96, kQuotaExceeded = 0x97;  // reasons of MQTT 5
-constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us
+constexpr Millis kMarkWait{1'000};          // for what the broker remembers of us; longer where connecting took longer
 constexpr Millis kDurableWait{10'000};      // for the disk, at a birth
-constexpr Millis kAckPatience{86'400'000};  // what was sent and is not stored by then is sent again
+constexpr Millis kAckPatience{86'400'000};  // where the county has stored nothing more of a lane for so long, it is sent again
 
 /// A message's cookie: a lane, an epoch's generation (its lower 20 bits) and a number, or one of the outbox's.
 constexpr unsigned kLaneShift = 60;
@@ -181,6 +181,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
 
   void connect() {
     enter(State::connecting);
+    connecting_since = clock.mono();
     client->set_broker(broker());
     client->set_will(
         {.topic = topics.at("state"), .payload = contract::render_offline(presence(), {}), .retained = true});
@@ -198,7 +199,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
                                          : std::vector{topics.at("cmd/#")});
     if (marks_known) return prepare_birth();
     client->peek(topics.at("state"));  // look_around() or arrived() goes on
-    marks_due = clock.mono() + kMarkWait;
+    marks_due = clock.mono() + std::max(kMarkWait, clock.mono() - connecting_since);
   }
 
   /// What the broker remembers of us is known, or there is nothing: are we a copy of a journal that went on elsewhere?
@@ -313,7 +314,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void diagnose(const wire::LinkError& why) {
-    if (why.code != Errc::unavailable || !client) return;
+    const bool may_tell_more = why.code == Errc::unavailable || why.fault == "no-answer";
+    if (!may_tell_more || !client) return;
     diagnosis_due = clock.mono() + options.backoff_max;
     check(broker(), [this](const wire::LinkReport& report) {
       if (!report.trouble || state == State::online || (last_error && last_error->message == report.trouble->message)) return;
@@ -355,6 +357,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void test_link(std::function<void(Asked<json>)> then) {
+    static_assert(LinkTest::kDeadline < kTestWithin);
     if (!client) return then(refuse(Errc::unavailable, texts::not_enabled()));
     if (link_test) return then(refuse(Errc::unavailable, texts::test_is_running()));
     auto wire = wire_options();
@@ -706,7 +709,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     const std::string commands = topics.at("cmd/");
     if (message.topic == topics.at("ack")) return county_acked(message.payload);
     if (message.topic == topics.at("state")) {
-      if (!message.retained || marks_known) return;
+      // Late, on a slow link, it tells as much; what we say of ourselves meanwhile is never ahead of us.
+      if (!message.retained) return;
       if (const auto mark = contract::parse_state(message.payload)) journal.seen_elsewhere(mark->epoch, mark->stored);
       return know_marks();
     }
@@ -750,9 +754,7 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     for (const auto& ack : county) {
       for (const auto& lane : lanes) {
         if (lane->epoch() != ack.epoch) continue;
-        const auto before = lane->position().stored;
         lane->stored(ack.stored.at(contract::index(lane->lane())));
-        if (lane->position().stored > before) acked_at = clock.mono();
         lane->store();
       }
     }
@@ -803,9 +805,8 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
     if (state == State::birth && !marks_known && time >= marks_due) know_marks();
     if (state == State::birth && !born && marks_known && time >= durable_due) give_birth(false);
     if (!born) return;
-    if (options.county_ack && time - acked_at >= kAckPatience) {
-      acked_at = time;
-      for (const auto& lane : lanes) lane->send_again();
+    if (options.county_ack) {
+      for (const auto& lane : lanes) lane->await_ack(time, kAckPatience);
     }
     // Keepalive finds a dead link that is idle; one that is not shows by what is never acknowledged.
     if (client->inflight() > 0 && time - last_progress > 2 * options.keepalive) {
@@ -915,9 +916,9 @@ struct Uplink::Impl : std::enable_shared_from_this<Impl> {
   std::deque<Replay> replays;  // oldest first
   std::uint64_t replay_number = 0;
   bool marks_known = false;  // what the broker remembers of us: asked for once a run
+  MonoTime connecting_since{};
   MonoTime marks_due{};
   MonoTime durable_due{};
-  MonoTime acked_at = clock.mono();
   std::vector<contract::Ack> county;  // its last ack
   std::deque<wire::MqttPublish> outbox;  // goes before the lanes
   std::set<std::string> retained_ignored;  // verbs

@@ -35,7 +35,7 @@ struct Options {
   Millis backoff_base{1'000};                             ///< `backoff`: the first retry comes within this
   Millis backoff_max{60'000};                             ///< and later ones within up to this, drawn at random
   Millis backoff_refused{600'000};                        ///< login or access refused: half of this to all of it; 1 s to 1 d
-  Millis backoff_quota{10'000};                           ///< 0x97 and the like: the first wait, doubled up to a hundred times that
+  Millis backoff_quota{10'000};                           ///< 0x97 and the like, or another by our name: the first wait, doubled up to a hundred times that
   Millis health_every{60'000};                            ///< 1 s to 1 d
   double live_share = 0.5;                                ///< of the link for what is live while a backlog waits; 0 to 1
   bool newest_first = false;                              ///< `backlog`: "oldest" or "newest" of it first
@@ -108,7 +108,9 @@ class Uplink {
   /// Survives a lost link, not a restart. Returns what will be sent: the same, `to` at most the lane's last.
   [[nodiscard]] Asked<nlohmann::json> replay(const nlohmann::json& args);
 
-  /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal.
+  /// The verb `uplink.test`: LinkTest on the broker that is used or tried now. `then` gets its steps with "broker", or a refusal,
+  /// within kTestWithin.
+  static constexpr Millis kTestWithin{55'000};
   void test(std::function<void(Asked<nlohmann::json>)> then);
 
   /// For the verb `uplink`:

@@ -1,6 +1,7 @@
 // The sample consumers of the contract, as whoever copies them runs them.
 
 #include "tests/scenario/village.hpp"
+#include "tests/support/sample_consumer.hpp"
 
 using namespace hamlet;
 using namespace hamlet::scenario;
@@ -12,20 +13,7 @@ const std::string kEpoch = "9f2c41d07be1a655";
 
 /// One of the two, with its store in `folder`; nothing where it cannot be run here.
 std::vector<std::string> consumer(const std::string& which, std::uint16_t broker, const std::filesystem::path& folder) {
-  const std::filesystem::path examples = std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "sync/contract/examples";
-  const auto store = (folder / which).string();
-  const auto address = "127.0.0.1:" + std::to_string(broker);
-  if (which == "python") {
-    return {"/usr/bin/python3", (examples / "consumer.py").string(), address, "hamlet/v1/430124", store, "--every", "0.2", "--patience", "1"};
-  }
-  const char* npm = std::getenv("HAMLET_NPM");
-  const std::filesystem::path modules = std::filesystem::path{npm != nullptr ? npm : ""} / "node_modules";
-  if (!std::filesystem::exists(modules / "mqtt")) {
-    MESSAGE("skipped: the package mqtt of npm is not in ", modules.string(), "; the test contract_npm installs it where npm's registry can be reached");
-    return {};
-  }
-  return {"/usr/bin/env", "NODE_PATH=" + modules.string(), "node", (examples / "consumer.js").string(),
-          "mqtt://" + address, "hamlet/v1/430124", store, "--every", "0.2", "--patience", "1"};
+  return support::sample_consumer(which, "127.0.0.1:" + std::to_string(broker), folder / which);
 }
 
 bool says(const support::Process& program, const std::string& words) { return program.log().find(words) != std::string::npos; }

@@ -68,7 +68,11 @@ void FalseBroker::serve(int fd) {
   std::string head;
   std::string body;
   if (!manners_.says.empty()) {
-    if (receive(fd, head, 1, stopping_)) send_all(fd, manners_.says);
+    for (std::string came; receive(fd, head, 1, stopping_);) {
+      if (!(came += head).ends_with(manners_.once_asked)) continue;
+      send_all(fd, manners_.says);
+      break;
+    }
     ::shutdown(fd, SHUT_WR);
     while (receive(fd, head, 1, stopping_)) continue;
     return;
@@ -98,6 +102,10 @@ bool FalseBroker::answer(int fd, std::uint8_t type, const std::string& body) {
       const auto topic = static_cast<std::size_t>(static_cast<std::uint8_t>(body[0]) << 8 | static_cast<std::uint8_t>(body[1]));
       const int reason = manners_.puback(++publishes_);
       if (reason == kDrop) return false;
+      if (reason >= kLeave) {
+        send_all(fd, "\xe0\x01"s + static_cast<char>(reason - kLeave));
+        return false;
+      }
       if (reason != kSilent) send_all(fd, "\x40\x03"s + body.substr(2 + topic, 2) + static_cast<char>(reason));
       return true;
     }

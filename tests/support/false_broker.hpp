@@ -16,11 +16,13 @@ class FalseBroker {
   struct Manners {
     bool answers_connect = true;
     std::uint8_t connack = 0;                                                    ///< reason
-    std::function<int(std::uint64_t publish)> puback = [](auto) { return 0; };  ///< reason for the nth QoS 1 publish; kSilent, kDrop
+    std::function<int(std::uint64_t publish)> puback = [](auto) { return 0; };  ///< reason for the nth QoS 1 publish; kSilent, kDrop, kLeave
     std::string says{};  ///< instead of MQTT: this, to whatever comes, and closes
+    std::string once_asked{};  ///< it says so only when this has come, and waits for it for ever; empty: to the first byte
   };
   static constexpr int kSilent = -1;  ///< no PUBACK
   static constexpr int kDrop = -2;    ///< closes the connection
+  static constexpr int kLeave = 0x100;  ///< and a reason: DISCONNECT with it
 
   explicit FalseBroker(Manners manners);
   ~FalseBroker();

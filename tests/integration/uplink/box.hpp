@@ -69,6 +69,10 @@ struct Box {
                 .command =
                     [this](hamlet::contract::Command command, auto reply) {
                       commands.push_back(command);
+                      if (command.verb == "replay") {
+                        const auto asked = uplink->replay(command.args);
+                        return reply({{"ok", asked.has_value()}, {"result", asked.value_or(json::object())}});
+                      }
                       reply({{"ok", true}, {"said", command.args.value("say", "")}});
                     }};
     uplink = std::make_unique<Uplink>(io, clock, options, topics(), *journal, std::move(hooks));

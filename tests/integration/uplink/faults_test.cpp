@@ -258,6 +258,30 @@ TEST_CASE("a broker that forgets what it has confirmed: the county's ack brings 
   CHECK(acks(county, 610, 1));
 }
 
+// One clock for all lanes used to be set back by each ack of readings.
+TEST_CASE("an alarm that the county has not stored within a day is sent again, however well its readings are acknowledged") {
+  Broker broker;
+  County county{county_of(broker)};
+  Box box{broker.uri(), [](auto& each) { each.county_ack = true; }};
+  box.uplink->start();
+  box.raise();
+  REQUIRE(box.seen_by(county, [](const auto& now) { return now.total(Lane::alarm).prefix == 1; }, 10s));
+  const auto alarms = [&] { return county.snapshot().total(Lane::alarm).received; };
+  std::uint64_t hour = 0;
+  while (alarms() == 1 && hour < 100) {
+    ++hour;
+    box.read(1, Urgency::now);
+    REQUIRE(box.seen_by(county, [&](const auto& now) { return now.total(Lane::tele).prefix == hour; }, 10s));
+    county.publish("ack", json{{box.journal->epoch(), {{"tele", hour}}}}.dump(), true);
+    REQUIRE(box.run_until([&] { return box.uplink->status()["county"]["tele"] == hour; }));
+    box.clock.advance(1h);
+  }
+  CHECK(alarms() == 2);
+  CHECK(hour >= 24);
+  CHECK(county.snapshot().total(Lane::tele).duplicates == 0);
+  CHECK(county.snapshot().total(Lane::alarm).conflicts == 0);
+}
+
 TEST_CASE("a name look-up that hangs is told of, and the next broker takes over meanwhile") {
   struct Hang {
     std::mutex mutex;

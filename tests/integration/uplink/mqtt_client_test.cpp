@@ -17,6 +17,7 @@
 
 #include "tests/support/broker.hpp"
 #include "tests/support/county.hpp"
+#include "tests/support/false_broker.hpp"
 #include "tests/support/proxy.hpp"
 
 namespace asio = boost::asio;
@@ -275,6 +276,25 @@ TEST_CASE("a lost connection is told once, and a new session carries on") {
     CHECK(bench.client->inflight() == 0);
     bench.ends.clear();
     proxy.open();
+  }
+}
+
+// A broker's DISCONNECT used to go unnoticed until something was to be sent.
+TEST_CASE("why a broker hangs up is told, and acted on") {
+  struct Row {
+    int reason;
+    Errc code;
+    const char* words;
+  };
+  for (const auto& row : {Row{0x8e, Errc::full, "another box"}, Row{0x97, Errc::full, "0x97"}, Row{0x8b, Errc::unavailable, "0x8b"}}) {
+    CAPTURE(row.reason);
+    hamlet::support::FalseBroker broker{{.puback = [&](auto) { return hamlet::support::FalseBroker::kLeave + row.reason; }}};
+    Bench bench{broker.uri(), [](MqttOptions& options) { options.protocol = MqttProtocol::v5; }};
+    REQUIRE(bench.connect());
+    REQUIRE(bench.client->publish({.topic = "t", .payload = "x"}));
+    REQUIRE(bench.run_until([&] { return !bench.ends.empty(); }));
+    CHECK(bench.ends[0].code == row.code);
+    CHECK_MESSAGE(bench.ends[0].message.find(row.words) != std::string::npos, bench.ends[0].message);
   }
 }
 

@@ -83,12 +83,18 @@ TEST_CASE("a misspelt verb is answered with the nearest one") {
   CHECK(f.table.all().size() == 3);
 }
 
-TEST_CASE("a handler that never replies is answered for, and its late reply is dropped") {
+TEST_CASE("a handler that never replies is answered for, within its own deadline or the table's, and its late reply is dropped") {
   Fixture f;
-  VerbTable table{f.io, Millis{0}};
+  Millis tables{0};
+  std::optional<Millis> own;
+  SUBCASE("the table's") {}
+  SUBCASE("its own") {
+    tables = Millis{3'600'000};
+    own = Millis{0};
+  }
+  VerbTable table{f.io, tables};
   Reply late;
-  table.add(
-      {"slow", Access::read, false, "", [&late](const json&, const Caller&, Reply reply) { late = std::move(reply); }});
+  table.add({"slow", Access::read, false, "", [&late](const json&, const Caller&, Reply reply) { late = std::move(reply); }, own});
   table.run(kReader, "slow", json::object(), [&f](Answer answer) { f.answers.push_back(std::move(answer)); });
   CHECK(f.answers.empty());
   f.io.run();

@@ -153,10 +153,26 @@ TEST_CASE("cameras, journal and uplink are drawn") {
 
   const auto uplink =
       en(Verb::uplink, json::parse(R"({"state":"connecting","broker":"mqtt://county:1883","protocol":"5",
-    "since_ts":1795411800000,"last_error":"refused","inflight":0,"reconnects":4,"no_subscriber":0,
+    "since_ts":1795411800000,"last_error":"refused","inflight":0,"reconnects":4,
     "lanes":{"alarm":{"last":3,"sent":2,"pending":1}}})"));
-  CHECK(has(uplink.data, "State               connecting\n"));
+  CHECK(has(uplink.data, "State       connecting\n"));
   CHECK(has(uplink.data, "Lane   Last  Sent up to  Pending\nalarm     3           2        1\n"));
+}
+
+TEST_CASE("why there is no link, and which step of its test fails, is told in the reader's language") {
+  const auto uplink = json::parse(R"({"state":"offline","broker":"mqtts://county","last_error":"a web server answers","fault":"portal",
+    "trouble":{"zh":"热点认证","en":"a web server answers"},"warnings":[{"id":"cert-expires","text":{"zh":"将过期","en":"expires on"}}],"lanes":{}})");
+  CHECK(has(zh(Verb::uplink, uplink).data, "热点认证"));
+  CHECK(!has(zh(Verb::uplink, uplink).data, "web server"));
+  CHECK(has(zh(Verb::uplink, uplink).data, "将过期"));
+  CHECK(has(en(Verb::uplink, uplink).data, "a web server answers"));
+  const auto steps = json::parse(R"({"broker":"mqtts://county","steps":[{"step":"connect","ok":true,"ms":12},
+    {"step":"tls","ok":false,"fault":"portal","text":{"zh":"热点认证","en":"a web server answers"}}]})");
+  const auto told = zh(Verb::uplink_test, steps).data;
+  CHECK(has(told, "TLS 握手"));
+  CHECK(has(told, "失败"));
+  CHECK(has(told, "热点认证"));
+  CHECK(has(en(Verb::uplink_test, steps).data, "a web server answers"));
 }
 
 TEST_CASE("the journal says what a power cut would cost, how full it is and what it writes") {
