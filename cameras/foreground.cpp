@@ -574,11 +574,12 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
 
 // From single pixels to things.
 void Foreground::Model::clean() {
-  const cv::Mat found = raw.inside().clone();
-  if (cv::countNonZero(found) == 0) {
-    placed_mask.setTo(0);
-    return;
-  }
+  placed_mask.setTo(0);
+  const cv::Rect some = cv::boundingRect(raw.inside());
+  if (some.empty()) return;
+  constexpr int kReach = 8;  // no pixel has a say any farther
+  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kReach, kReach}, some.br() + cv::Point{kReach, kReach}} & cv::Rect{{}, size};
+  const cv::Mat found = raw.inside()(where).clone();
   static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
   cv::Mat closed;
   cv::morphologyEx(found, closed, cv::MORPH_CLOSE, five);
@@ -588,7 +589,7 @@ void Foreground::Model::clean() {
   cv::Mat core;
   cv::erode(closed, core, cv::Mat(), {-1, -1}, 3);
   core = core | holes | found;
-  cv::medianBlur(core, placed_mask, 5);
+  cv::medianBlur(core, placed_mask(where), 5);
 }
 
 // ---- learning ------------------------------------------------------------------------------------------------------
