@@ -276,7 +276,7 @@ struct Foreground::Model {
   void match_block(std::size_t block, int row, int column);
   void clean();
   void find_ghosts();
-  void learn();
+  void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
                               v_uint16x8 change8, v_uint16x8 flag8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
@@ -714,7 +714,7 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   return verdict;
 }
 
-void Foreground::Model::learn() {
+void Foreground::Model::learn(bool trusted) {
   cv::Mat around;
   cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
   const auto own_chance = all(31 << weight);
@@ -732,6 +732,7 @@ void Foreground::Model::learn() {
       cv::v_store(raw_before.ptr(row) + column, is_raw);
       const auto changed = cv::v_absdiff(now_y, load(last_y.ptr(row) + column));
       cv::v_store(last_y.ptr(row) + column, now_y);
+      if (!trusted) continue;
       const auto flag = load(ghost_flag.ptr(row) + column);
       const auto strange = load(nearness.ptr(row) + column);
 
@@ -844,7 +845,7 @@ void Foreground::Model::place_mask() {
 Foreground::Foreground(cv::Size picture) : model_{std::make_unique<Model>(picture)} {}
 Foreground::~Foreground() = default;
 
-const cv::Mat& Foreground::look(const Picture& picture) {
+const cv::Mat& Foreground::look(const Picture& picture, bool trusted) {
   auto& model = *model_;
   model.take(picture);
   if (model.empty) model.begin();
@@ -861,12 +862,12 @@ const cv::Mat& Foreground::look(const Picture& picture) {
   model.match();
   model.clean();
   if (model.looks++ % (8 >> model.weight) == 0) model.find_ghosts();
-  model.learn();
-  model.learn_scene();
-  model.age();
+  model.learn(trusted);
+  if (trusted) model.learn_scene();
+  if (trusted) model.age();
   model.place_mask();
   ++model.frames;
-  model.unlike_pictures = model.unlike > 0.6 ? model.unlike_pictures + (1 << model.weight) : 0;
+  model.unlike_pictures = model.unlike > 0.6 && trusted ? model.unlike_pictures + (1 << model.weight) : 0;
   if (model.unlike_pictures >= kStrangePictures) model.empty = true;  // another scene: the camera was turned
   return model.mask;
 }
@@ -899,7 +900,7 @@ const cv::Mat& Foreground::placed_mask() const {
   return model_->placed_mask;
 }
 Millis Foreground::learned_for() const {
-  return model_->last - model_->began;
+  return model_->empty ? Millis{0} : model_->last - model_->began;
 }
 
 }  // namespace hamlet::cameras
