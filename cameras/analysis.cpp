@@ -19,6 +19,9 @@ constexpr double kSceneChange = 0.5;
 constexpr double kMuchChanged = 0.05;
 // For so long after the light has changed, what comes up may be what is left of that.
 constexpr Millis kAfterglow{2'000};
+// For so long a picture in doubt keeps open what was last seen before it.
+constexpr Millis kBelieved{10'000};
+constexpr Millis kFirstPicture{5'000};
 
 cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
@@ -44,10 +47,11 @@ double rounded(double value) {
 
 void Analysis::Zone::begin_anew() {
   event.clear();
-  first = last = peak = {};
-  votes = {};
+  first = last = told = {};
+  things.clear();
+  most = 0;
   frames = 0;
-  updated = false;
+  pictured = false;
   moved.release();
   best_area = 0;
   best_picture = {};
@@ -126,7 +130,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   last_ = picture;
   last_.yuv.release();
   blank(picture);
-  const cv::Mat& mask = foreground_.look(picture);
+  const cv::Mat& mask = foreground_.look(picture, !scene_.in_doubt());
   watch_scene(picture, at, messages);
   upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
@@ -172,17 +176,22 @@ void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Mess
 }
 
 void Analysis::watch_zone(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages) {
-  Sight sight = look_at(zone, picture, at);
-  if (upset_) sight.there = zone.occupancy.occupied();  // nothing begins, nothing ends
-  const auto phase = zone.occupancy.see(sight.there, picture.media);
-  if (sight.there) note(zone, sight, picture);
-  if (phase) messages.push_back(tell(zone, *phase, {}));
+  if (upset_) {
+    const bool believed = zone.occupancy.occupied() && picture.media - zone.last.media < kBelieved;
+    if (const auto phase = zone.occupancy.see(believed, picture.media, false)) messages.push_back(tell(zone, *phase, {}));
+  } else {
+    const Sight sight = look_at(zone, picture, at);
+    if (sight.there) note(zone, sight, picture);
+    const bool news = differs(sight, zone.told);
+    if (const auto phase = zone.occupancy.see(sight.there, picture.media, news)) messages.push_back(tell(zone, *phase, {}));
+  }
   if (!zone.occupancy.pending() && !zone.occupancy.occupied() && zone.frames > 0) zone.begin_anew();
 }
 
 void Analysis::watch_line(Zone& zone, const Picture& picture, MonoTime at, std::vector<Message>& messages, bool last) {
+  if (upset_) return;
   for (const auto& crossing : zone.line->see(tracker_.tracks(), picture.media, last)) {
-    if (upset_ || !counts(zone, crossing.box.height, crossing.kind)) continue;
+    if (!counts(zone, crossing.box.height, crossing.kind)) continue;
     const bool left = crossing.way == LineCounter::Way::to_left;
     if (zone.config.crossed == (left ? Crossed::right : Crossed::left)) continue;
     ++zone.crossed.at(left ? 0 : 1);
@@ -250,12 +259,17 @@ bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
   return false;
 }
 
+// Worth an update: the thing is another, or has gone on, or there is far more or less of all.
+bool Analysis::differs(const Sight& a, const Sight& b) {
+  return a.thing.kind != b.thing.kind || 2 * (a.thing.box & b.thing.box).area() < (a.thing.box | b.thing.box).area() ||
+         2 * std::abs(a.area - b.area) > std::max(a.area, b.area);
+}
+
 Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime at) const {
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
   cv::bitwise_and(foreground_.mask(), zone.mask, inside);
   sight.area = static_cast<double>(cv::countNonZero(inside)) / zone.pixels;
-  double largest = 0;
   std::erase_if(zone.inside, [&](const auto& entry) {
     return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
   });
@@ -269,10 +283,9 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
       weight = track.area;
       sight.there = true;
     }
-    if (weight <= largest) continue;
-    largest = weight;
-    sight.box = scaled(track.box, foreground_.size(), source_);
-    sight.kind = track.kind();
+    if (weight <= sight.thing.size) continue;
+    sight.track = track.id;
+    sight.thing = {weight, scaled(track.box, foreground_.size(), source_), track.kind()};
   }
   return sight;
 }
@@ -283,11 +296,11 @@ void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
     zone.moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
   }
   zone.last = sight;
-  if (sight.kind) zone.votes.at(static_cast<std::size_t>(*sight.kind)) += sight.box.area();
+  zone.most = std::max(zone.most, sight.area);
+  remember(zone, sight);
   for (const auto& blob : tracker_.blobs()) {
     cv::rectangle(zone.moved, widened(blob, foreground_.size()), {255}, cv::FILLED);
   }
-  if (sight.area > zone.peak.area || zone.frames == 1) zone.peak = sight;
   if (camera_.evidence == Evidence::none) return;
   if (!zone.best_picture.yuv.empty() && sight.area <= zone.best_area) return;
   zone.best_area = sight.area;
@@ -295,25 +308,51 @@ void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
   zone.best_moved = zone.moved.clone();
 }
 
+std::map<int, Analysis::Thing>::const_iterator Analysis::most_seen(const std::map<int, Thing>& things) {
+  return std::max_element(things.begin(), things.end(), [](const auto& a, const auto& b) { return a.second.seen < b.second.seen; });
+}
+
+void Analysis::remember(Zone& zone, const Sight& sight) const {
+  if (sight.track == 0) return;
+  auto& thing = zone.things[sight.track];
+  thing.kind = sight.thing.kind;  // the last is the best founded
+  thing.seen += sight.thing.size;
+  if (sight.thing.size > thing.size) {
+    thing.size = sight.thing.size;
+    thing.box = sight.thing.box;
+  }
+  const auto best = most_seen(zone.things);
+  std::erase_if(zone.things, [&](const auto& entry) {
+    return entry.first != best->first && std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
+  });
+}
+
 Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {
   if (phase == Phase::start) zone.event = random_hex64();
   const Sight& now = phase == Phase::start ? zone.first : zone.last;
-  const Sight& shown = phase == Phase::end ? zone.peak : now;
+  Thing shown = now.thing;
+  const auto known = phase == Phase::end ? most_seen(zone.things) : zone.things.find(now.track);
+  if (known != zone.things.end()) {
+    shown.kind = known->second.kind;
+    if (phase == Phase::end) shown.box = known->second.box;
+  }
+  zone.told = now;
+  zone.told.thing = shown;
   Observation seen{.camera = camera_.id, .zone = zone.config.id, .kind = std::string{to_string(zone.config.rule)}, .phase = phase, .event = zone.event, .at = now.at};
-  const auto best = std::max_element(zone.votes.begin(), zone.votes.end());
   seen.detail = {{"frame", now.frame},
                  {"media_ms", now.media.count()},
-                 {"area", rounded(shown.area)},
+                 {"area", rounded(phase == Phase::end ? zone.most : now.area)},
                  {"box", {shown.box.x, shown.box.y, shown.box.width, shown.box.height}},
-                 {"class", kThingClassWords.at(*best > 0 ? static_cast<std::size_t>(best - zone.votes.begin()) : 0)}};
+                 {"class", to_string(shown.kind)}};
   if (phase != Phase::start) {
     seen.detail["duration_ms"] = (zone.last.media - zone.first.media).count();
     seen.detail["frames"] = zone.frames;
   }
   if (!why.empty()) seen.detail["why"] = why;
   Message message{std::move(seen)};
-  if (phase == Phase::end || (phase == Phase::update && !zone.updated)) add_evidence(message, zone);
-  if (phase == Phase::update) zone.updated = true;
+  const bool first_picture = phase == Phase::update && !zone.pictured && zone.last.media - zone.first.media >= kFirstPicture;
+  if (phase == Phase::end || first_picture) add_evidence(message, zone);
+  zone.pictured = zone.pictured || first_picture;
   return message;
 }
 

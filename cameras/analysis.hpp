@@ -22,8 +22,11 @@ namespace hamlet::cameras {
 
 /// What a camera's pictures say: masks blank what is nobody's business, the foreground is told from the scene, its things
 /// are followed, the zones' rules make events of them, and the picture itself is watched for faults. One thread; the
-/// same pictures give the same observations, event ids apart. Event pictures come with the first update, with the end
-/// and with a crossing, each the best since the one before: the moment when most of the zone was taken.
+/// same pictures give the same observations, event ids apart. Event pictures come with an update (one; not in the first
+/// seconds), with the end and with a crossing, each the best since the one before: the moment when most of the zone was taken.
+///
+/// While the picture as a whole is in doubt (the light changes, the camera is covered, all of it moves) nothing begins and nothing
+/// ends; whoever has crossed a line meanwhile is told of when it is over, if still followed then.
 ///
 /// Another analyser of pictures (a gauge, smoke) goes beside SceneWatch: it is shown each picture in process(), and what
 /// it finds becomes an Observation there.
@@ -54,7 +57,13 @@ class Analysis {
   [[nodiscard]] const std::vector<std::string>& blind_zones() const { return blind_zones_; }
 
  private:
-  using Votes = std::array<double, kThingClassWords.size()>;
+  // A thing: as one picture shows it, or the largest that any has.
+  struct Thing {
+    double size = 0;  // pixels
+    cv::Rect box{};   // in pixels of the source
+    ThingClass kind = ThingClass::other;
+    double seen = 0;  // its sizes in all pictures, added up
+  };
   // What is in a zone at one moment.
   struct Sight {
     MonoTime at{};
@@ -62,8 +71,8 @@ class Analysis {
     std::uint64_t frame = 0;
     bool there = false;
     double area = 0;  // fraction of the zone that moves
-    cv::Rect box{};   // in pixels of the source
-    std::optional<ThingClass> kind{};
+    int track = 0;    // of the largest thing; 0: there is none
+    Thing thing{};
   };
   struct Zone {
     ZoneConfig config;
@@ -79,10 +88,11 @@ class Analysis {
     std::string event{};
     Sight first{};
     Sight last{};
-    Sight peak{};
-    Votes votes{};
+    Sight told{};  // what the last message said
+    double most = 0;  // of Sight::area
+    std::map<int, Thing> things{};  // by track: the largest of each picture. Who is gone is forgotten, but for the one seen most
     std::uint64_t frames = 0;
-    bool updated = false;
+    bool pictured = false;  // an update has had a picture
     cv::Mat moved{};  // everything that moved since the start, in the foreground's size
     double best_area = 0;
     Picture best_picture{};  // as taken, until it is sent
@@ -101,7 +111,10 @@ class Analysis {
   [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
   [[nodiscard]] bool judge(Zone& zone, const Track& track, Millis media) const;
   [[nodiscard]] static bool watched(const ZoneConfig& config, std::optional<int> minute);
+  [[nodiscard]] static bool differs(const Sight& a, const Sight& b);
   void note(Zone& zone, const Sight& sight, const Picture& picture);
+  void remember(Zone& zone, const Sight& sight) const;
+  [[nodiscard]] static std::map<int, Thing>::const_iterator most_seen(const std::map<int, Thing>& things);
   [[nodiscard]] Message tell(Zone& zone, Phase phase, std::string_view why);
   void add_evidence(Message& message, Zone& zone) const;
   [[nodiscard]] cv::Mat things_now(cv::Size size) const;  // 255 where something moves, or stands that has come

@@ -15,19 +15,24 @@ namespace {
 using cv::v_uint16x8;
 using cv::v_uint8x16;
 
-// Counts below are of frames at 25 a second, distances in pixels of size().
+// Distances are in pixels of size(). Counts are of pictures at 25 a second: what a place looks like is learned as fast at fewer
+// (Model::weight). How restless it is is not: that is how pictures differ from one to the next, however long that takes.
 constexpr int kLanes = 16;   // pixels that are worked on at once
 constexpr int kPlanes = 5;   // of a sample: Y, U, V, and two bytes of texture
 constexpr int kSampleBytes = kPlanes * kLanes;
 constexpr int kBlockBytes = Foreground::kSamples * kSampleBytes;
 constexpr int kPad = 16;     // columns and rows around each plane: shifts and neighbours look there
-constexpr int kMeanFull = 255 * 256;  // a mean of 255
 constexpr int kNoiseOne = 16;
 constexpr int kNoiseMost = 40;
 constexpr int kQuietLook = 4;        // of so many pictures in which nothing changes, one is looked at
 constexpr int kQuietAfter = 32;      // pictures
 constexpr double kQuietRaw = 0.001;  // of the picture
 constexpr int kCellRows = 4;         // of kLanes columns: what is asked whether it has changed
+constexpr Millis kCountedStep{40};
+constexpr int kMostWeight = 3;       // what is longer ago than 8 pictures was another moment
+constexpr int kStrangePictures = 50;
+constexpr int kStill = 652;          // a mean change below this: two and a half shades
+constexpr std::array<int, kMostWeight + 1> kGhostMean{64954, 61000, 48000, 31700};  // of a mean that has been full for 170, 85, 42 and 21 pictures
 
 // Neighbours that the texture looks at.
 struct Offset {
@@ -166,6 +171,16 @@ void fill_holes(cv::Mat& mask) {
   cv::bitwise_or(mask, outside({{1, 1}, mask.size()}), mask);
 }
 
+// How strong the strongest edge is within two pixels of each: an outline that was found is seldom quite where it is.
+cv::Mat strongest_edges(const cv::Mat& luma) {
+  static const cv::Mat three = cv::Mat::ones(3, 3, CV_8UC1);
+  static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
+  cv::Mat edges;
+  cv::morphologyEx(luma, edges, cv::MORPH_GRADIENT, three);
+  cv::dilate(edges, edges, five);
+  return edges;
+}
+
 // One of 8 pixels' worth of what each place has learned of itself; see Model::learn().
 struct Verdict {
   v_uint16x8 near;      // how near a match has to be, in brightness and colour
@@ -189,7 +204,7 @@ struct Foreground::Model {
         raw(size, 255) {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
-    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &scene_y,
+    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
                         &mask, &placed_mask}) {
       plane->create(size, CV_8UC1);
     }
@@ -206,6 +221,7 @@ struct Foreground::Model {
   bool empty = true;
   int frames = 0;
   int looks = 0;
+  int weight = 0;  // this picture stands for 2^weight of those at 25 a second
   Millis began{};
   Millis last{};
   Millis still_ticked{};
@@ -227,6 +243,7 @@ struct Foreground::Model {
   cv::Mat near, texture_near;
   cv::Mat last_y;
   cv::Mat ghost_flag;
+  cv::Mat uncovered;  // 255 where a thing has clearly gone, for as long as nothing comes
   struct Cell {
     int now = 0;    // how far it is from last_y, summed up
     int usual = 0;  // and has been, times 8
@@ -242,7 +259,7 @@ struct Foreground::Model {
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
   cv::Mat mask;
   double unlike = 0;
-  int unlike_frames = 0;
+  int unlike_pictures = 0;
   bool relit = false;
   Dice dice;
 
@@ -259,7 +276,7 @@ struct Foreground::Model {
   void match_block(std::size_t block, int row, int column);
   void clean();
   void find_ghosts();
-  void learn();
+  void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
                               v_uint16x8 change8, v_uint16x8 flag8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
@@ -274,9 +291,9 @@ void Foreground::Model::begin() {
   frames = looks = passed_over = 0;
   began = last;
   still_ticked = last;
-  unlike_frames = 0;
+  unlike_pictures = 0;
   shift = {};
-  for (auto* plane : {&raw_before, &blink_before, &nearness, &placed_mask, &mask}) plane->setTo(0);
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask}) plane->setTo(0);
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
@@ -318,6 +335,8 @@ void Foreground::Model::draw_samples() {
 }
 
 void Foreground::Model::take(const Picture& picture) {
+  const auto steps = static_cast<double>((picture.media - last).count()) / static_cast<double>(kCountedStep.count());
+  weight = empty ? 0 : std::clamp(static_cast<int>(std::lround(std::log2(std::max(1.0, steps)))), 0, kMostWeight);
   last = picture.media;
   cv::resize(picture.y(), half, size, 0, 0, cv::INTER_AREA);
   y.set(half);
@@ -516,10 +535,10 @@ void Foreground::Model::weigh_noise() {
     noise_gain = kNoiseOne;  // nothing to compare with
     return;
   }
-  const double weight = std::max(1.0 / 128, 1.0 / (frames - 1));
+  const double share = std::max((1 << weight) / 128.0, 1.0 / (frames - 1));
   if (frames == 2) usual_noise = noise;
   noise_gain = noise < 1.2 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
-  usual_noise += (noise - usual_noise) * weight;
+  usual_noise += (noise - usual_noise) * share;
 }
 
 void Foreground::Model::match() {
@@ -574,11 +593,12 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
 
 // From single pixels to things.
 void Foreground::Model::clean() {
-  const cv::Mat found = raw.inside().clone();
-  if (cv::countNonZero(found) == 0) {
-    placed_mask.setTo(0);
-    return;
-  }
+  placed_mask.setTo(0);
+  const cv::Rect some = cv::boundingRect(raw.inside());
+  if (some.empty()) return;
+  constexpr int kReach = 8;  // no pixel has a say any farther
+  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kReach, kReach}, some.br() + cv::Point{kReach, kReach}} & cv::Rect{{}, size};
+  const cv::Mat found = raw.inside()(where).clone();
   static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
   cv::Mat closed;
   cv::morphologyEx(found, closed, cv::MORPH_CLOSE, five);
@@ -588,42 +608,59 @@ void Foreground::Model::clean() {
   cv::Mat core;
   cv::erode(closed, core, cv::Mat(), {-1, -1}, 3);
   core = core | holes | found;
-  cv::medianBlur(core, placed_mask, 5);
+  cv::medianBlur(core, placed_mask(where), 5);
 }
 
 // ---- learning ------------------------------------------------------------------------------------------------------
 
-// Where a thing has gone, the scene as remembered has an outline that the picture has not.
+// Where a thing has gone, the scene as remembered has an outline that the picture has not. The scene soon forgets it: what was clearly
+// uncovered stays so while it is still.
 void Foreground::Model::find_ghosts() {
   cv::Mat labels;
   const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
   ghost_flag.setTo(255);
-  if (count <= 1) return;
+  if (count <= 1) {
+    uncovered.setTo(0);
+    return;
+  }
+  struct Piece {
+    int edges = 0;        // along its outline, of the picture
+    int scene_edges = 0;  // and of the scene
+    int pixels = 0;
+    int as_before = 0;    // of them: uncovered, and still
+  };
+  std::vector<Piece> pieces(static_cast<std::size_t>(count));
   cv::Mat inner;
   cv::erode(placed_mask, inner, cv::Mat());
-  std::vector<std::pair<int, int>> edges(static_cast<std::size_t>(count));  // of the picture, of the scene
+  const cv::Mat in_picture = strongest_edges(y.inside());
+  const cv::Mat in_scene = strongest_edges(scene_y);
   for (int row = 2; row < size.height - 2; ++row) {
-    const auto* now = y.row(row);
     for (int column = 2; column < size.width - 2; ++column) {
       if (placed_mask.at<std::uint8_t>(row, column) == 0 || inner.at<std::uint8_t>(row, column) != 0) continue;
-      auto& [in_picture, in_scene] = edges[static_cast<std::size_t>(labels.at<int>(row, column))];
-      in_picture += std::abs(now[column + 2] - now[column - 2]) +
-                    std::abs(y.row(row + 2)[column] - y.row(row - 2)[column]);
-      in_scene += std::abs(scene_y.at<std::uint8_t>(row, column + 2) - scene_y.at<std::uint8_t>(row, column - 2)) +
-                  std::abs(scene_y.at<std::uint8_t>(row + 2, column) - scene_y.at<std::uint8_t>(row - 2, column));
+      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
+      piece.edges += in_picture.at<std::uint8_t>(row, column);
+      piece.scene_edges += in_scene.at<std::uint8_t>(row, column);
     }
   }
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; ++column) {
-      const int label = labels.at<int>(row, column);
-      if (label == 0) continue;
-      const auto& [in_picture, in_scene] = edges[static_cast<std::size_t>(label)];
-      if (in_scene * 5 <= in_picture * 6) ghost_flag.at<std::uint8_t>(row, column) = 0;
+      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
+      ++piece.pixels;
+      piece.as_before += uncovered.at<std::uint8_t>(row, column) != 0 && change[static_cast<std::size_t>(row * size.width + column)] < kStill;
+    }
+  }
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      const auto label = static_cast<std::size_t>(labels.at<int>(row, column));
+      const auto& piece = pieces[label];
+      const bool gone = label != 0 && (piece.scene_edges > 2 * piece.edges || 2 * piece.as_before > piece.pixels);
+      uncovered.at<std::uint8_t>(row, column) = gone ? 255 : 0;
+      if (label != 0 && !gone && piece.scene_edges * 5 <= piece.edges * 6) ghost_flag.at<std::uint8_t>(row, column) = 0;
     }
   }
 }
 
-// Means over some 32 frames: how far each place was from what it had learned (`strangeness`), how often it did not match
+// Means over some 32 pictures: how far each place was from what it had learned (`strangeness`), how often it did not match
 // (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
 // how near a match has to be (`reach`) and how fast that is adapted (`pace`).
 Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
@@ -640,7 +677,7 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   const auto masks = follow(mask_share, mask8);
   const auto changes = follow(change, change8);
   const auto long_before = load(raw_long.data() + at);
-  const auto raws_long = long_before - cv::v_shr<8>(long_before) + raw8;
+  const auto raws_long = long_before - (long_before >> (8 - weight)) + (raw8 << weight);
   cv::v_store(raw_long.data() + at, raws_long);
 
   const auto none = all16(0);
@@ -671,17 +708,18 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   texture = cv::v_select(r < all16(10240), all16(4), texture);
   texture = cv::v_select(r < all16(6144), all16(2), texture);
   verdict.texture = texture + all16(3) + (unstable & all16(3));
-  verdict.ghost = (raws > all16(kMeanFull - kMeanFull / 200)) & (changes < all16(652)) & (flag8 > none);
+  verdict.ghost = (raws > all16(kGhostMean.at(static_cast<std::size_t>(weight)))) & (changes < all16(kStill)) & (flag8 > none);
   verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
   verdict.locked = in_mask & (changes <= all16(1024)) & ~verdict.ghost;
   return verdict;
 }
 
-void Foreground::Model::learn() {
+void Foreground::Model::learn(bool trusted) {
   cv::Mat around;
   cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
-  const auto own_chance = all(31);
-  const auto any_chance = all(16);
+  const auto own_chance = all(31 << weight);
+  const auto any_chance = all(16 << weight);
+  const auto ghost_chance = all(std::min(128 << weight, 255));
   std::size_t block = 0;
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; column += kLanes, ++block) {
@@ -694,6 +732,7 @@ void Foreground::Model::learn() {
       cv::v_store(raw_before.ptr(row) + column, is_raw);
       const auto changed = cv::v_absdiff(now_y, load(last_y.ptr(row) + column));
       cv::v_store(last_y.ptr(row) + column, now_y);
+      if (!trusted) continue;
       const auto flag = load(ghost_flag.ptr(row) + column);
       const auto strange = load(nearness.ptr(row) + column);
 
@@ -711,7 +750,7 @@ void Foreground::Model::learn() {
 
       // Itself.
       const auto rolls = load(dice.lanes());
-      const auto whatever = warm_up ? all(255) : restless;
+      const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column));
       auto* here = samples.data() + block * kBlockBytes;
       const auto roll = dice.roll();
       const auto own = (~is_raw & (rolls < own_chance)) | (whatever & (rolls < any_chance));
@@ -721,7 +760,7 @@ void Foreground::Model::learn() {
       const int dy = static_cast<int>((roll >> 16) % 3) - 1;
       if (row + dy < 0 || row + dy >= size.height) continue;
       const auto neighbour_raw = load(raw.row(row + dy) + column + dx);
-      const auto chance = cv::v_select(ghost, all(128), own_chance);
+      const auto chance = cv::v_select(ghost, ghost_chance, own_chance);
       const auto given = ~neighbour_raw & (load(dice.lanes()) < chance) & ~locked;
       replace(here + (roll >> 20) % kSamples * kSampleBytes, given, row + dy, column + dx);
     }
@@ -739,7 +778,7 @@ void Foreground::Model::replace(std::uint8_t* sample, v_uint8x16 lanes, int row,
 // The scene as a picture: what shift, light and ghosts are measured against.
 void Foreground::Model::learn_scene() {
   const auto seven = [](const v_uint16x8& value) { return cv::v_reinterpret_as_s16(cv::v_shl<7>(value)); };
-  const bool early = frames < 30;
+  const int slow = std::max((last - began < Millis{1'200} ? 4 : 5) - weight, 1);
   std::size_t at = 0;
   for (int row = 0; row < size.height; ++row) {
     const auto* ghosts = ghost_flag.ptr(row);
@@ -750,7 +789,7 @@ void Foreground::Model::learn_scene() {
         auto* sum = scene_sum.data() + place;
         const auto old = cv::v_load(sum);
         const auto off = seven(now8) - old;
-        const auto moved = old + (early ? cv::v_shr<4>(off) : cv::v_shr<5>(off));
+        const auto moved = old + (off >> slow);
         const auto stays = cv::v_reinterpret_as_s16(keep8 > all16(0));
         const auto next = cv::v_select(stays, old, moved);
         cv::v_store(sum, next);
@@ -806,8 +845,7 @@ void Foreground::Model::place_mask() {
 Foreground::Foreground(cv::Size picture) : model_{std::make_unique<Model>(picture)} {}
 Foreground::~Foreground() = default;
 
-const cv::Mat& Foreground::look(const Picture& picture) {
-  constexpr int kStrangeFrames = 50;
+const cv::Mat& Foreground::look(const Picture& picture, bool trusted) {
   auto& model = *model_;
   model.take(picture);
   if (model.empty) model.begin();
@@ -823,14 +861,14 @@ const cv::Mat& Foreground::look(const Picture& picture) {
   model.weigh_noise();
   model.match();
   model.clean();
-  if (model.looks++ % 8 == 0) model.find_ghosts();
-  model.learn();
-  model.learn_scene();
-  model.age();
+  if (model.looks++ % (8 >> model.weight) == 0) model.find_ghosts();
+  model.learn(trusted);
+  if (trusted) model.learn_scene();
+  if (trusted) model.age();
   model.place_mask();
   ++model.frames;
-  model.unlike_frames = model.unlike > 0.6 ? model.unlike_frames + 1 : 0;
-  if (model.unlike_frames >= kStrangeFrames) model.empty = true;  // another scene: the camera was turned
+  model.unlike_pictures = model.unlike > 0.6 && trusted ? model.unlike_pictures + (1 << model.weight) : 0;
+  if (model.unlike_pictures >= kStrangePictures) model.empty = true;  // another scene: the camera was turned
   return model.mask;
 }
 
@@ -862,7 +900,7 @@ const cv::Mat& Foreground::placed_mask() const {
   return model_->placed_mask;
 }
 Millis Foreground::learned_for() const {
-  return model_->last - model_->began;
+  return model_->empty ? Millis{0} : model_->last - model_->began;
 }
 
 }  // namespace hamlet::cameras

@@ -36,8 +36,9 @@ class Foreground {
   Foreground(const Foreground&) = delete;
   Foreground& operator=(const Foreground&) = delete;
 
-  /// 255 where a thing is, in size(). Pictures come in the order of their times. Valid until the next call.
-  const cv::Mat& look(const Picture& picture);
+  /// 255 where a thing is, in size(). Pictures come in the order of their times. Valid until the next call. Nothing is
+  /// learned of a picture that is not `trusted`.
+  const cv::Mat& look(const Picture& picture, bool trusted = true);
   /// Forgets everything; the next picture is the scene.
   void learn_anew();
 

@@ -5,12 +5,12 @@
 namespace hamlet::cameras {
 namespace {
 
-constexpr Millis kFirstUpdate{5'000};
+constexpr Millis kFirstUpdate{1'000};
 constexpr Millis kSlowestUpdate{300'000};
 
 }  // namespace
 
-std::optional<Phase> Occupancy::see(bool there, Millis time) {
+std::optional<Phase> Occupancy::see(bool there, Millis time, bool news) {
   if (there) {
     if (!pending_ && !occupied_) {
       pending_ = true;
@@ -32,7 +32,7 @@ std::optional<Phase> Occupancy::see(bool there, Millis time) {
     occupied_ = false;
     return Phase::end;
   }
-  if (!there || time < next_update_) return std::nullopt;
+  if (!there || !news || time < next_update_) return std::nullopt;
   update_every_ = std::min(2 * update_every_, kSlowestUpdate);
   next_update_ = time + update_every_;
   return Phase::update;

@@ -13,8 +13,8 @@ class Occupancy {
   Occupancy(Millis on_delay, Millis hold) : on_delay_{on_delay}, hold_{hold} {}
 
   /// What follows from seeing it or not at `time`: start (once, when it has lasted for on_delay; gaps shorter than that
-  /// do not count), update (while it is there: after 5 s, then after twice as long each time, up to 5 min), end.
-  [[nodiscard]] std::optional<Phase> see(bool there, Millis time);
+  /// do not count), update (while it is there and there is `news`: after 1 s, then after twice as long each time, up to 5 min), end.
+  [[nodiscard]] std::optional<Phase> see(bool there, Millis time, bool news = true);
 
   [[nodiscard]] bool occupied() const { return occupied_; }
   /// It began / was last seen at. Of the present event, or of what may become one.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <opencv2/imgproc.hpp>
 
@@ -75,14 +76,18 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
 void Tracker::find_blobs(const cv::Mat& mask) {
   blobs_.clear();
   boxes_.clear();
-  if (cv::countNonZero(mask) == 0) return;
+  const cv::Rect where = cv::boundingRect(mask);
+  if (where.empty()) return;
+  labels_.create(size_, CV_32S);
+  labels_.setTo(0);
   cv::Mat stats;
   cv::Mat centers;
-  const int count = cv::connectedComponentsWithStats(mask, labels_, stats, centers, 8, CV_32S);
+  const int count = cv::connectedComponentsWithStats(mask(where), labels_(where), stats, centers, 8, CV_32S);
   last_label_ = count - 1;
   for (int label = 1; label < count; ++label) {
     const auto* of = stats.ptr<int>(label);
-    const Blob blob{label, {of[cv::CC_STAT_LEFT], of[cv::CC_STAT_TOP], of[cv::CC_STAT_WIDTH], of[cv::CC_STAT_HEIGHT]}, of[cv::CC_STAT_AREA]};
+    const cv::Rect box{of[cv::CC_STAT_LEFT], of[cv::CC_STAT_TOP], of[cv::CC_STAT_WIDTH], of[cv::CC_STAT_HEIGHT]};
+    const Blob blob{label, box + where.tl(), of[cv::CC_STAT_AREA]};
     if (blob.area < kSmallestBlob) continue;
     boxes_.push_back(blob.box);
     split(blob);
@@ -91,23 +96,43 @@ void Tracker::find_blobs(const cv::Mat& mask) {
 
 // People side by side are one blob with a body under each head: it is cut where it is thin between two that are upright.
 void Tracker::split(Blob blob) {
-  const cv::Mat whole = labels_(blob.box) == blob.label;
-  const auto part = [&](int from, int to) {
-    const cv::Rect box = cv::boundingRect(whole.colRange(from, to));
-    return box + blob.box.tl() + cv::Point{from, 0};
+  // Of some columns: the most pixels that one has, the first row of all and the one after the last.
+  struct Columns {
+    int thick = 0;
+    int top = std::numeric_limits<int>::max();
+    int bottom = 0;
+    void add(const Columns& other) {
+      thick = std::max(thick, other.thick);
+      top = std::min(top, other.top);
+      bottom = std::max(bottom, other.bottom);
+    }
   };
-  std::vector<int> thick;
-  cv::reduce(whole, thick, 0, cv::REDUCE_SUM, CV_32S);
+  const auto width = static_cast<std::size_t>(blob.box.width);
+  std::vector<Columns> each(width);
+  for (int row = 0; row < blob.box.height; ++row) {
+    const auto* labels = labels_.ptr<int>(blob.box.y + row) + blob.box.x;
+    for (std::size_t x = 0; x < width; ++x) {
+      if (labels[x] == blob.label) each[x].add({each[x].thick + 1, row, row + 1});
+    }
+  }
+  std::vector<Columns> before(width + 1);  // [x]: the columns left of x
+  std::vector<Columns> from(width + 1);    // [x]: x and all right of it
+  for (std::size_t x = 0; x < width; ++x) (before[x + 1] = before[x]).add(each[x]);
+  for (std::size_t x = width; x-- > 0;) (from[x] = from[x + 1]).add(each[x]);
+
+  // A blob is in one piece, and so has pixels in each of its columns.
+  const auto part = [&](const Columns& of, int first, int end) {
+    return cv::Rect{blob.box.x + first, blob.box.y + of.top, end - first, of.bottom - of.top};
+  };
   int cut = 0;
   double least = kValley;
   const int widest = blob.box.height * 4 / 5;
   for (int x = std::max(2, blob.box.width - widest); x < std::min(blob.box.width - 2, widest + 1); ++x) {
-    const auto here = thick.begin() + x;
-    const int lower = std::min(*std::max_element(thick.begin(), here), *std::max_element(here + 1, thick.end()));
-    const double share = static_cast<double>(*here) / lower;
+    const auto at = static_cast<std::size_t>(x);
+    const double share = static_cast<double>(each[at].thick) / std::min(before[at].thick, from[at + 1].thick);
     if (share >= least) continue;
-    const cv::Rect left = part(0, x);
-    const cv::Rect right = part(x, blob.box.width);
+    const cv::Rect left = part(before[at], 0, x);
+    const cv::Rect right = part(from[at], x, blob.box.width);
     const auto [small, large] = std::minmax(left.height, right.height);
     if (!upright(left) || !upright(right) || std::min(left.area(), right.area()) < 3 * kSmallestBlob || 2 * small < large) continue;
     least = share;
@@ -117,12 +142,12 @@ void Tracker::split(Blob blob) {
     blobs_.push_back(blob);
     return;
   }
-  Blob right{++last_label_, part(cut, blob.box.width), 0};
-  const cv::Mat its = whole(right.box - blob.box.tl());
+  Blob right{++last_label_, part(from[static_cast<std::size_t>(cut)], cut, blob.box.width), 0};
+  const cv::Mat its = labels_(right.box) == blob.label;
   right.area = cv::countNonZero(its);
   labels_(right.box).setTo(right.label, its);
   blob.area -= right.area;
-  blob.box = part(0, cut);
+  blob.box = part(before[static_cast<std::size_t>(cut)], 0, cut);
   split(blob);
   split(right);
 }
@@ -250,19 +275,29 @@ void Tracker::update_merged(Blob& blob, const cv::Mat& luma, Millis time) {
 
 // Where, near the place it is expected at, the picture looks like the thing did.
 cv::Rect2f Tracker::find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const {
-  cv::Rect2f best = predicted(track, time);
+  const cv::Rect2f expected = predicted(track, time);
   const cv::Size size = track.looks.size();
+  const cv::Rect all_of_it{{}, size_};
+  const cv::Rect around = (cv::Rect{as_pixels(expected).tl(), size} + cv::Size{2 * kSearch + 2, 2 * kSearch + 2} - cv::Point{kSearch + 1, kSearch + 1}) & all_of_it;
+  if (size.empty() || around.empty()) return expected;
+  cv::Mat inside;  // [y][x]: pixels of the blob in `around`, above and left of there
+  cv::integral((labels_(around) == blob.label) / 255, inside, CV_32S);
+  const auto pixels = [&](cv::Rect at) {
+    at -= around.tl();
+    return inside.at<int>(at.br()) - inside.at<int>(at.y, at.br().x) - inside.at<int>(at.br().y, at.x) + inside.at<int>(at.tl());
+  };
+  cv::Rect2f best = expected;
   double least = 1e18;
-  const cv::Rect2f expected = best;
   for (int dy = -kSearch; dy <= kSearch; ++dy) {
     for (int dx = -kSearch; dx <= kSearch; ++dx) {
       const cv::Rect2f here = expected + cv::Point2f(static_cast<float>(dx), static_cast<float>(dy));
       const cv::Rect at{as_pixels(here).tl(), size};
-      if ((at & cv::Rect{{}, size_}) != at || at.empty()) continue;
+      if ((at & all_of_it) != at) continue;
       // Slightly for where it is expected, and against what is not in the blob at all.
-      const double off = cv::norm(luma(at), track.looks, cv::NORM_L1) / size.area();
-      const double outside = 1 - static_cast<double>(cv::countNonZero(labels_(at) == blob.label)) / size.area();
-      const double cost = off + 0.4 * std::hypot(dx, dy) + 12 * outside;
+      const double outside = 1 - static_cast<double>(pixels(at)) / size.area();
+      const double unlikely = 0.4 * std::hypot(dx, dy) + 12 * outside;
+      if (unlikely >= least) continue;
+      const double cost = cv::norm(luma(at), track.looks, cv::NORM_L1) / size.area() + unlikely;
       if (cost >= least) continue;
       least = cost;
       best = here;

@@ -88,6 +88,51 @@ TEST_CASE("who stands still for a minute stays one event") {
   CHECK(stage.seen.back().detail.at("class") == "person");
 }
 
+TEST_CASE("who stands still changes nothing, and there is nothing to tell until they go on") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  stage.empty(kLearned);
+  stage.play(20, [](cv::Mat& bgr, int i) { person(bgr, i * 8, 200); });
+  stage.play(50, [](cv::Mat& bgr, int) { person(bgr, 160, 200); });
+  const auto before = stage.seen.size();
+  stage.play(500, [](cv::Mat& bgr, int) { person(bgr, 160, 200); });
+  CHECK(stage.seen.size() == before);
+  stage.play(15, [](cv::Mat& bgr, int i) { person(bgr, 160 + i * 5, 200); });
+  REQUIRE(stage.seen.size() == before + 1);
+  CHECK(stage.seen.back().phase == Phase::update);
+}
+
+TEST_CASE("class and box at the end are of one thing, the one that was seen most") {
+  Stage stage{with_zone(ZoneRule::motion)};
+  stage.empty(kLearned);
+  stage.play(100, [](cv::Mat& bgr, int i) {
+    person(bgr, 60 + i, 130);
+    if (i >= 40 && i < 50) support::draw_thing(bgr, {20 + (i - 40) * 20, 150, 100, 50});  // larger, and soon gone
+  });
+  stage.empty(30);
+  REQUIRE(stage.told() == "motion start, motion end");
+  const auto& end = stage.seen.back().detail;
+  CHECK(end.at("class") == "person");
+  CHECK(end.at("box").at(2).get<int>() < 40);
+  CHECK(end.at("box").at(3).get<int>() < 80);
+  CHECK(end.at("box").at(1).get<int>() < 90);
+}
+
+TEST_CASE("ground that was never seen is ground within some 15 s, at any number of pictures a second") {
+  for (const int interval : {40, 80, 200}) {
+    CAPTURE(interval);
+    Foreground foreground{kPicture};
+    double gone_after = 0;
+    for (int i = 0; i * interval < 50'000; ++i) {
+      cv::Mat bgr = support::scene(kPicture, i);
+      if (i * interval < 20'000) support::draw_thing(bgr, {140, 100, 40, 60});  // a cart that has always been there
+      const auto& mask = foreground.look(Picture::from_bgr(bgr, static_cast<std::uint64_t>(i + 1), Millis{i * interval}));
+      if (cv::countNonZero(mask) > 0) gone_after = (i + 1) * interval / 1000.0 - 20;
+    }
+    CHECK(gone_after > 1);
+    CHECK(gone_after < 15);
+  }
+}
+
 TEST_CASE("a lamp, a cloud, dusk and infra-red are no event, and hide nobody") {
   auto camera = with_zone(ZoneRule::motion);
   camera.zones[0].min_area = 0.1;
@@ -214,6 +259,46 @@ TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   one_way.play(60, [](cv::Mat& bgr, int i) { person(bgr, 315 - i * 5, 180); });
   REQUIRE(one_way.seen.size() == 1);
   CHECK(one_way.seen[0].detail.at("direction") == "left");
+}
+
+TEST_CASE("who crosses a line while the light changes is told of when that is over") {
+  Stage stage{with_zone(ZoneRule::crossing, {{0.5, 0.1}, {0.5, 0.98}})};
+  stage.empty(kLearned);
+  stage.play(60, [](cv::Mat& bgr, int i) {
+    if (i >= 20 && i < 40) bgr.convertTo(bgr, -1, i % 2 == 0 ? 1.5 : 0.8, 0);  // lightning, again and again
+    person(bgr, 20 + i * 5, 180);
+  });
+  stage.empty(20);
+  REQUIRE(stage.told() == "crossing once");
+  CHECK(stage.seen[0].at >= mono_from_ms(0) + (kLearned + 15) * kStep);
+  CHECK(stage.seen[0].at <= mono_from_ms(0) + (kLearned + 42) * kStep);
+}
+
+TEST_CASE("what was open when the camera was covered ends once, when it was last seen, and the next is told of") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  stage.empty(kLearned);
+  stage.play(25, [](cv::Mat& bgr, int i) { person(bgr, 40 + i * 4, 200); });
+  REQUIRE(stage.told() == "intrusion start");
+  const MonoTime covered = mono_from_ms(0) + (kLearned + 25) * kStep;
+  int seconds = 0;
+  SUBCASE("for a moment") { seconds = 3; }
+  SUBCASE("for a while") { seconds = 8; }
+  SUBCASE("for long") { seconds = 40; }
+  SUBCASE("now and then, for long") { seconds = -40; }
+  stage.play(std::abs(seconds) * 12, [&](cv::Mat& bgr, int i) {
+    if (seconds > 0 || i / 40 % 2 == 0) bgr.setTo(cv::Scalar::all(70));
+  });
+  stage.empty(200);
+  std::string told;
+  for (const auto& one : stage.seen) {
+    if (one.kind != "intrusion" || one.phase == Phase::update) continue;
+    told += std::string{to_string(one.phase)} + " ";
+    if (one.phase == Phase::end) CHECK((one.at - covered).count() <= (2 * kStep).count());
+  }
+  CHECK(told == "start end ");
+  stage.play(30, [](cv::Mat& bgr, int i) { person(bgr, 40 + i * 5, 200); });
+  stage.empty(30);
+  CHECK(stage.told().ends_with("intrusion start, intrusion end"));
 }
 
 TEST_CASE("two who walk side by side and are seen as one outline cross a line once each") {
