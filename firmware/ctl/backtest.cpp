@@ -306,7 +306,7 @@ class Backtest {
     }
     return fmt::format("{}  {}  {}  {}  {}", to_china_time(row.at), pad(show_number(row.reading.value), 12),
                        pad(word(lang, Kind::quality, to_string(row.reading.quality)), 8),
-                       row.learning ? "  - " : fmt::format("{:.2f}", row.score), printable(notes));
+                       row.learning || row.late ? "  - " : fmt::format("{:.2f}", row.score), printable(notes));
   }
 
   void print_summary() const {

@@ -161,11 +161,15 @@ void Engine::check_flood(Transitions& all, MonoTime at) {
     if (!flood_ || raised_.size() >= kFloodEnds) continue;
     flood_ = false;
     notices_.push_back({.kind = Notice::Kind::flood_ends, .at = over_at});
-    for (std::size_t i = 0; i < alarms_.size(); ++i) {
-      if (!alarms_[i].hushed()) continue;
-      for (auto& change : alarms_[i].hush(false, over_at)) all.push_back(std::move(change));
-      note(i);
-    }
+    show_hushed(all, over_at);
+  }
+}
+
+void Engine::show_hushed(Transitions& all, MonoTime at) {
+  for (std::size_t i = 0; i < alarms_.size(); ++i) {
+    if (!alarms_[i].hushed()) continue;
+    for (auto& change : alarms_[i].hush(false, at)) all.push_back(std::move(change));
+    note(i);
   }
 }
 
@@ -497,6 +501,7 @@ Due Engine::tick(MonoTime now, std::optional<WallTime> wall) {
       if (const auto due = points_[i].quality.gap_due()) due_.arm(point_timer(i), *due);
     }
     for (std::size_t i = 0; i < alarms_.size(); ++i) maintain(out.transitions, i, now);
+    if (!flood_) show_hushed(out.transitions, now);  // of a flood in another boot
     for (std::size_t i = 0; i < watches_.size(); ++i) {
       const auto then = wall ? wall : watches_[i].watch.wall(now);
       judge(out.transitions, i, now, then);

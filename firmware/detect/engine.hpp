@@ -214,6 +214,7 @@ class Engine {
   void fall_silent(Transitions& all, Point& point, MonoTime at);
   void note_raised(Transitions& all, std::size_t alarm, MonoTime at);
   void check_flood(Transitions& all, MonoTime at);
+  void show_hushed(Transitions& all, MonoTime at);
   void end_due_maintenance(Transitions& all, MonoTime now);
   void maintain(Transitions& all, std::size_t alarm, MonoTime now);
   [[nodiscard]] Asked<std::size_t> find(std::string_view alarm) const;

@@ -107,7 +107,12 @@ class Expression {
     Window window{};
     std::string text{};  // is_text
     std::vector<std::size_t> args{};
+    friend bool operator==(const Node&, const Node&) = default;
   };
+  /// Written alike and meaning the same: a number with a unit is in that of its point.
+  friend bool operator==(const Expression& a, const Expression& b) {
+    return a.text_ == b.text_ && a.terms_ == b.terms_ && a.nodes_ == b.nodes_;
+  }
 
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] const std::vector<Term>& terms() const { return terms_; }

@@ -128,8 +128,7 @@ std::vector<Action> Outputs::reload(std::vector<OutputRule> rules, MonoTime now)
       if (!output.rule.is_message()) switch_to(output, {output.rule.fail_safe, "start"}, now);
       continue;
     }
-    const bool same_lock =
-        output.rule.only_if && old->rule.only_if && output.rule.only_if->text() == old->rule.only_if->text();
+    const bool same_lock = output.rule.only_if && old->rule.only_if && *output.rule.only_if == *old->rule.only_if;
     auto rule = std::move(output.rule);
     auto lock = same_lock ? std::move(old->lock) : std::move(output.lock);
     output = std::move(*old);

@@ -378,7 +378,7 @@ std::vector<std::string> AlarmRule::sources() const {
 
 bool operator==(const AlarmRule& a, const AlarmRule& b) {
   const auto same = [](const std::shared_ptr<const Expression>& x, const std::shared_ptr<const Expression>& y) {
-    return x == y || (x && y && x->text() == y->text());
+    return x == y || (x && y && *x == *y);
   };
   const auto rest = [](const AlarmRule& rule) {
     return std::tie(rule.id, rule.point, rule.condition, rule.limit, rule.within, rule.deadband, rule.on_delay,

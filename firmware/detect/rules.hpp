@@ -151,7 +151,7 @@ struct AlarmRule {
   std::shared_ptr<const Rationale> rationale{};
   /// The points and kinds of events behind it.
   [[nodiscard]] std::vector<std::string> sources() const;
-  /// Expressions are equal where they are written alike.
+  /// Expressions are equal where they are written alike and mean the same.
   friend bool operator==(const AlarmRule& a, const AlarmRule& b);
   /// The same but for what people read: severity, text and rationale.
   [[nodiscard]] bool judges_as(AlarmRule other) const {

@@ -323,7 +323,7 @@ TEST_CASE("cold store and greenhouse: control goes on without the county, and in
   REQUIRE(village.until([&] { return !climate.coil(3); }));
   climate.set_bit(Kind::discrete, 1, true);  // smoke
   REQUIRE(village.until([&] { return !climate.coil(2); }));
-  CHECK(village.told("heater").ends_with("off interlock, "));
+  CHECK_MESSAGE(village.until([&] { return village.told("heater").ends_with("off interlock, "); }), village.told("heater"));
   CHECK(climate.coil(0));
   temperatures(1, 20);
   CHECK(village.until([&] { return !climate.coil(0); }));

@@ -307,6 +307,34 @@ TEST_CASE("in a flood what matters less waits, and is not lost") {
   CHECK(notices[0].kind == Notice::Kind::flood_ends);
 }
 
+TEST_CASE("what a flood hid is shown after a power cut") {  // it stayed hidden until it returned
+  Rules rules;
+  for (int i = 0; i < 12; ++i) rules.alarms.push_back(high(fmt::format("a{}", i), Severity::minor));
+  Engine engine{rules, kBoot};
+  static_cast<void>(tick(engine, 0));
+  static_cast<void>(level(engine, 1, 5));
+  REQUIRE(engine.in_flood());
+  REQUIRE(engine.alarms()[11].state == AlarmState::suppressed);
+  auto again = restarted(engine, rules, kBoot + 1);
+  CHECK(tick(again, 5) == "unacked@5 unacked@5");
+  CHECK_FALSE(again.in_flood());
+  CHECK(level(again, 6, 3).substr(0, 10) == "returned@6");
+}
+
+TEST_CASE("a rule goes by its point's new unit after a reload") {  // by the old one until the next start
+  const auto rules = [&](const std::string& unit) {
+    auto rule = by("river.level > 300 cm");
+    rule.when = Expression::parse("river.level > 300 cm", {.points = {{"river.level", Kind::number, unit}}}).value();
+    return Rules{.quality = {}, .alarms = {rule}};
+  };
+  Engine engine{rules("m"), kBoot};
+  CHECK(level(engine, 1, 2) == "");
+  engine.reload(rules("cm"));
+  static_cast<void>(tick(engine, 2));
+  CHECK(level(engine, 3, 250) == "");
+  CHECK(level(engine, 4, 350) == "unacked@4");
+}
+
 TEST_CASE("a rule over two points raises one alarm with both as sources") {
   const Rules rules{.quality = {{.point = "river.level", .range = Span{0, 10}}},
                     .alarms = {by("river.level > 3 AND sum(rain.gauge, 1h) > 30 mm")}};
