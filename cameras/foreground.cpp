@@ -535,9 +535,12 @@ void Foreground::Model::weigh_noise() {
     noise_gain = kNoiseOne;  // nothing to compare with
     return;
   }
-  const double share = std::max((1 << weight) / 128.0, 1.0 / (frames - 1));
+  // More noise is usual only when the places have learned of it, after a minute. What no gain can make up for is a picture in doubt.
+  const bool far = noise * kNoiseOne > usual_noise * kNoiseMost;
+  relit = relit || far;
+  const double share = std::max((1 << weight) / (far ? 128.0 : 1500.0), 1.0 / (frames - 1));
   if (frames == 2) usual_noise = noise;
-  noise_gain = noise < 1.2 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
+  noise_gain = noise < 1.3 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
   usual_noise += (noise - usual_noise) * share;
 }
 

@@ -72,11 +72,11 @@ inline constexpr std::string_view kWholePicture = "picture";
 
 /// What happened in a zone; `kind` is the word of its rule, or of a fault of the picture. `detail`: "frame" (number in
 /// the source, from 1), "media_ms" (time in the source), "area" (fraction of the zone that moves; at the end: that
-/// moved most), "box" ([x, y, width, height] in pixels of the source, of the largest thing), "class" (of the thing; at
-/// the end the best seen); update and end also "duration_ms" and "frames" (analysed with something in it); an end that
-/// is no end of it has "why" ("camera-lost", "ended", "stopped", "eyes-lost"). A crossing has "direction" ("left",
-/// "right") and "left" and "right", the counts since the camera came up. A fault of the picture has "frame" and
-/// "media_ms" alone.
+/// moved most), "box" ([x, y, width, height] in pixels of the source, of the largest thing) and "class" (of the same
+/// thing; at the end both are of the one that was seen most, where it was largest); update and end also "duration_ms"
+/// and "frames" (analysed with something in it); an end that is no end of it has "why" ("camera-lost", "ended",
+/// "stopped", "eyes-lost"). A crossing has "direction" ("left", "right") and "left" and "right", the counts since the
+/// camera came up. A fault of the picture has "frame" and "media_ms" alone.
 struct Observation {
   std::string camera;
   std::string zone;

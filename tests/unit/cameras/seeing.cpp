@@ -182,7 +182,7 @@ TEST_CASE("a sensor that turns up its gain is no event, and hides nobody") {
   SUBCASE("twofold") { gain = 2; }
   const auto noisy = [gain](cv::Mat& bgr, int i) { bgr = support::scene(kPicture, 1'000 + i, 100, 3 * gain); };
   stage.empty(kLearned);
-  stage.play(100, noisy);
+  stage.play(300, noisy);
   stage.empty(60);
   stage.play(60, noisy);
   CHECK(stage.told() == std::string{});
