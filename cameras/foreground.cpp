@@ -253,6 +253,7 @@ struct Foreground::Model {
 
   // What was found.
   double usual_noise = 0;  // that the samples have; of the sensor, or of the compression
+  int far_for = 0;         // pictures at 25 a second that the noise has been beyond any gain
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
   cv::Mat raw_before, blink_before, nearness;
@@ -537,7 +538,8 @@ void Foreground::Model::weigh_noise() {
   }
   // More noise is usual only when the places have learned of it, after a minute. What no gain can make up for is a picture in doubt.
   const bool far = noise * kNoiseOne > usual_noise * kNoiseMost;
-  relit = relit || far;
+  far_for = far ? far_for + (1 << weight) : 0;  // what passes close by is no noise
+  relit = relit || far_for > 25;
   const double share = std::max((1 << weight) / (far ? 128.0 : 1500.0), 1.0 / (frames - 1));
   if (frames == 2) usual_noise = noise;
   noise_gain = noise < 1.3 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
