@@ -174,8 +174,8 @@ TEST_CASE("the county's broker set-up keeps what an absent consumer has coming, 
   }};
   box.uplink->start();
   {
+    REQUIRE(box.online());  // the broker is there
     auto books = listens("before", 1);
-    REQUIRE(box.online());
     REQUIRE(box.run_until([&] {  // until it has subscribed
       box.read(1, Urgency::now);
       return !books.running();
