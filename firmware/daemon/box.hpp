@@ -121,7 +121,8 @@ class Box {
 
   // verbs.cpp: what can be asked
   void add_verbs();
-  void add_verb(std::string name, control::Access access, std::string args, control::Verb::Handler handler);
+  void add_verb(std::string name, control::Access access, std::string args, control::Verb::Handler handler,
+                std::optional<Millis> deadline = {});  // its own, where it takes longer than the table's
   [[nodiscard]] nlohmann::json ping_json() const;
   [[nodiscard]] nlohmann::json status_json() const;
   [[nodiscard]] nlohmann::json problems_json() const;

@@ -43,12 +43,14 @@ std::uint64_t resident_bytes() {
 
 }  // namespace
 
-void Box::add_verb(std::string name, Access access, std::string args, control::Verb::Handler handler) {
+void Box::add_verb(std::string name, Access access, std::string args, control::Verb::Handler handler,
+                   std::optional<Millis> deadline) {
   verbs_.add({.name = std::move(name),
               .access = access,
               .county = true,  // whether it may is for [county] verbs to say
               .args = std::move(args),
-              .handler = std::move(handler)});
+              .handler = std::move(handler),
+              .deadline = deadline});
 }
 
 void Box::add_verbs() {
@@ -88,19 +90,15 @@ void Box::add_verbs() {
   operate("alarm.maintenance", "device, for_ms, reason?: for_ms 0 ends it", &Box::maintain);
   add_verb("alarm.explain", Access::read, "alarm",
            [this](const json& args, const auto&, const Reply& reply) { explain(args, reply); });
-  verbs_.add({.name = "uplink.test",
-              .access = Access::read,
-              .county = true,
-              .args = {},
-              .handler = [this](const json& args, const auto&, const Reply& reply) {
-                Args in{args};
-                if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
-                uplink_->test([reply](auto steps) {
-                  if (!steps) return reply(tl::unexpected(steps.error()));
-                  reply(std::move(*steps));
-                });
-              },
-              .deadline = uplink::Uplink::kTestWithin});
+  const auto test_link = [this](const json& args, const auto&, const Reply& reply) {
+    Args in{args};
+    if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+    uplink_->test([reply](auto steps) {
+      if (!steps) return reply(tl::unexpected(steps.error()));
+      reply(std::move(*steps));
+    });
+  };
+  add_verb("uplink.test", Access::read, "", test_link, uplink::Uplink::kTestWithin);
   add_verb("replay", Access::read, "lane, from, to, epoch?", [this](const json& args, const auto&, const Reply& reply) {
     auto asked = uplink_->replay(args);
     if (!asked) return reply(tl::unexpected(asked.error()));
