@@ -48,6 +48,9 @@ class FrameLog {
 class Recorder final : public FrameLog {
  public:
   Recorder(const std::string& id, std::filesystem::path file, std::size_t max_bytes);
+  ~Recorder() override { worker_.stop(Worker::Drain::yes); }  ///< writes what waits, too
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
 
   void sent(std::span<const std::uint8_t> bytes) override { record(true, bytes); }
   void received(std::span<const std::uint8_t> bytes) override { record(false, bytes); }
