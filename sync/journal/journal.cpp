@@ -161,12 +161,7 @@ Result<std::unique_ptr<Journal>> Journal::open(asio::io_context& io, Clock& cloc
     const auto hole = key_of(impl->newest().generation, used);
     if (!impl->damage_told.insert({{lane, hole}, key_of(impl->newest().generation, end + 1)}).second) continue;
     impl->waiting.meta[fmt::format("hole/{}/{}", i, hole)] = std::to_string(key_of(impl->newest().generation, end + 1));
-    impl->append_event("gap", {{"epoch", impl->newest().id},
-                               {"lane", contract::to_string(lane)},
-                               {"from", end + 1},
-                               {"to", used},
-                               {"count", used - end},
-                               {"reason", "power-cut"}});
+    impl->declare({impl->newest().id, std::string{contract::to_string(lane)}, end + 1, used, "power-cut"});
   }
   return std::unique_ptr<Journal>{new Journal{std::move(impl)}};
 }

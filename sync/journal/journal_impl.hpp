@@ -100,7 +100,8 @@ struct Journal::Impl : std::enable_shared_from_this<Impl> {
   void tend_age();
   void tend_meter();
   void give_up(Plan plan);
-  void give_up(Lane lane, Key from, Key to, std::string_view reason, bool all_of_it);
+  std::optional<Gap> give_up(Lane lane, Key from, Key to, std::string_view reason, bool all_of_it);
+  void declare(const Gap& gap);
   [[nodiscard]] std::uint64_t stored_by_all(std::uint32_t generation, Lane lane) const;
   void check_on();
   void salvage_on();

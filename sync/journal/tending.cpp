@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <fstream>
+#include <tuple>
 
 #include <sys/statvfs.h>
+
+#include <nlohmann/json.hpp>
 
 #include "sync/journal/media.hpp"
 
@@ -23,6 +26,28 @@ std::uint64_t size_of(const fs::path& file) {
 }
 
 bool is_aside(const std::string& name) { return name.starts_with("journal-") && name.find(".db") != std::string::npos; }
+
+std::optional<Gap> gap_of(const Record& record) {
+  if (record.body.topic != "event/gateway/gap") return {};
+  const auto event = nlohmann::json::parse(record.body.bytes, nullptr, /*allow_exceptions=*/false);
+  const auto detail = event.is_object() ? event.value("detail", nlohmann::json::object()) : nlohmann::json{};
+  if (!detail.contains("from")) return {};  // of records that never got a number
+  return Gap{detail.value("epoch", ""), detail.value("lane", ""), detail.value("from", std::uint64_t{0}),
+             detail.value("to", std::uint64_t{0}), detail.value("reason", "")};
+}
+
+Result<std::vector<std::pair<std::uint64_t, Gap>>> gaps_in(Store& store, const BlockInfo& block) {
+  std::vector<std::pair<std::uint64_t, Gap>> out;
+  for (auto from = block.first(); from <= block.key;) {
+    const auto found = store.records(Lane::event, from, block.key, Block::kMaxRecords, 1U << 20);
+    if (!found) return fail(found.error());
+    for (const auto& record : found->records)
+      if (auto gap = gap_of(record)) out.emplace_back(record.seq, std::move(*gap));
+    if (found->records.empty() || found->damaged) break;
+    from = key_of(found->records.back().generation, found->records.back().seq) + 1;
+  }
+  return out;
+}
 
 /// Goes through a lane from the front, block by block, while `wanted` says so.
 template <class Wanted>
@@ -51,6 +76,11 @@ Status collect(Store& store, Lane lane, const fs::path& pictures, Plan& plan, Wa
     last->to = (*block)->key;
     last->bytes += bytes;
     std::move(files.begin(), files.end(), std::back_inserter(last->pictures));
+    if (lane == Lane::event) {
+      auto gaps = gaps_in(store, **block);
+      if (!gaps) return fail(std::move(gaps).error());
+      std::move(gaps->begin(), gaps->end(), std::back_inserter(last->gaps));
+    }
     next = (*block)->key + 1;
   }
   return {};
@@ -71,6 +101,24 @@ Result<Key> trimmed_before(Store& store, Lane lane, Key block) {
 }
 
 }  // namespace
+
+std::vector<Gap> joined(std::vector<Gap> gaps) {
+  std::sort(gaps.begin(), gaps.end(), [](const Gap& a, const Gap& b) {
+    return std::tie(a.epoch, a.lane, a.from, a.to) < std::tie(b.epoch, b.lane, b.from, b.to);
+  });
+  std::vector<Gap> out;
+  for (auto& gap : gaps) {
+    const bool meets = !out.empty() && out.back().epoch == gap.epoch && out.back().lane == gap.lane &&
+                       gap.from <= out.back().to + 1;
+    if (!meets) {
+      out.push_back(std::move(gap));
+    } else if (gap.to > out.back().to) {
+      out.back().to = gap.to;
+      out.back().reason = std::move(gap.reason);
+    }
+  }
+  return out;
+}
 
 std::vector<std::string> files_aside(const fs::path& folder) {
   std::vector<std::string> out;

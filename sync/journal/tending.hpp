@@ -33,13 +33,25 @@ struct Room {
 [[nodiscard]] std::optional<std::uint64_t> free_on_disk(const std::filesystem::path& folder);
 [[nodiscard]] Result<Room> look_at_room(Store& store, const std::filesystem::path& folder, std::uint64_t media_bytes);
 
+/// What a `gap` event says: these numbers, both included, will not come.
+struct Gap {
+  std::string epoch;
+  std::string lane;
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+  std::string reason;
+};
+/// In order of epoch, lane and number; those that meet become one, with the reason of the last.
+[[nodiscard]] std::vector<Gap> joined(std::vector<Gap> gaps);
+
 /// Blocks to be given up, from the front of one lane.
 struct GivenUp {
   Lane lane = Lane::tele;
   Key from = 0;  ///< first record
   Key to = 0;    ///< last record
   std::uint64_t bytes = 0;
-  std::vector<std::string> pictures{};  ///< files
+  std::vector<std::string> pictures{};                ///< files
+  std::vector<std::pair<std::uint64_t, Gap>> gaps{};  ///< what events among them declare, by their numbers
 };
 struct Plan {
   std::vector<GivenUp> lanes;      ///< each within one epoch, in the order of giving up

@@ -32,7 +32,7 @@ void Journal::Impl::found_damage(const std::vector<Damage>& found) {
     log::error("records of the journal are damaged",
                {{"lane", contract::to_string(lane)}, {"from", seq_of(from)}, {"to", seq_of(untold)}});
     waiting.meta[fmt::format("hole/{}/{}", static_cast<int>(lane), to)] = std::to_string(from);
-    give_up(lane, from, untold, "damaged", /*all_of_it=*/true);
+    if (const auto gap = give_up(lane, from, untold, "damaged", /*all_of_it=*/true)) declare(*gap);
   }
 }
 
@@ -129,20 +129,27 @@ void Journal::Impl::give_up(Plan plan) {
     std::filesystem::remove(options.directory / name, absent);
   }
   if (!plan.aside.empty()) append_event("journal", {{"removed", plan.aside}, {"reason", plan.reason}});
+  std::vector<Gap> gaps;
   for (auto& given : plan.lanes) {
     if (given.lane == Lane::media) media_bytes -= std::min(media_bytes, given.bytes);
     std::move(given.pictures.begin(), given.pictures.end(), std::back_inserter(waiting.pictures));
-    give_up(given.lane, given.from, given.to, plan.reason, /*all_of_it=*/false);
+    if (auto gap = give_up(given.lane, given.from, given.to, plan.reason, /*all_of_it=*/false)) gaps.push_back(std::move(*gap));
+    // A declaration that goes before every county has it is made again.
+    const auto stored = stored_by_all(generation_of(given.to), given.lane);
+    for (auto& [seq, gap] : given.gaps)
+      if (seq > stored) gaps.push_back(std::move(gap));
   }
+  for (const auto& gap : joined(std::move(gaps))) declare(gap);
 }
 
-// In one transaction: the records go, and where the county may not have them an event says so.
-void Journal::Impl::give_up(Lane lane, Key from, Key to, std::string_view reason, bool all_of_it) {
+// The records go with the next transaction. What every county may not have is to be declared in the same one.
+std::optional<Gap> Journal::Impl::give_up(Lane lane, Key from, Key to, std::string_view reason, bool all_of_it) {
   const auto generation = generation_of(to);
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& each) { return each.generation == generation; });
   if (row == rows.end()) {  // a key that cannot be: the numbers that are missing show as a hole
     waiting.trims.push_back({lane, from, to, false});
-    return request(Urgency::now);
+    request(Urgency::now);
+    return {};
   }
   // Up to what is used all was trimmed, or is declared: a hole further back is none of it.
   const bool at_front = !all_of_it;
@@ -152,19 +159,20 @@ void Journal::Impl::give_up(Lane lane, Key from, Key to, std::string_view reason
   if (at_front && generation == newest().generation) first.at(index(lane)) = seq_of(to) + 1;
   const auto stored = all_of_it && uplinks.empty() ? 0 : stored_by_all(generation, lane);
   const auto lost_from = std::max(seq_of(from), stored == UINT64_MAX ? UINT64_MAX : stored + 1);
-  if (lost_from <= seq_of(to)) {
-    log::warning("the journal gives records up", {{"lane", contract::to_string(lane)},
-                                                  {"from", lost_from},
-                                                  {"to", seq_of(to)},
-                                                  {"reason", reason}});
-    append_event("gap", {{"epoch", row->id},
-                         {"lane", contract::to_string(lane)},
-                         {"from", lost_from},
-                         {"to", seq_of(to)},
-                         {"count", seq_of(to) - lost_from + 1},
-                         {"reason", reason}});
-  }
   request(Urgency::now);
+  if (lost_from > seq_of(to)) return {};
+  log::warning("the journal gives records up",
+               {{"lane", contract::to_string(lane)}, {"from", lost_from}, {"to", seq_of(to)}, {"reason", reason}});
+  return Gap{row->id, std::string{contract::to_string(lane)}, lost_from, seq_of(to), std::string{reason}};
+}
+
+void Journal::Impl::declare(const Gap& gap) {
+  append_event("gap", {{"epoch", gap.epoch},
+                       {"lane", gap.lane},
+                       {"from", gap.from},
+                       {"to", gap.to},
+                       {"count", gap.to - gap.from + 1},
+                       {"reason", gap.reason}});
 }
 
 // Up to here every county that we send to has stored it; all of it where there is none.
