@@ -143,7 +143,7 @@ bool wal_is_damaged(const std::filesystem::path& file) {
     if (intact && indexed && frames < committed->frames) return true;
     intact = false;
     if (follows && ended) return true;
-    ended = ours && big_endian(frame.data() + 4) != 0;
+    ended = follows && big_endian(frame.data() + 4) != 0;  // of a frame torn within its header the old may say so
   }
   return false;
 }
