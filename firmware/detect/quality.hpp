@@ -41,6 +41,17 @@ inline constexpr std::size_t kTests = 8;
 /// The names of those that a rule configures.
 [[nodiscard]] std::vector<std::string_view> tests_of(const QualityRule& rule);
 
+/// to = from. A variant finds out by a detour what is in it, and mostly it is a number.
+inline void assign(Value& to, const Value& from) {
+  auto* const old = std::get_if<double>(&to);
+  const auto* const number = std::get_if<double>(&from);
+  if (old != nullptr && number != nullptr) {
+    *old = *number;
+  } else {
+    to = from;
+  }
+}
+
 /// What each test says of one sample.
 class Flags {
  public:
@@ -175,7 +186,7 @@ class Samples {
     }
   }
   void clear() { *this = {}; }
-  [[nodiscard]] std::size_t size() const { return (words_.size() - gone_) / record(); }
+  [[nodiscard]] bool holds(std::size_t samples) const { return words_.size() - gone_ == samples * record(); }
   [[nodiscard]] bool empty() const { return words_.size() == gone_; }
   void prefetch() const {
     __builtin_prefetch(words_.data() + gone_);
