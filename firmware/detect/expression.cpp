@@ -652,6 +652,10 @@ std::vector<std::string> Expression::sources() const {
   return out;
 }
 
+bool Expression::asks_known(std::size_t term) const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const Node& node) { return node.op == Op::known && node.term == term; });
+}
+
 Millis Expression::history() const {
   Millis longest{0};
   for (const auto& node : nodes_) {

@@ -123,6 +123,8 @@ class Expression {
   [[nodiscard]] std::size_t memories() const { return memories_; }
   /// The labels of its terms, each once, in order.
   [[nodiscard]] std::vector<std::string> sources() const;
+  /// Whether it asks known() of a term's point.
+  [[nodiscard]] bool asks_known(std::size_t term) const;
   /// How far back it looks at points.
   [[nodiscard]] Millis history() const;
 
