@@ -309,7 +309,7 @@ inline void Samples::push(std::int64_t at_ms, std::optional<double> x) {
     each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
     for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
     words_.clear();
-    gone_ = 0;
+    first_ = size_ = 0;
     form_ = form;
     for (const auto& [ms, value] : before) append(ms, value);
   }
@@ -321,17 +321,26 @@ inline void Samples::append(std::int64_t since_ms, std::optional<double> x) {
   const auto value = words == kWhole ? std::bit_cast<std::int64_t>(x.value_or(std::numeric_limits<double>::quiet_NaN()))
                      : x             ? near(*x * power(form_.decimals))
                                      : missing(words);
-  if (words_.size() + record() > words_.capacity()) {
-    words_.erase(words_.begin(), words_.begin() + std::exchange(gone_, std::uint16_t{0}));
-    if (words_.size() + record() > words_.capacity()) words_.reserve(words_.size() + words_.size() / 8 + record());
-  }
-  words_.resize(words_.size() + record(), boost::container::default_init);
-  auto* to = words_.data() + words_.size() - record();
+  if (size_ * record() == words_.size()) grow();
+  auto word = first_ + size_ * record();
+  if (word >= words_.size()) word -= words_.size();
+  auto* to = &words_[word];
   const auto write = [&to](std::int64_t number, int count) {
     for (; count > 0; --count, number >>= 16) *to++ = static_cast<std::uint16_t>(number & 0xFFFF);
   };
   write(since_ms, form_.time_words);
   write(value, words);
+  ++size_;
+}
+
+// By a sixteenth; the oldest sample comes to the front.
+void Samples::grow() {
+  decltype(words_) more;
+  const auto samples = size_ + size_ / 16U + 1;
+  more.resize(samples * record(), boost::container::default_init);
+  std::rotate_copy(words_.begin(), words_.begin() + first_, words_.end(), more.begin());
+  words_ = std::move(more);
+  first_ = 0;
 }
 
 // ---- attenuated signal ----------------------------------------------------------------------------------------------
@@ -388,7 +397,7 @@ inline void AttenuatedSignal::Running::leave(std::optional<double> x) {
 inline void AttenuatedSignal::take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
   samples_.drop_until(at_ms - window_ms, [&](auto value) { running_.leave(value); });
   if (samples_.empty()) running_ = {};
-  if (samples_.holds(kExactSteps + 1)) {
+  if (samples_.size() == kExactSteps + 1) {
     buckets_.reserve(kBuckets + 2);
     samples_.each([&](std::int64_t ms, auto value) { put(window_ms / kBuckets, ms, value); });
     samples_.clear();
