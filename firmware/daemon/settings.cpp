@@ -46,13 +46,14 @@ void check_sources(const config::Table& root, const Settings& settings) {
 }
 
 // Events have no readings that an output would wait for.
-std::vector<std::string> points_of(const detect::AlarmRule& rule) {
-  if (!rule.when) return {rule.point};
-  std::vector<std::string> points;
-  for (const auto& term : rule.when->terms()) {
-    if (!term.is_event) points.push_back(term.name);
+detect::Trigger trigger_of(const detect::AlarmRule& rule) {
+  if (!rule.when) return {rule.id, {rule.point}};
+  detect::Trigger out{.alarm = rule.id};
+  const auto& terms = rule.when->terms();
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    if (!terms[i].is_event) (rule.when->asks_known(i) ? out.heard : out.points).push_back(terms[i].name);
   }
-  return points;
+  return out;
 }
 
 std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Settings& settings,
@@ -67,7 +68,7 @@ std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Se
     }
   }
   std::vector<detect::Trigger> alarms;
-  for (const auto& rule : settings.rules.alarms) alarms.push_back({rule.id, points_of(rule)});
+  for (const auto& rule : settings.rules.alarms) alarms.push_back(trigger_of(rule));
   return detect::read_outputs(root, alarms, names, drives);
 }
 

@@ -53,7 +53,24 @@ Json to_json(Moment at) {
 }
 
 std::string text_of(Moment at) {
-  return fmt::format(R"({{"boot":{},"mono":{}}})", at.boot, to_ms(at.mono));
+  return "{\"boot\":" + fmt::to_string(at.boot) + ",\"mono\":" + fmt::to_string(to_ms(at.mono)) + '}';
+}
+
+// JSON, which what is plain ASCII needs only quotes for. A text from a device may be any bytes.
+std::string in_quotes(std::string_view text) {
+  const auto plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), plain)) return std::string{'"'}.append(text) + '"';
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string text_of(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return in_quotes(*text);
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  const auto* number = std::get_if<double>(&value);
+  if (number == nullptr) return "null";
+  auto out = fmt::to_string(*number);
+  if (out.find_first_of(".e") == std::string::npos) out += ".0";  // a whole number is read back as one, and -0 as 0
+  return out;
 }
 
 }  // namespace
@@ -91,7 +108,7 @@ bool resume(PutAside& aside, MonoTime now, std::optional<WallTime> wall) {
   return true;
 }
 
-double TrailingMinimum::add(MonoTime at, double x, Millis window) {
+inline double TrailingMinimum::add(MonoTime at, double x, Millis window) {
   lows_.drop_before(to_ms(at - window));
   lows_.add(to_ms(at), x, window.count() / 128);
   return lows_[0].value;
@@ -122,7 +139,7 @@ AlarmState AlarmTrack::state() const {
 }
 
 // The lowest and the highest limit that may be meant: by season they are known while the clock is.
-std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTime> wall) const {
+inline std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTime> wall) const {
   if (rule_.seasons.empty()) return {limit, limit};
   if (!wall) {
     std::pair out{limit, limit};
@@ -145,7 +162,7 @@ std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTim
 // Whether the condition stands: against the limit where the alarm is to be raised, against limit and deadband where it
 // is to return. Nothing where the value is of a type that cannot be compared, or it depends on the season and the clock
 // is unset.
-std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::optional<WallTime> wall) {
+inline std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, std::optional<WallTime> wall) {
   if (rule_.condition == Condition::equals) {
     if (value.index() != rule_.limit.index()) return {};
     return value == rule_.limit;
@@ -193,7 +210,7 @@ std::vector<Alarm> AlarmTrack::follow(MonoTime at, std::optional<bool> stands, c
     hold(at);
     return {};
   }
-  last_value_ = value;
+  assign(last_value_, value);
   if (unjudged()) return {};
   if (*stands == raised()) {
     if (delay_) set_delay({});
@@ -372,38 +389,42 @@ void AlarmTrack::resume(MonoTime now, std::optional<WallTime> wall) {
 
 // An object of the contract's fields, after them in order of the alphabet what is ours. Written at each change: by hand.
 std::string AlarmTrack::save() const {
-  // A text from a device may be any bytes.
-  const auto json = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const auto dump = [](const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); };
   std::string out;
   out.reserve(512);
-  const auto add = [&](std::string_view key, std::string_view value, std::string_view quote = "") {
-    out.append(out.empty() ? "{\"" : ",\"").append(key).append("\":").append(quote).append(value).append(quote);
+  const auto add = [&out](std::string_view key, std::string_view value) {
+    out += out.empty() ? '{' : ',';
+    ((out += '"') += key) += "\":";
+    out += value;
   };
   if (by_design_) add("_by_design", "true");
   if (chatters_) add("_chatters", "true");
   if (delay_ && delay_->due) add("_due", text_of({boot_, *delay_->due}));
   if (hushed_) add("_hushed", "true");
-  if (aside_ || by_design_ || maintenance_ || hushed_) add("_inner", to_string(state_), "\"");
+  if (aside_ || by_design_ || maintenance_ || hushed_) add("_inner", in_quotes(to_string(state_)));
   if (delay_ && !delay_->due) add("_left", fmt::to_string(delay_->left.count()));
   if (delay_ && (rule_.condition == Condition::when || !rule_.seasons.empty())) {
-    add("_limit", json(hamlet::to_json(last_limit())));
+    add("_limit", text_of(last_limit()));
   }
   if (maintenance_) add("_maintenance", "true");
-  if (aside_ && aside_->out) add("_out", json(to_json(*aside_->out, boot_)));
+  if (aside_ && aside_->out) add("_out", dump(to_json(*aside_->out, boot_)));
   if (raised_at_[1] != MonoTime{}) {
-    add("_raised", fmt::format(R"({{"boot":{},"ms":[{},{}]}})", boot_, to_ms(raised_at_[0]), to_ms(raised_at_[1])));
+    add("_raised", "{\"boot\":" + fmt::to_string(boot_) + ",\"ms\":[" + fmt::to_string(to_ms(raised_at_[0])) + ',' +
+                       fmt::to_string(to_ms(raised_at_[1])) + "]}");
   }
-  if (aside_ && aside_->shelved) add("_shelved", json(to_json(*aside_->shelved, boot_)));
-  if (delay_) add("_value", json(hamlet::to_json(last_value_)));
-  add("alarm", rule_.id, "\"");
-  add("limit", json(hamlet::to_json(limits_ ? limits_->shown : rule_.limit)));
+  if (aside_ && aside_->shelved) add("_shelved", dump(to_json(*aside_->shelved, boot_)));
+  if (delay_) add("_value", text_of(last_value_));
+  add("alarm", in_quotes(rule_.id));
+  add("limit", text_of(limits_ ? limits_->shown : rule_.limit));
   add("occurrence", fmt::to_string(occurrence_));
-  add("severity", to_string(rule_.severity), "\"");
+  add("severity", in_quotes(to_string(rule_.severity)));
   add("since", text_of(since_));
-  add("sources", json(rule_.sources()));
-  add("state", to_string(state()), "\"");
-  add("text", json({{"en", rule_.text.en}, {"zh", rule_.text.zh}}));
-  add("value", json(hamlet::to_json(value_)));
+  std::string sources;
+  for (const auto& source : rule_.sources()) (sources += sources.empty() ? '[' : ',') += in_quotes(source);
+  add("sources", sources += ']');
+  add("state", in_quotes(to_string(state())));
+  add("text", "{\"en\":" + in_quotes(rule_.text.en) + ",\"zh\":" + in_quotes(rule_.text.zh) + '}');
+  add("value", text_of(value_));
   return out += '}';
 }
 

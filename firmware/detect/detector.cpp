@@ -114,7 +114,7 @@ LocalTime local_time(WallTime wall) {
 // ---- one measure ----------------------------------------------------------------------------------------------------
 
 // floor(3 log2(u / scale_)) from the middle on, without a logarithm: fourteen times a sample it is asked.
-std::size_t Tail::bin_of(double u) const {
+inline std::size_t Tail::bin_of(double u) const {
   static_assert(kBins == 3 * 32, "sixteen octaves to each side of the scale");
   constexpr auto fraction = [](std::uint64_t bits) { return bits & 0xF'FFFF'FFFF'FFFF; };
   constexpr auto kOneThird = fraction(std::bit_cast<std::uint64_t>(0.6299605249474366));  // of an octave from 0.5 on
@@ -132,7 +132,7 @@ double Tail::edge(std::size_t bin) const {
 }
 
 // A hundredth of all, and at least 8.
-bool Tail::enough(int in_top) const {
+inline bool Tail::enough(int in_top) const {
   return in_top * 100 >= std::max<int>(800, inserted_);
 }
 
@@ -161,8 +161,8 @@ void Tail::take(const Bins& bins) {
   first_ = low < high ? static_cast<std::uint8_t>(low - bins.begin()) : std::uint8_t{0};
 }
 
-double Tail::rarity(double u, std::size_t bin) const {
-  if (inserted_ < kTailFrom || bin < top_) return 0;
+inline double Tail::rarity(double u, std::size_t bin) const {
+  if (bin < top_ || inserted_ < kTailFrom) return 0;
   // At the top's lower end what is fitted is never less than what is counted.
   const double decades = bin == top_ ? std::log10((inserted_ + 1.0) / (in_top_ + 1.0)) : beyond_top(u, bin);
   return std::max(0.0, std::min(kMostRare, decades) -
@@ -184,7 +184,7 @@ double Tail::beyond_top(double u, std::size_t bin) const {
   return as_rare > 0 ? std::min(fitted, counted) : std::max(fitted, counted);
 }
 
-bool Tail::is_primed() const {
+inline bool Tail::is_primed() const {
   return primed_ >= kScaleFrom;
 }
 
@@ -193,7 +193,7 @@ void Tail::prime(double u) {
   ++primed_;
 }
 
-void Tail::insert(std::size_t bin) {
+inline void Tail::insert(std::size_t bin) {
   if (bin < first_ || bin >= end()) grow_to(bin);
   ++bins_[bin - first_];
   ++inserted_;
@@ -220,11 +220,11 @@ bool Tail::check() {
 
 // ---- one series -----------------------------------------------------------------------------------------------------
 
-double Detector::gain(double least) const {
+inline double Detector::gain(double least) const {
   return std::max(least, 1 / (static_cast<double>(state_.samples) + 1));
 }
 
-Detector::Means Detector::take_in(double x, double residual) const {
+inline Detector::Means Detector::take_in(double x, double residual) const {
   auto means = state_.means;
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
   towards(means.fast, kFast, x);
@@ -256,11 +256,11 @@ std::optional<double> Detector::score(double raw, MonoTime at, const std::option
   return finding ? strange / (strange + kHalfway) : 0;
 }
 
-double Detector::value_of(double raw) const {
+inline double Detector::value_of(double raw) const {
   return state_.counter == 0 || raw < state_.raw ? raw : raw - state_.raw;
 }
 
-Detector::Seen Detector::look_at(const Pending& sample) const {
+inline Detector::Seen Detector::look_at(const Pending& sample) const {
   const double x = value_of(sample.raw);
   const double range = std::max(state_.high - state_.low, 1e-12);
   const bool known = sample.hour != kNone && seen_.at(sample.hour) > 0;
@@ -269,7 +269,7 @@ Detector::Seen Detector::look_at(const Pending& sample) const {
 }
 
 // Those not above 0 are none.
-Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour) const {
+inline Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour) const {
   const double least = 0.01 * std::max(seen.range, 1e-6 * (std::abs(seen.x) + 1));  // what is smaller is the same
   const double calm = 0.01 * least * least;
   const auto& means = seen.means;
@@ -286,7 +286,7 @@ Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour) const 
   return out;
 }
 
-Detector::Bins Detector::bins_of(const Measures& measures) const {
+inline Detector::Bins Detector::bins_of(const Measures& measures) const {
   static_assert(Tail::kBins < kPriming);
   Bins out;
   out.fill(kNone);
@@ -298,15 +298,16 @@ Detector::Bins Detector::bins_of(const Measures& measures) const {
 }
 
 // A first change says little of how large changes are.
-double Detector::over(double x, double range) const {
+inline double Detector::over(double x, double range) const {
   if (state_.low == state_.high) return 0;
   return std::clamp(std::max(state_.low - x, x - state_.high) / range, 0.0, 3.0);
 }
 
-double Detector::strangeness(double over, const Measures& measures, const Bins& bins) const {
+inline double Detector::strangeness(double over, const Measures& measures, const Bins& bins) const {
   double sum = 0;
   for (std::size_t i = 0; i < kMeasures; ++i) {
-    if (bins[i] < kPriming) sum += fourth(tails_[i].rarity(measures[i], bins[i]) * (i == 6 ? kJumpWeight : 1));
+    const double rarity = bins[i] < kPriming ? tails_[i].rarity(measures[i], bins[i]) : 0;
+    if (rarity > 0) sum += fourth(rarity * (i == 6 ? kJumpWeight : 1));
   }
   if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over / (1 + kUsualOver * state_.usual_over)));
   return std::sqrt(std::sqrt(sum));
@@ -319,11 +320,9 @@ void Detector::learn() {
   if (find_counter(sample.raw)) return;
   const auto now = look_at(sample);
   auto& s = state_;
-  const bool priming = std::find(sample.bins.begin(), sample.bins.end(), kPriming) != sample.bins.end();
-  const auto measures = priming ? measure(now, sample.hour) : Measures{};
   for (std::size_t i = 0; i < kMeasures; ++i) {
     if (sample.bins[i] < kPriming) tails_[i].insert(sample.bins[i]);
-    if (sample.bins[i] == kPriming) tails_[i].prime(measures[i]);
+    if (sample.bins[i] == kPriming) tails_[i].prime(measure(now, sample.hour)[i]);
   }
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
   const double step = std::abs(now.x - s.previous);
@@ -352,7 +351,7 @@ void Detector::learn() {
 
 // A series that rises again and again and hardly ever falls is a counter; one that falls often is none. True: it is the
 // other than was thought, and all begins anew.
-bool Detector::find_counter(double raw) {
+inline bool Detector::find_counter(double raw) {
   auto& s = state_;
   if (s.samples > 0) {
     s.rises += raw > s.raw ? 1 : 0;

@@ -89,14 +89,14 @@ void Engine::add_watch(std::size_t alarm, const std::shared_ptr<const Expression
   watches_.push_back({Watch{expression}, alarm, suppresses});
 }
 
-std::size_t Engine::slot_of(std::string_view name) const {
+inline std::size_t Engine::slot_of(std::string_view name) const {
   for (auto slot = std::hash<std::string_view>{}(name);; ++slot) {
     slot &= slots_.size() - 1;
     if (slots_[slot] == 0 || points_[slots_[slot] - 1].quality.rule().point == name) return slot;
   }
 }
 
-std::optional<std::size_t> Engine::find_point(std::string_view name) const {
+inline std::optional<std::size_t> Engine::find_point(std::string_view name) const {
   const auto found = slots_.empty() ? 0 : slots_[slot_of(name)];
   return found == 0 ? std::nullopt : std::optional<std::size_t>{found - 1};
 }
@@ -113,13 +113,14 @@ std::size_t Engine::point_index(const std::string& name) {
   return points_.size() - 1;
 }
 
-// After every step of an alarm: it may have to be saved, and may have a new time to be looked at.
-void Engine::note(std::size_t alarm) {
-  if (alarms_[alarm].take_changed()) changed_.insert(alarm);
+// After every step of an alarm: if it changed it has to be saved, and may have a new time to be looked at.
+inline void Engine::note(std::size_t alarm) {
+  if (!alarms_[alarm].take_changed()) return;
+  changed_.insert(alarm);
   if (const auto due = alarms_[alarm].due()) due_.arm(alarm, *due);
 }
 
-void Engine::gather(Transitions& all, std::size_t alarm, Transitions changes) {
+inline void Engine::gather(Transitions& all, std::size_t alarm, Transitions changes) {
   for (auto& change : changes) {
     const bool raised = change.state == AlarmState::unacked;
     const auto at = change.since.mono;
@@ -216,8 +217,18 @@ Engine::Transitions Engine::take(const Event& event, std::optional<WallTime> wal
   return out;
 }
 
-PointQuality::Context Engine::context(const Point& point, std::optional<WallTime> wall) const {
-  const auto local = wall ? std::optional{local_time(*wall)} : std::nullopt;
+// The readings of an hour share it.
+inline LocalTime Engine::local_at(WallTime wall) {
+  const auto hour = std::chrono::floor<std::chrono::hours>(wall);
+  if (hour != hour_) {
+    hour_ = hour;
+    local_ = local_time(wall);
+  }
+  return local_;
+}
+
+inline PointQuality::Context Engine::context(const Point& point, std::optional<WallTime> wall) {
+  const auto local = wall ? std::optional{local_at(*wall)} : std::nullopt;
   return {local, point.neighbour ? &points_[*point.neighbour].quality : nullptr};
 }
 
@@ -264,7 +275,7 @@ Status Engine::restore(std::string_view key, std::string_view value) {
   if (alarm.by_design() && !alarm.rule().suppressed_when) static_cast<void>(alarm.suppress(false, alarm.alarm().since.mono));
   foreign_ = true;
   if (save_alarm(*found) != value) changed_.insert(*found);
-  note(*found);
+  if (const auto due = alarm.due()) due_.arm(*found, *due);
   return status;
 }
 
@@ -283,13 +294,16 @@ std::string Engine::save_alarm(std::size_t alarm) const {
 }
 
 std::string Engine::save_shared() const {
-  auto maintenance = nlohmann::json::object();
-  for (const auto& [device, how] : maintenance_) maintenance[device] = to_json(how, boot_);
-  std::vector<std::int64_t> raised;
-  for (const auto at : raised_) raised.push_back(to_ms(at));
+  std::string maintenance{"{}"};
+  if (!maintenance_.empty()) {
+    nlohmann::json all;
+    for (const auto& [device, how] : maintenance_) all[device] = to_json(how, boot_);
+    maintenance = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  std::string raised;
+  for (const auto at : raised_) (raised += raised.empty() ? "" : ",") += fmt::to_string(to_ms(at));
   return fmt::format(R"({{"boot":{},"flood":{},"maintenance":{},"raised":[{}]}})", boot_, flood_,
-                     maintenance.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-                     fmt::join(raised, ","));
+                     maintenance, raised);
 }
 
 Status Engine::restore_shared(std::string_view value) {
@@ -385,7 +399,7 @@ void Engine::reload(Rules rules) {
     }
     if (stored != orphans_.end()) orphans_.erase(stored);
     changed_.insert(i);
-    note(i);
+    if (const auto due = alarms_[i].due()) due_.arm(i, *due);
   }
   for (std::size_t i = 0; i < points_.size(); ++i) {
     auto& quality = points_[i].quality;
@@ -673,7 +687,7 @@ std::vector<std::string> Engine::orphans() const {
 std::vector<std::pair<std::string, std::string>> Engine::save_changed() {
   std::vector<std::pair<std::string, std::string>> out;
   for (const auto i : changed_) {
-    out.emplace_back(fmt::format("{}{}", kKeyPrefix, alarms_[i].rule().id), save_alarm(i));
+    out.emplace_back(std::string{kKeyPrefix} + alarms_[i].rule().id, save_alarm(i));
   }
   changed_.clear();
   if (std::exchange(shared_changed_, false)) out.emplace_back(std::string{kSharedKey}, save_shared());

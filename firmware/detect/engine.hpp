@@ -221,7 +221,8 @@ class Engine {
   [[nodiscard]] static std::optional<std::size_t> index_of(std::string_view id, const std::vector<AlarmTrack>& alarms,
                                                            const std::vector<std::uint32_t>& by_id);
   [[nodiscard]] bool has_device(const AlarmRule& rule, std::string_view device) const;
-  [[nodiscard]] PointQuality::Context context(const Point& point, std::optional<WallTime> wall) const;
+  [[nodiscard]] LocalTime local_at(WallTime wall);
+  [[nodiscard]] PointQuality::Context context(const Point& point, std::optional<WallTime> wall);
   [[nodiscard]] Status restore_detector(std::string_view point, std::string_view value);
   [[nodiscard]] Status restore_shared(std::string_view value);
   [[nodiscard]] std::string save_alarm(std::size_t alarm) const;
@@ -244,6 +245,8 @@ class Engine {
   std::set<std::size_t> changed_;                            // of alarms_
   DueQueue due_;                                             // timers: alarms_, points_, watches_, and what is shared
   bool ticking_ = false;
+  std::chrono::sys_time<std::chrono::hours> hour_{};  // of which local_ is the time
+  LocalTime local_ = local_time({});
 
   std::deque<MonoTime> raised_;  // alarms, within kFloodWithin; at most kFloodBegins + 1, the newest
   bool flood_ = false;

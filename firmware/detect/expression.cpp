@@ -530,23 +530,34 @@ class Parser {
   Part call(std::size_t begin, std::string_view name) {
     if (const auto op = find_function(kPointFunctions, name)) return over_point(begin, *op);
     if (same_word(name, "event")) return event(begin);
+    if (same_word(name, "known")) return known(begin);
     if (const auto op = find_function(kConditionFunctions, name)) return over_conditions(begin, *op);
-    std::vector<std::string> known{"event"};
-    for (const auto& each : kPointFunctions) known.emplace_back(each.name);
-    for (const auto& each : kConditionFunctions) known.emplace_back(each.name);
-    const auto near = config::nearest(name, known);
+    std::vector<std::string> all{"event", "known"};
+    for (const auto& each : kPointFunctions) all.emplace_back(each.name);
+    for (const auto& each : kConditionFunctions) all.emplace_back(each.name);
+    const auto near = config::nearest(name, all);
     const auto message = texts::no_such_function(name);
     stop(begin, near ? texts::perhaps(message, *near) : message);
+  }
+
+  const Names::Point& point_here() {
+    const auto word = peek_word();
+    const auto point = find_point(word);
+    if (!point) stop(at_, word.find('.') == std::string_view::npos ? texts::want_point_here() : unknown_point(word));
+    at_ += word.size();
+    return names_.points[*point];
+  }
+
+  Part known(std::size_t begin) {
+    const auto& name = point_here();
+    need(")");
+    return {.type = Type::truth, .begin = begin, .node = put({.op = Op::known, .term = term({.name = name.name})})};
   }
 
   Part over_point(std::size_t begin, Op op) {
     skip();
     const auto at = at_;
-    const auto word = peek_word();
-    const auto point = find_point(word);
-    if (!point) stop(at, word.find('.') == std::string_view::npos ? texts::want_point_here() : unknown_point(word));
-    at_ += word.size();
-    const auto& name = names_.points[*point];
+    const auto& name = point_here();
     if (name.kind.value_or(Kind::number) != Kind::number) stop(at, texts::point_not_number(name.name));
     need(",");
     const auto over = window();
@@ -639,6 +650,10 @@ std::vector<std::string> Expression::sources() const {
     if (std::find(out.begin(), out.end(), label) == out.end()) out.push_back(std::move(label));
   }
   return out;
+}
+
+bool Expression::asks_known(std::size_t term) const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [&](const Node& node) { return node.op == Op::known && node.term == term; });
 }
 
 Millis Expression::history() const {

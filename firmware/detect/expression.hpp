@@ -49,6 +49,7 @@ struct Names {
 ///     left out)
 /// and over a condition: count(CONDITION, WINDOW), how often it came true.
 /// Calls that give a truth:
+///     known(point)                         its value counts: it is good or suspect, and the point has not fallen silent
 ///     event("camera", "kind" [, "zone"])   an event lasts; one that happens `once` is true for that moment
 ///     all(C, …)   any(C, …)   at_least(N, C, …)
 ///     within(C, DURATION)                  it was true at some time of the last DURATION
@@ -56,7 +57,8 @@ struct Names {
 ///     sequence(C, C, …, DURATION)          each came true after the one before, all within DURATION; while the last is
 /// Words may be in small or capital letters. A minus between two points needs spaces: ids may hold one.
 ///
-/// Three values. A point that is bad or missing is unknown, and so is the hour while the clock is unset. What is known
+/// Three values. A point that is bad or missing is unknown, and so is the hour while the clock is unset. known() itself
+/// is unknown only until the point has spoken, or its `gap` has passed without a word. What is known
 /// in part is used: of a window that is not covered yet (after a start, or with a hole of more than a tenth of it) sum,
 /// count, max and rise are "at least so much", so that a storm after a power cut is seen at once, and only its end has
 /// to wait. An alarm is neither raised nor returned by what is unknown.
@@ -90,7 +92,7 @@ class Expression {
     // numbers
     number, point, negate, add, subtract, multiply, divide, sum, average, lowest, highest, rise, fall, increase, count,
     // truths
-    constant, is_true, is_text, less, less_equal, equal, same, negation, all, any, at_least, rising, falling, event,
+    constant, is_true, is_text, known, less, less_equal, equal, same, negation, all, any, at_least, rising, falling, event,
     within, held, sequence, time_in, month_in,
   };
   struct Window {
@@ -121,6 +123,8 @@ class Expression {
   [[nodiscard]] std::size_t memories() const { return memories_; }
   /// The labels of its terms, each once, in order.
   [[nodiscard]] std::vector<std::string> sources() const;
+  /// Whether it asks known() of a term's point.
+  [[nodiscard]] bool asks_known(std::size_t term) const;
   /// How far back it looks at points.
   [[nodiscard]] Millis history() const;
 

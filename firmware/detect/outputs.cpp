@@ -62,6 +62,7 @@ void Outputs::build(std::vector<OutputRule> rules) {
         auto& stale = points_[name].stale;
         if (rule.stale) stale = std::min(*rule.stale, stale.value_or(*rule.stale));
       }
+      for (const auto& name : trigger.heard) points_.try_emplace(name);
     }
     auto& output = outputs_.emplace_back();
     if (rule.only_if) {
@@ -77,6 +78,7 @@ void Outputs::build(std::vector<OutputRule> rules) {
     if (before == points.end()) continue;
     point.counted = before->second.counted;
     point.newest = before->second.newest;
+    point.heard = before->second.heard;
   }
 }
 
@@ -170,6 +172,7 @@ void Outputs::reading(const Reading& judged, std::optional<WallTime> wall) {
   const bool counts = judged.quality == Quality::good || judged.quality == Quality::suspect;
   if (judged.at < point.newest) return;  // late
   point.newest = judged.at;
+  if (!std::exchange(point.heard, true)) dirty_ = true;
   for (const auto& [output, term] : point.locks) {
     outputs_[output].lock->feed(term, judged.at, wall, judged.value, counts);
     dirty_ = true;
@@ -278,7 +281,9 @@ std::vector<Action> Outputs::settle(MonoTime now, std::optional<WallTime> wall) 
 
 bool Outputs::was_known(const Trigger& trigger) const {
   return std::all_of(trigger.points.begin(), trigger.points.end(),
-                     [&](const auto& name) { return points_.find(name)->second.counted.has_value(); });
+                     [&](const auto& name) { return points_.find(name)->second.counted.has_value(); }) &&
+         std::all_of(trigger.heard.begin(), trigger.heard.end(),
+                     [&](const auto& name) { return points_.find(name)->second.heard; });
 }
 
 bool Outputs::known(const Output& output, const Trigger& trigger, MonoTime now) {

@@ -29,6 +29,7 @@ namespace hamlet::detect {
 struct Trigger {
   std::string alarm;
   std::vector<std::string> points{};
+  std::vector<std::string> heard{};  ///< points of which any reading will do, as its expression asks known() of them
   friend bool operator==(const Trigger&, const Trigger&) = default;
 };
 
@@ -119,7 +120,7 @@ struct OutputState {
 /// which has an end; the maximum runtime; minimum times; interlocks, which switch off at once, whatever the others say.
 ///
 /// An alarm counts once each of its points has had a reading that counts (good or suspect) since the start, and, with
-/// `stale`, within that time. One that is known and raised switches on, though others are not known yet, and goes on
+/// `stale`, within that time; of a point that it asks known() of, once that has had any reading. One that is known and raised switches on, though others are not known yet, and goes on
 /// doing so when its sensor is lost. Where none is raised and one is not known, the output is in its fail-safe state.
 ///
 /// Interlocks: an only_if that is not known, as where a reading is bad or missing, is not met. Of two that are
@@ -222,6 +223,7 @@ class Outputs {
   };
   struct Point {
     MonoTime newest{};                                         // reading
+    bool heard = false;                                        // any, since the start
     std::optional<MonoTime> counted{};                         // the newest that counts
     std::vector<std::pair<std::size_t, std::size_t>> locks{};  // outputs, and its term in their only_if
     std::optional<Millis> stale{};                             // the shortest of the outputs that look at it

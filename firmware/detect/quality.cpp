@@ -216,7 +216,7 @@ void FlatLine::restart() {
 }
 
 // The newest sample that is too far off is among the lowest, or the highest, of those since.
-void FlatLine::add(double x, double tolerance, std::int64_t longest) {
+inline void FlatLine::add(double x, double tolerance, std::int64_t longest) {
   const auto too_far = [&](const Extremes& extremes, double sign) {
     for (std::size_t i = 0; i < extremes.size() && sign * x - extremes[i].value >= tolerance; ++i) {
       flat_since_ = std::max(flat_since_, extremes[i].position + 1);
@@ -265,11 +265,11 @@ Number Samples::read(std::size_t word) const {
   return out;
 }
 
-std::int64_t Samples::time_since(std::size_t word) const {
+inline std::int64_t Samples::time_since(std::size_t word) const {
   return form_.time_words == 1 ? read<std::uint16_t>(word) : read<std::uint32_t>(word);
 }
 
-std::optional<double> Samples::value(std::size_t word) const {
+inline std::optional<double> Samples::value(std::size_t word) const {
   word += form_.time_words;
   if (form_.value_words == kWhole) {
     const auto x = read<double>(word);
@@ -281,7 +281,7 @@ std::optional<double> Samples::value(std::size_t word) const {
 }
 
 // The least that holds what `form` does, and this.
-Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<double> x) {
+inline Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<double> x) {
   if (since_ms > std::numeric_limits<std::uint16_t>::max()) form.time_words = 2;
   if (!x || form.value_words == kWhole) return form;
   for (auto decimals = form.decimals; decimals < kPowers.size() && (*x != 0 || !std::signbit(*x)); ++decimals) {
@@ -297,7 +297,7 @@ Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<d
   return form;
 }
 
-void Samples::push(std::int64_t at_ms, std::optional<double> x) {
+inline void Samples::push(std::int64_t at_ms, std::optional<double> x) {
   if (empty()) {
     clear();
     first_ms_ = last_ms_ = at_ms;
@@ -309,27 +309,38 @@ void Samples::push(std::int64_t at_ms, std::optional<double> x) {
     each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
     for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
     words_.clear();
-    gone_ = 0;
+    first_ = size_ = 0;
     form_ = form;
     for (const auto& [ms, value] : before) append(ms, value);
   }
   append(since_ms, x);
 }
 
-void Samples::append(std::int64_t since_ms, std::optional<double> x) {
+inline void Samples::append(std::int64_t since_ms, std::optional<double> x) {
   const auto words = form_.value_words;
   const auto value = words == kWhole ? std::bit_cast<std::int64_t>(x.value_or(std::numeric_limits<double>::quiet_NaN()))
                      : x             ? near(*x * power(form_.decimals))
                                      : missing(words);
-  if (words_.size() + record() > words_.capacity()) {
-    words_.erase(words_.begin(), words_.begin() + std::exchange(gone_, std::uint16_t{0}));
-    if (words_.size() + record() > words_.capacity()) words_.reserve(words_.size() + words_.size() / 8 + record());
-  }
-  const auto add = [this](std::int64_t number, int count) {
-    for (int i = 0; i < count; ++i) words_.push_back(static_cast<std::uint16_t>(number >> (16 * i) & 0xFFFF));
+  if (size_ * record() == words_.size()) grow();
+  auto word = first_ + size_ * record();
+  if (word >= words_.size()) word -= words_.size();
+  auto* to = &words_[word];
+  const auto write = [&to](std::int64_t number, int count) {
+    for (; count > 0; --count, number >>= 16) *to++ = static_cast<std::uint16_t>(number & 0xFFFF);
   };
-  add(since_ms, form_.time_words);
-  add(value, words);
+  write(since_ms, form_.time_words);
+  write(value, words);
+  ++size_;
+}
+
+// By a sixteenth; the oldest sample comes to the front.
+void Samples::grow() {
+  decltype(words_) more;
+  const auto samples = size_ + size_ / 16U + 1;
+  more.resize(samples * record(), boost::container::default_init);
+  std::rotate_copy(words_.begin(), words_.begin() + first_, words_.end(), more.begin());
+  words_ = std::move(more);
+  first_ = 0;
 }
 
 // ---- attenuated signal ----------------------------------------------------------------------------------------------
@@ -349,7 +360,7 @@ Flag AttenuatedSignal::check(const AttenuatedRule& rule, MonoTime at, std::optio
   return *quiet < rule.suspect ? Flag::suspect : Flag::good;
 }
 
-void AttenuatedSignal::Running::add(std::optional<double> x) {
+inline void AttenuatedSignal::Running::add(std::optional<double> x) {
   if (!x) {
     ++missing;
     return;
@@ -365,7 +376,7 @@ void AttenuatedSignal::Running::add(std::optional<double> x) {
   squares += (*x - mean_before) * (*x - mean);
 }
 
-void AttenuatedSignal::Running::leave(std::optional<double> x) {
+inline void AttenuatedSignal::Running::leave(std::optional<double> x) {
   if (!x) {
     --missing;
     return;
@@ -383,7 +394,7 @@ void AttenuatedSignal::Running::leave(std::optional<double> x) {
   squares -= (*x - mean_before) * (*x - mean);
 }
 
-void AttenuatedSignal::take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
+inline void AttenuatedSignal::take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
   samples_.drop_until(at_ms - window_ms, [&](auto value) { running_.leave(value); });
   if (samples_.empty()) running_ = {};
   if (samples_.size() == kExactSteps + 1) {
@@ -440,7 +451,7 @@ AttenuatedSignal::Bucket AttenuatedSignal::total() const {
 }
 
 // Nothing: too few samples, or a range that a missing one makes unknown.
-std::optional<double> AttenuatedSignal::spread(const AttenuatedRule& rule) const {
+inline std::optional<double> AttenuatedSignal::spread(const AttenuatedRule& rule) const {
   const bool by_range = rule.check == AttenuatedRule::Check::range;
   if (buckets_.empty()) {
     if (running_.known < rule.min_samples || (by_range && running_.missing > 0)) return {};
@@ -500,7 +511,7 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
     for (std::size_t i = 0; i < kTests; ++i) {
       const auto test = static_cast<Test>(i);
       const auto flag = out.tests[test];
-      if (flag > Flag::good && test != Test::time_gap) blame(reading, flag, test);  // the silence itself was told
+      if (flag > Flag::not_evaluated && test != Test::time_gap) blame(reading, flag, test);  // the silence itself was told
     }
   }
   if (late) return out;
@@ -512,7 +523,7 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
   return out;
 }
 
-void PointQuality::run_tests(const Reading& reading, std::optional<double> x, const Context& context, Judgement& out) {
+inline void PointQuality::run_tests(const Reading& reading, std::optional<double> x, const Context& context, Judgement& out) {
   if (rule_.spike) {
     out.spike = spike_.check(*rule_.spike, x);
     out.tests[Test::spike] = x ? Flag::not_evaluated : Flag::missing;
@@ -532,7 +543,7 @@ void PointQuality::run_tests(const Reading& reading, std::optional<double> x, co
 }
 
 // What the spike test now knows of the sample before. The detector has not learned from that one yet.
-void PointQuality::look_back(Judgement& out) {
+inline void PointQuality::look_back(Judgement& out) {
   if (!out.spike || !last_at_ || quality_of(*out.spike) <= last_quality_) return;
   out.before =
       Reading{.point = rule_.point, .at = *last_at_, .value = last_value_, .quality = last_quality_, .why = last_why_};
@@ -541,7 +552,7 @@ void PointQuality::look_back(Judgement& out) {
 }
 
 // The detector sees what all tests call good.
-void PointQuality::watch(const Reading& reading, const Context& context, Judgement& out) {
+inline void PointQuality::watch(const Reading& reading, const Context& context, Judgement& out) {
   const auto x = as_number(reading.value);
   if (!detector_ || !x || reading.quality != Quality::good || !detector_->is_news(reading.at)) return;
   out.score = detector_->score(*x, reading.at, context.local);
@@ -557,11 +568,11 @@ void PointQuality::prime(const Reading& reading, const Context& context) {
   static_cast<void>(judge(again, context));
 }
 
-void PointQuality::remember(const Reading& reading, const Flags& tests, std::optional<double> score) {
+inline void PointQuality::remember(const Reading& reading, const Flags& tests, std::optional<double> score) {
   last_at_ = reading.at;
   silent_from_ = reading.at;
   gap_told_ = false;
-  last_value_ = reading.value;
+  assign(last_value_, reading.value);
   last_quality_ = reading.quality;
   last_why_ = reading.why;
   last_tests_ = tests;

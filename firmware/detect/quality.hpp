@@ -41,6 +41,17 @@ inline constexpr std::size_t kTests = 8;
 /// The names of those that a rule configures.
 [[nodiscard]] std::vector<std::string_view> tests_of(const QualityRule& rule);
 
+/// to = from. A variant finds out by a detour what is in it, and mostly it is a number.
+inline void assign(Value& to, const Value& from) {
+  auto* const old = std::get_if<double>(&to);
+  const auto* const number = std::get_if<double>(&from);
+  if (old != nullptr && number != nullptr) {
+    *old = *number;
+  } else {
+    to = from;
+  }
+}
+
 /// What each test says of one sample.
 class Flags {
  public:
@@ -151,8 +162,8 @@ class FlatLine {
   std::array<std::int64_t, 2> before_{kNone, kNone};  // of those before it, the newer last
 };
 
-/// The samples of a trailing window, exactly. Each is the time since the one before and a value: a decimal of up to six
-/// places, as those of sensors are, in two bytes or four; where one is no such decimal all are kept whole.
+/// The samples of a trailing window, exactly, in a ring. Each is the time since the one before and a value: a decimal of
+/// up to six places, as those of sensors are, in two bytes or four; where one is no such decimal all are kept whole.
 class Samples {
  public:
   void push(std::int64_t at_ms, std::optional<double> x);
@@ -160,27 +171,26 @@ class Samples {
   template <class Leave>
   void drop_until(std::int64_t at_ms, Leave leave) {
     while (!empty() && first_ms_ <= at_ms) {
-      leave(value(gone_));
-      gone_ = static_cast<std::uint16_t>(gone_ + record());
-      if (!empty()) first_ms_ += time_since(gone_);
+      leave(value(first_));
+      first_ = static_cast<std::uint16_t>(after(first_));
+      --size_;
+      if (!empty()) first_ms_ += time_since(first_);
     }
   }
   /// Calls visit(at_ms, value) of each, oldest first.
   template <class Visit>
   void each(Visit visit) const {
     auto at_ms = first_ms_;
-    for (std::size_t i = gone_; i < words_.size(); i += record()) {
-      if (i > gone_) at_ms += time_since(i);
-      visit(at_ms, value(i));
+    std::size_t word = first_;
+    for (std::size_t i = 0; i < size_; ++i, word = after(word)) {
+      if (i > 0) at_ms += time_since(word);
+      visit(at_ms, value(word));
     }
   }
   void clear() { *this = {}; }
-  [[nodiscard]] std::size_t size() const { return (words_.size() - gone_) / record(); }
-  [[nodiscard]] bool empty() const { return words_.size() == gone_; }
-  void prefetch() const {
-    __builtin_prefetch(words_.data() + gone_);
-    __builtin_prefetch(words_.data() + words_.size());
-  }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  void prefetch() const { __builtin_prefetch(words_.data() + first_); }  // the newest are just before it
 
  private:
   // How each is written, in words of 16 bits.
@@ -191,17 +201,24 @@ class Samples {
     friend bool operator==(const Form&, const Form&) = default;
   };
   [[nodiscard]] std::size_t record() const { return static_cast<std::size_t>(form_.time_words) + form_.value_words; }
+  // Of the sample after the one there.
+  [[nodiscard]] std::size_t after(std::size_t word) const {
+    word += record();
+    return word == words_.size() ? 0 : word;
+  }
   template <class Number>
   [[nodiscard]] Number read(std::size_t word) const;
   [[nodiscard]] std::int64_t time_since(std::size_t word) const;
   [[nodiscard]] std::optional<double> value(std::size_t word) const;
   [[nodiscard]] static Form fitting(Form form, std::int64_t since_ms, std::optional<double> x);
   void append(std::int64_t since_ms, std::optional<double> x);
+  void grow();
 
-  ShortVector<std::uint16_t, std::uint16_t> words_;
+  ShortVector<std::uint16_t, std::uint16_t> words_;  // room for a whole number of samples
   std::int64_t first_ms_ = 0;
   std::int64_t last_ms_ = 0;
-  std::uint16_t gone_ = 0;  // of words_, at the front
+  std::uint16_t first_ = 0;  // the oldest sample's word
+  std::uint16_t size_ = 0;
   Form form_;
 };
 

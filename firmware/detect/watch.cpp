@@ -85,6 +85,7 @@ void Watch::feed(std::size_t term, MonoTime at, std::optional<WallTime> wall, co
   const auto* x = std::get_if<double>(&value);
   state.value = value;
   state.known = known;
+  state.heard = true;
   now_ms_ = std::max(now_ms_, to_ms(at));
   offset_ = wall ? std::optional{wall->time_since_epoch() - at.time_since_epoch()} : std::nullopt;
   for (const auto& node : expression_->nodes()) {
@@ -245,6 +246,10 @@ Watch::Result Watch::evaluate(const Node& node) {
       const auto& state = terms_[node.term];
       const auto* x = std::get_if<std::string>(&state.value);
       return as_truth(state.known && x != nullptr ? truth_of(*x == node.text) : Truth::unknown);
+    }
+    case Op::known: {
+      const auto& state = terms_[node.term];
+      return as_truth(state.heard ? truth_of(state.known) : Truth::unknown);
     }
     case Op::less:
       return as_truth(less(number(0), number(1)));

@@ -320,8 +320,8 @@ void Salvage::pass_over(LaneWork& work, Key to) {
 }
 
 Result<bool> Salvage::step(Store& into) {
-  constexpr std::size_t kBlocks = 256;
-  constexpr std::size_t kBytes = 256U << 10;
+  constexpr std::size_t kStepBlocks = 256;
+  constexpr std::size_t kStepBytes = 256U << 10;
   if (work_.empty()) return false;
   auto& work = work_.back();
   const auto finish = [&] {
@@ -331,8 +331,8 @@ Result<bool> Salvage::step(Store& into) {
   };
   const bool readable = from_ != nullptr && (work.lane != Lane::tele || names_known_);
   if (!readable) return finish();
-  auto found = from_->blocks(work.lane, work.next, kBlocks, kBytes);
-  if (!found) found = from_->blocks(work.lane, work.next, 1, kBytes);
+  auto found = from_->blocks(work.lane, work.next, kStepBlocks, kStepBytes);
+  if (!found) found = from_->blocks(work.lane, work.next, 1, kStepBytes);
   if (!found) {
     // A page is gone: the nearest key behind it that can be reached. Doubling, then halving.
     Key bad = work.next;

@@ -133,6 +133,11 @@ TEST_CASE("a mistake is told at its character") {
   CHECK(mistake("event('cam-pont', 'intrusion')") == "7: there is no camera or device 'cam-pont'; did you mean 'cam-pond'?");
   CHECK(mistake("event(cam-pond, 'intrusion')") == "7: expected an id in quotes, as \"cam-pond\"");
   CHECK(mistake("at_least(3, pump.on, door.open)") == "1: needs 3 conditions at least");
+  CHECK(mistake("pump.on AND known(river.levle)") == "19: there is no point 'river.levle'; did you mean 'river.level'?");
+  CHECK(mistake("known( 3 > 2)") == "8: expected a point here");
+  CHECK(mistake("known(pump.on, 3s)") == "14: expected ')'");
+  CHECK(mistake("known(pump.on) > 3") == "1: expected a number, this is a condition");
+  CHECK(mistake("knwon(pump.on)") == "1: there is no function 'knwon'; did you mean 'known'?");
   CHECK(mistake("sequence(pump.on, 5min)") == "19: needs 2 conditions at least");
   CHECK(mistake("time in 25:00-06:00 and pump.on") == "9: expected hours, as 22:00-06:00");
   CHECK(mistake("month in 0-3 and pump.on") == "10: expected months, as 5-9");
@@ -195,6 +200,24 @@ TEST_CASE("what is unknown neither makes true nor false where it matters") {
   CHECK(two.set(2, "river.level", 4.0) == 'y');
   CHECK(two.set(3, "pump.on", false) == '?');
   CHECK(two.set(4, "door.open", false) == 'n');
+}
+
+TEST_CASE("known tells of a point whether its value counts, whatever its type") {
+  Bench lost{"NOT known(river.level)"};
+  CHECK(lost.at(0) == '?');  // it has not had the time to say anything
+  CHECK(lost.set(1, "river.level", 2.0) == 'n');
+  CHECK(lost.lose(2, "river.level") == 'y');
+  CHECK(lost.last.value == Value{true});
+  CHECK(lost.set(3, "river.level", 2.0) == 'n');
+  Bench both{"known(gate.state) == true AND KNOWN( pump.on ) AND known(some.thing)"};
+  CHECK(both.set(1, "gate.state", std::string{"open"}) == '?');
+  CHECK(both.set(2, "pump.on", false) == '?');
+  CHECK(both.set(3, "some.thing", 4.0) == 'y');
+  CHECK(both.lose(4, "gate.state") == 'n');
+  Bench instead{"river.level > 3 OR NOT known(river.level) AND sum(rain.gauge, 1h) > 30"};  // the rain stands in for it
+  CHECK(instead.set(1, "rain.gauge", 40.0) == '?');
+  CHECK(instead.set(2, "river.level", 2.0) == 'n');
+  CHECK(instead.lose(3, "river.level") == 'y');
 }
 
 TEST_CASE("a sum over a window is at least what was seen until the window is full") {

@@ -353,6 +353,23 @@ TEST_CASE("a rule over two points raises one alarm with both as sources") {
   CHECK(tick(engine, 5000) == "returned@3610");  // the rain is an hour old
 }
 
+TEST_CASE("a rule tells that a point is lost, also one that has never spoken") {
+  const Rules rules{.quality = {{.point = "river.level", .gap = minutes{1}}}, .alarms = {by("NOT known(river.level)", "lost")}};
+  Engine engine{rules, kBoot};
+  CHECK(tick(engine, 0) == "");
+  CHECK(tick(engine, 59) == "");
+  CHECK(tick(engine, 62) == "unacked@60.001");
+  CHECK(level(engine, 70, 2) == "returned@70");
+  const auto lost = [&](std::int64_t s) {
+    return words(engine.evaluate({.point = "river.level", .at = at(s), .quality = Quality::missing, .why = "timeout"}).transitions);
+  };
+  CHECK(lost(80) == "unacked@80");
+  engine = restarted(engine, rules);  // nothing is known of the point: it is neither raised again nor returned
+  CHECK(tick(engine, 81) == "");
+  CHECK(lost(90) == "");
+  CHECK(level(engine, 100, 2) == "returned@100");
+}
+
 TEST_CASE("what a station tells of hours past is no rain of the last one") {  // all of it was summed as of now
   const Rules rules{.quality = {}, .alarms = {by("river.level > 3 AND sum(rain.gauge, 1h) > 30 mm")}};
   Engine engine{rules, kBoot};

@@ -128,6 +128,12 @@ TEST_CASE("after a start an output is in its fail-safe state until its points ha
     CHECK(bench.feed(reading("river.level", 101)) == "");
     CHECK(bench.feed(reading("other.level", 102)) == "siren off returned");
   }
+  SUBCASE("a rule that asks whether a point is known takes any reading of it") {
+    rule.triggers = {{"high", {}, {"river.level"}}};
+    Bench bench{{rule}, 100};
+    CHECK(bench.raise(100) == "siren off start");
+    CHECK(bench.feed(reading("river.level", 101, {}, Quality::missing)) == "siren on alarm");
+  }
   SUBCASE("a suspect reading counts: a flood is never usual") {
     Bench bench{{rule}, 100};
     bench.raise(100);

@@ -86,6 +86,7 @@ Rules some_rules() {
   rule("nobody", "time in 00:00-00:20 and count(pump.on == true, since 00:00) < 2", 5);
   rule("calm", "held(not pump.on, 20s) and not within(river.level > 6, 50s) and avg(rain.hour, since 00:00) < 6", 0);
   rules.alarms.back().suppressed_when = Expression::parse("rain.hour falling in 20s", names).value();
+  rule("lost", "not known(river.level) and rain.hour > 3 or held(not known(pump.on), 8s)", 3);
   return rules;
 }
 
@@ -268,7 +269,7 @@ TEST_CASE("the generators make every alarm and every verdict happen") {
     all.scores += log.scores;
   }
   CHECK(all.scores > 20);
-  CHECK(all.transitions.size() == 13);
+  CHECK(all.transitions.size() == 14);
   for (const std::string why : {"", "gross-range", "rate-of-change", "flat-line", "gap", "timeout", "climatology",
                                 "spike", "attenuated-signal", "neighbour"}) {
     CAPTURE(why);
