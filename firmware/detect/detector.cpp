@@ -23,6 +23,7 @@ constexpr double kFade = 1.0 / 120;               // of a finding's peak, a samp
 constexpr double kStranger = 1.1;                 // than that peak: another finding
 constexpr std::uint8_t kHourFrom = 6;             // samples that an hour needs before it is usual
 constexpr double kJumpWeight = 0.7;               // jumps alone are seldom what matters
+constexpr double kLargest = 1e100;                // beyond it sums of squares soon are no numbers any more
 constexpr std::int64_t kMostBetween = 3'600'000;  // ms; a longer silence is no learning
 
 // Gains of the moving averages; while young, each is the plain mean.
@@ -238,6 +239,7 @@ inline Detector::Means Detector::take_in(double x, double residual) const {
 
 std::optional<double> Detector::score(double raw, MonoTime at, const std::optional<LocalTime>& local) {
   learn();
+  if (std::abs(raw) > kLargest) return {};
   if (state_.samples == 0) {
     const double x = value_of(raw);
     state_.low = state_.high = state_.previous = state_.near = state_.slow = state_.means.fast = x;

@@ -103,7 +103,8 @@ class Detector {
  public:
   static constexpr double kDefaultThreshold = 0.67;
 
-  /// Nothing: too little is known yet. `local`: nothing while the clock is unset.
+  /// Nothing: too little is known yet, or it is larger than anything that is measured (1e100). `local`: nothing while
+  /// the clock is unset.
   [[nodiscard]] std::optional<double> score(double x, MonoTime at, const std::optional<LocalTime>& local);
   /// Takes in the sample that was scored last (score() does so), where there is one that was not taken in or forgotten
   /// yet.

@@ -355,7 +355,7 @@ Flag AttenuatedSignal::check(const AttenuatedRule& rule, MonoTime at, std::optio
   }
   if (!x) return Flag::missing;
   const auto quiet = spread(rule);
-  if (!quiet) return Flag::not_evaluated;
+  if (!quiet || std::isnan(*quiet)) return Flag::not_evaluated;
   if (*quiet < rule.fail) return Flag::fail;
   return *quiet < rule.suspect ? Flag::suspect : Flag::good;
 }
@@ -396,7 +396,10 @@ inline void AttenuatedSignal::Running::leave(std::optional<double> x) {
 
 inline void AttenuatedSignal::take_exactly(std::int64_t window_ms, std::int64_t at_ms, std::optional<double> x) {
   samples_.drop_until(at_ms - window_ms, [&](auto value) { running_.leave(value); });
-  if (samples_.empty()) running_ = {};
+  if (samples_.empty() || !std::isfinite(running_.squares)) {  // a value that cannot be squared would stay in them
+    running_ = {};
+    samples_.each([&](std::int64_t, auto value) { running_.add(value); });
+  }
   if (samples_.size() == kExactSteps + 1) {
     buckets_.reserve(kBuckets + 2);
     samples_.each([&](std::int64_t ms, auto value) { put(window_ms / kBuckets, ms, value); });
@@ -457,7 +460,7 @@ inline std::optional<double> AttenuatedSignal::spread(const AttenuatedRule& rule
     if (running_.known < rule.min_samples || (by_range && running_.missing > 0)) return {};
     if (!by_range) {
       if (running_.known == 1 || running_.alike >= running_.known) return 0;
-      return std::sqrt(std::max(0.0, running_.squares / static_cast<double>(running_.known)));
+      return std::sqrt(std::max(running_.squares / static_cast<double>(running_.known), 0.0));  // NaN stays
     }
     double low = kInfinity;
     double high = -kInfinity;

@@ -50,6 +50,17 @@ double daily(std::int64_t i) {
 
 }  // namespace
 
+TEST_CASE("what is larger than anything measured is not learned") {  // after it there was no finding, and nothing was restored
+  Feed feed;
+  const auto usual = [](std::int64_t i) { return 3 + 0.1 * static_cast<double>(i % 7); };
+  static_cast<void>(feed.highest(2'000, usual));
+  for (const double glitch : {1e200, -1.7e308}) CHECK(feed(glitch) == -1);
+  CHECK(feed.highest(50, usual) < 0.5);
+  Detector again;
+  CHECK(again.restore(feed.detector.save(), true));
+  CHECK(feed(9) > 0.5);
+}
+
 TEST_CASE("the detector says nothing before it has seen enough, and how long it has learned") {
   Feed feed;
   for (int i = 0; i < 120; ++i) CHECK(feed(noise(1)) == -1);

@@ -300,6 +300,19 @@ TEST_CASE("an attenuated signal remembers decimals when one comes that is none")
   CHECK(test.check(rule, at(61), 50.5) == Flag::suspect);  // 100.25 has left
 }
 
+TEST_CASE("a value too large to be squared leaves no trace in an attenuated signal") {  // all after it were too quiet
+  const AttenuatedRule rule{.suspect = 0.1, .fail = 0.01, .window = seconds{10}, .min_samples = 2};
+  AttenuatedSignal test;
+  const auto check = [&](int i, double x) { return test.check(rule, at(i), x); };
+  for (int i = 0; i < 10; ++i) static_cast<void>(check(i, i % 2));
+  CHECK(check(10, 1e308) == Flag::good);
+  CHECK(check(11, -1e308) == Flag::good);
+  for (int i = 12; i < 21; ++i) CHECK(check(i, i % 2) < Flag::suspect);
+  for (int i = 21; i < 30; ++i) CHECK(check(i, i % 2) == Flag::good);
+  for (int i = 30; i < 50; ++i) static_cast<void>(check(i, 5));
+  CHECK(check(50, 5) == Flag::fail);
+}
+
 TEST_CASE("an attenuated signal without a window is that of all samples so far") {
   const AttenuatedRule rule{.suspect = 1, .fail = 0.1};
   AttenuatedSignal test;
