@@ -151,7 +151,7 @@ class Run {
     if (asked_.verb == Verb::backtest) return world_.backtest(asked_, world_.out, world_.err);
     if (is_on_files(asked_.verb)) return work_on_journal();
     if (asked_.verb == Verb::probe) return world_.probe(asked_);
-    if (asked_.verb == Verb::init) return asked_.pack.empty() ? list_packs() : write_pack();
+    if (asked_.verb == Verb::init) return init();
     const auto result = world_.ask(asked_.socket, wire_name(asked_.verb), wire_args(asked_));
     if (!result) return tell(result.error());
     if (asked_.verb == Verb::media_show) return save(*result);
@@ -272,16 +272,19 @@ class Run {
     return result->value("ok", true) ? code : kFailed;
   }
 
-  int list_packs() const {
+  int init() const {
     const auto packs = find_packs(world_.packs);
     if (packs.empty()) return complain("not-found", both(Say::no_packs, world_.packs.string()), kFailed);
+    return asked_.pack.empty() ? list(packs) : write_one_of(packs);
+  }
+
+  int list(const std::vector<Pack>& packs) const {
     json rows = json::array();
     for (const auto& pack : packs) rows.push_back({{"pack", pack.id}, {"text", {{"zh", pack.title.zh}, {"en", pack.title.en}}}});
     return present({{"packs", std::move(rows)}});
   }
 
-  int write_pack() const {
-    const auto packs = find_packs(world_.packs);
+  int write_one_of(const std::vector<Pack>& packs) const {
     const auto found = std::find_if(packs.begin(), packs.end(), [&](const auto& pack) { return pack.id == asked_.pack; });
     if (found == packs.end()) {
       std::string known;

@@ -30,6 +30,7 @@ struct Bench {
   std::vector<hamlet::config::Diagnostic> diagnostics;
   ProbeAsked probed;
   int probe_code = kOk;
+  std::filesystem::path packs = std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "firmware/image/packs";
   std::string verb;
   json args;
   std::string socket;
@@ -65,7 +66,7 @@ struct Bench {
                             return journal;
                           },
                       .check_config = [this](const auto&) { return diagnostics; },
-                      .packs = std::filesystem::path{std::getenv("HAMLET_SOURCE")} / "firmware/image/packs",
+                      .packs = packs,
                       .probe =
                           [this](const auto& asked) {
                             probed = asked.probe;
@@ -145,6 +146,9 @@ TEST_CASE("packs are listed, shown and written, and nothing is written over") {
   std::filesystem::remove(file);
   CHECK(bench.run({"init", "--pack", "pond-safety", "--output", "/no/such/folder/x.toml"}) == kFailed);
   CHECK(bench.verb.empty());
+  bench.packs = "/no/such/folder";
+  CHECK(bench.run({"init", "--pack", "flash-flood"}) == kFailed);
+  CHECK(has(bench.err, "not installed"));
 }
 
 TEST_CASE("--json prints the result as it is, in one line and no language") {
