@@ -30,6 +30,9 @@ constexpr double kQuietRaw = 0.001;  // of the picture
 constexpr int kCellRows = 4;         // of kLanes columns: what is asked whether it has changed
 constexpr Millis kCountedStep{40};
 constexpr int kMostWeight = 3;       // what is longer ago than 8 pictures was another moment
+constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
+constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
+constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
 constexpr std::array<int, kMostWeight + 1> kGhostMean{64954, 61000, 48000, 31700};  // of a mean that has been full for 170, 85, 42 and 21 pictures
@@ -181,6 +184,35 @@ cv::Mat strongest_edges(const cv::Mat& luma) {
   return edges;
 }
 
+// Where the picture has an edge that the scene has not, or lacks one that it has: 255. What light does to a scene is smooth, and
+// keeps its edges in proportion; what a thing does is not. `noise`: shades by which two pictures of the same differ.
+cv::Mat changed_edges(const cv::Mat& luma, const cv::Mat& scene, double noise) {
+  constexpr int kAround = 9;
+  const auto real = [](const cv::Mat& from, int around) {
+    cv::Mat out;
+    cv::boxFilter(from, out, CV_32F, {around, around}, {-1, -1}, true, cv::BORDER_REPLICATE);
+    return out;
+  };
+  const cv::Mat usual = real(luma, kAround);
+  const cv::Mat scene_usual = real(scene, kAround);
+  const cv::Mat fine = real(luma, 3);
+  const cv::Mat scene_fine = real(scene, 3);
+  cv::Mat out(luma.size(), CV_8UC1);
+  const auto least = static_cast<float>(3 + noise);
+  for (int row = 0; row < luma.rows; ++row) {
+    for (int column = 0; column < luma.cols; ++column) {
+      const float mean = usual.at<float>(row, column);
+      const float scene_mean = scene_usual.at<float>(row, column);
+      const float gain = (mean + 4) / (scene_mean + 4);
+      const float edge = fine.at<float>(row, column) - mean;
+      const float scene_edge = (scene_fine.at<float>(row, column) - scene_mean) * gain;
+      const bool is = std::abs(edge - scene_edge) > least + 0.35F * std::max(std::abs(edge), std::abs(scene_edge)) && fine.at<float>(row, column) < 225;
+      out.at<std::uint8_t>(row, column) = is ? 255 : 0;
+    }
+  }
+  return out;
+}
+
 // One of 8 pixels' worth of what each place has learned of itself; see Model::learn().
 struct Verdict {
   v_uint16x8 near;      // how near a match has to be, in brightness and colour
@@ -205,7 +237,7 @@ struct Foreground::Model {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
     for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
-                        &mask, &placed_mask}) {
+                        &mask, &placed_mask, &light}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
@@ -257,6 +289,7 @@ struct Foreground::Model {
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
   cv::Mat raw_before, blink_before, nearness;
+  cv::Mat light;        // 255 where only the light has changed
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
   cv::Mat mask;
   double unlike = 0;
@@ -268,6 +301,7 @@ struct Foreground::Model {
   void take(const Picture& picture);
   [[nodiscard]] bool changed();
   void relight();
+  bool relight_field(const cv::Mat& now, const cv::Mat& then, double by_line);
   void relight_colours();
   void find_shift();
   [[nodiscard]] std::uint64_t misfit(cv::Point by, const cv::Mat& leave_out) const;
@@ -276,6 +310,7 @@ struct Foreground::Model {
   void match();
   void match_block(std::size_t block, int row, int column);
   void clean();
+  void leave_out_light();
   void find_ghosts();
   void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
@@ -384,7 +419,13 @@ void Foreground::Model::relight() {
       pairs.emplace_back(then.at<std::uint8_t>(row, column), now.at<std::uint8_t>(row, column));
     }
   }
+  const double before = fraction_near(pairs, {});
   const auto line = relight_line(pairs);
+  const double by_line = line ? fraction_near(pairs, *line) : before;
+  if (by_line < 0.9 && relight_field(now, then, by_line)) {
+    relit = true;
+    return;
+  }
   if (line) {
     relit = true;
     const auto table = table_of(*line);
@@ -400,11 +441,47 @@ void Foreground::Model::relight() {
   }
 }
 
+// A lamp, or infra-red, lights the middle more than the corners: a gain that changes slowly over the picture, and leaves the scene
+// its edges.
+bool Foreground::Model::relight_field(const cv::Mat& now, const cv::Mat& then, double by_line) {
+  constexpr int kAround = 9;
+  cv::Mat a;
+  cv::Mat b;
+  cv::boxFilter(now, a, CV_32F, {kAround, kAround}, {-1, -1}, true, cv::BORDER_REPLICATE);
+  cv::boxFilter(then, b, CV_32F, {kAround, kAround}, {-1, -1}, true, cv::BORDER_REPLICATE);
+  cv::Mat field = (a + 4) / (b + 4);
+  Pairs pairs;
+  for (int row = 0; row < now.rows; ++row) {
+    for (int column = 0; column < now.cols; ++column) {
+      pairs.emplace_back(static_cast<double>(then.at<std::uint8_t>(row, column)) * static_cast<double>(field.at<float>(row, column)), now.at<std::uint8_t>(row, column));
+    }
+  }
+  const double after = fraction_near(pairs, {});
+  const cv::Mat edges = strongest_edges(scene_y) > 24;
+  const double kept = 1 - cv::countNonZero(edges & changed_edges(y.inside(), scene_y, usual_noise * 2)) / std::max(1.0, 1.0 * cv::countNonZero(edges));
+  if (after < 0.95 || after < by_line + 0.05 || kept < 0.9) return false;
+  cv::resize(field, field, size, 0, 0, cv::INTER_LINEAR);
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      const float gain = field.at<float>(row, column);
+      const auto at = static_cast<std::size_t>(row * size.width + column);
+      auto* sample = samples.data() + at / kLanes * kBlockBytes + column % kLanes;
+      for (int i = 0; i < kSamples; ++i, sample += kSampleBytes) *sample = cv::saturate_cast<std::uint8_t>(static_cast<float>(*sample) * gain);
+      for (auto* plane : {&last_y, &scene_y}) {
+        auto& value = plane->at<std::uint8_t>(row, column);
+        value = cv::saturate_cast<std::uint8_t>(static_cast<float>(value) * gain);
+      }
+      scene_sum[at] = static_cast<std::int16_t>(std::min(255.0F * 128, static_cast<float>(scene_sum[at]) * gain));
+    }
+  }
+  return true;
+}
+
 // Colours fade together (dusk) or go all at once (infra-red). What does not fit a common factor but has changed nearly
 // everywhere is learned anew. By the means of kLanes pixels, or a sensor's noise would be a change.
 void Foreground::Model::relight_colours() {
   const auto colour = [](const std::uint8_t* from) { return cv::v_reduce_sum(load(from)) / double{kLanes} - 128; };
-  double far = 0, before = 0, product = 0, square = 0;
+  double far = 0, before = 0, product = 0, square = 0, coloured = 0, were_coloured = 0;
   Pairs pairs;
   for (int row = 0; row < size.height; row += 4) {
     for (int column = 0; column < size.width; column += kLanes) {
@@ -414,7 +491,9 @@ void Foreground::Model::relight_colours() {
       const double su = colour(sample + kLanes);
       const double sv = colour(sample + 2 * kLanes);
       const double off = std::abs(du - su) + std::abs(dv - sv);
-      far += off > 8;
+      far += off > kColoured;
+      coloured += std::abs(du) + std::abs(dv) > kColoured;
+      were_coloured += std::abs(su) + std::abs(sv) > kColoured;
       before += off;
       product += du * su + dv * sv;
       square += su * su + sv * sv;
@@ -423,14 +502,16 @@ void Foreground::Model::relight_colours() {
     }
   }
   const double n = static_cast<double>(pairs.size()) / 2;
-  if (far < 0.4 * n && !relit) return;
+  const auto [fewer, more] = std::minmax(coloured, were_coloured);
+  const bool infrared = far >= 0.4 * n || (relit && more > 0.05 * n && fewer < 0.2 * more);  // or back from it
+  if (!infrared && !relit) return;
   const double factor = square < 1 ? 1 : std::clamp(product / square, 0.0, 3.0);
   double after = 0;
   for (const auto& [then, now] : pairs) after += std::abs(factor * then - now);
   const bool fades = after < 0.9 * before;
-  const bool replaced = far >= 0.4 * n && after > 0.6 * before;
+  const bool replaced = infrared && after > 0.6 * before;
   if (!fades && !replaced) return;
-  relit = relit || far >= 0.4 * n;
+  relit = relit || infrared;
   const auto table = table_of({factor, 128 - 128 * factor});
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; column += kLanes) {
@@ -616,6 +697,52 @@ void Foreground::Model::clean() {
   cv::medianBlur(core, placed_mask(where), 5);
 }
 
+// What is there because of the light that falls on the scene, or no longer does, is no thing: it has no outline of its own. What
+// has one within it is.
+void Foreground::Model::leave_out_light() {
+  light.setTo(0);
+  cv::Mat labels;
+  cv::Mat stats;
+  cv::Mat centers;
+  const int count = cv::connectedComponentsWithStats(placed_mask, labels, stats, centers, 8, CV_32S);
+  if (count <= 1) return;
+  cv::Mat sharp = changed_edges(y.inside(), scene_y, usual_noise * noise_gain / kNoiseOne);
+  cv::dilate(sharp, sharp, cv::Mat());
+  cv::Mat inner;
+  cv::erode(placed_mask, inner, cv::Mat(), {-1, -1}, 1, cv::BORDER_CONSTANT, {255});
+  struct Piece {
+    int outline = 0;
+    int outlined = 0;  // of that, where an edge has changed
+    int pixels = 0;
+    int off = 0;       // shades, in all
+  };
+  std::vector<Piece> pieces(static_cast<std::size_t>(count));
+  const cv::Mat now = y.inside();
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      if (placed_mask.at<std::uint8_t>(row, column) == 0) continue;
+      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
+      ++piece.pixels;
+      piece.off += std::abs(now.at<std::uint8_t>(row, column) - scene_y.at<std::uint8_t>(row, column));
+      if (inner.at<std::uint8_t>(row, column) != 0) continue;
+      ++piece.outline;
+      piece.outlined += sharp.at<std::uint8_t>(row, column) != 0;
+    }
+  }
+  for (int label = 1; label < count; ++label) {
+    const auto& piece = pieces[static_cast<std::size_t>(label)];
+    if (piece.outlined > kOutlined * piece.outline || piece.off < kBrighter * piece.pixels) continue;
+    light.setTo(255, labels == label);
+  }
+  cv::Mat parts = sharp & light;
+  static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
+  cv::morphologyEx(parts, parts, cv::MORPH_CLOSE, five);
+  fill_holes(parts);
+  cv::morphologyEx(parts, parts, cv::MORPH_OPEN, five);
+  light -= parts;
+  placed_mask -= light;
+}
+
 // ---- learning ------------------------------------------------------------------------------------------------------
 
 // Where a thing has gone, the scene as remembered has an outline that the picture has not. The scene soon forgets it: what was clearly
@@ -755,7 +882,7 @@ void Foreground::Model::learn(bool trusted) {
 
       // Itself.
       const auto rolls = load(dice.lanes());
-      const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column));
+      const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column)) | load(light.ptr(row) + column);
       auto* here = samples.data() + block * kBlockBytes;
       const auto roll = dice.roll();
       const auto own = (~is_raw & (rolls < own_chance)) | (whatever & (rolls < any_chance));
@@ -866,6 +993,7 @@ const cv::Mat& Foreground::look(const Picture& picture, bool trusted) {
   model.weigh_noise();
   model.match();
   model.clean();
+  model.leave_out_light();
   if (model.looks++ % (8 >> model.weight) == 0) model.find_ghosts();
   model.learn(trusted);
   if (trusted) model.learn_scene();
@@ -897,6 +1025,9 @@ cv::Point Foreground::shift() const {
 }
 double Foreground::unlike() const {
   return model_->unlike;
+}
+double Foreground::lit() const {
+  return cv::countNonZero(model_->light) / static_cast<double>(model_->light.total());
 }
 bool Foreground::relit() const {
   return model_->relit;

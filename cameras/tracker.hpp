@@ -23,9 +23,10 @@ struct Track {
   Millis born{};
   Millis seen{};           ///< last found in the mask
   int sights = 0;          ///< pictures it was found in
-  cv::Point2f birthplace{};
+  cv::Rect2f birthplace{};
+  bool sudden = false;     ///< it came up in the midst of the picture
   bool doubtful = false;   ///< it came as the picture as a whole changed: what light does, until it goes its own way
-  double strayed = 0;      ///< the farthest it was from its birthplace
+  double strayed = 0;      ///< the farthest that both its sides were from its birthplace
   Millis moved{};          ///< when it last left the place it stood at
   cv::Point2f stood_at{};
 
@@ -48,7 +49,7 @@ struct Track {
 /// One thread.
 class Tracker {
  public:
-  explicit Tracker(cv::Size size) : size_{size} {}
+  explicit Tracker(cv::Size size);
 
   /// `mask` and `luma` of one picture; `doubtful` as Track has it. Tracks that ended are gone after the call.
   const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false);
@@ -64,6 +65,8 @@ class Tracker {
     std::vector<std::size_t> tracks{};
   };
 
+  [[nodiscard]] cv::Rect cells_of(cv::Rect box) const;
+  [[nodiscard]] bool at_edge(cv::Rect box) const;
   void find_blobs(const cv::Mat& mask);
   void split(Blob blob);
   [[nodiscard]] cv::Rect2f predicted(const Track& track, Millis time) const;
@@ -85,6 +88,8 @@ class Tracker {
   std::vector<cv::Rect> boxes_;
   std::vector<Track> tracks_;
   int next_id_ = 1;
+  cv::Mat restless_;   // by cells: how often something came up there lately
+  double births_ = 0;  // in the midst of the picture, over the last seconds
   std::optional<Millis> last_;
 };
 
