@@ -30,6 +30,8 @@ constexpr double kQuietRaw = 0.001;  // of the picture
 constexpr int kCellRows = 4;         // of kLanes columns: what is asked whether it has changed
 constexpr Millis kCountedStep{40};
 constexpr int kMostWeight = 3;       // what is longer ago than 8 pictures was another moment
+constexpr int kEdge = 24;            // shades
+constexpr int kFewPixels = 12;
 constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
 constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
 constexpr double kColoured = 8;      // shades, in U and V together
@@ -184,30 +186,32 @@ cv::Mat strongest_edges(const cv::Mat& luma) {
   return edges;
 }
 
-// Where the picture has an edge that the scene has not, or lacks one that it has: 255. What light does to a scene is smooth, and
-// keeps its edges in proportion; what a thing does is not. `noise`: shades by which two pictures of the same differ.
-cv::Mat changed_edges(const cv::Mat& luma, const cv::Mat& scene, double noise) {
-  constexpr int kAround = 9;
-  const auto real = [](const cv::Mat& from, int around) {
+// Where the picture has an edge that the scene has not, or lacks one that it has: 255, looked for where `where` is not 0. What light
+// does to a scene is smooth, and keeps its edges in proportion; what a thing does is not. `noise`: shades by which two pictures of the
+// same differ.
+cv::Mat changed_edges(const cv::Mat& luma, const cv::Mat& scene, const cv::Mat& where, double noise) {
+  const auto mean = [](const cv::Mat& of, int around) {
     cv::Mat out;
-    cv::boxFilter(from, out, CV_32F, {around, around}, {-1, -1}, true, cv::BORDER_REPLICATE);
+    cv::blur(of, out, {around, around}, {-1, -1}, cv::BORDER_REPLICATE);
     return out;
   };
-  const cv::Mat usual = real(luma, kAround);
-  const cv::Mat scene_usual = real(scene, kAround);
-  const cv::Mat fine = real(luma, 3);
-  const cv::Mat scene_fine = real(scene, 3);
-  cv::Mat out(luma.size(), CV_8UC1);
+  constexpr int kAround = 9;
+  constexpr int kWhite = 225;  // what is as bright has lost its edges
+  constexpr float kDark = 4;   // shades, for below them a ratio says little
+  const cv::Mat fine = mean(luma, 3);
+  const cv::Mat coarse = mean(luma, kAround);
+  const cv::Mat scene_fine = mean(scene, 3);
+  const cv::Mat scene_coarse = mean(scene, kAround);
+  cv::Mat out = cv::Mat::zeros(luma.size(), CV_8UC1);
   const auto least = static_cast<float>(3 + noise);
   for (int row = 0; row < luma.rows; ++row) {
     for (int column = 0; column < luma.cols; ++column) {
-      const float mean = usual.at<float>(row, column);
-      const float scene_mean = scene_usual.at<float>(row, column);
-      const float gain = (mean + 4) / (scene_mean + 4);
-      const float edge = fine.at<float>(row, column) - mean;
-      const float scene_edge = (scene_fine.at<float>(row, column) - scene_mean) * gain;
-      const bool is = std::abs(edge - scene_edge) > least + 0.35F * std::max(std::abs(edge), std::abs(scene_edge)) && fine.at<float>(row, column) < 225;
-      out.at<std::uint8_t>(row, column) = is ? 255 : 0;
+      if (where.at<std::uint8_t>(row, column) == 0 || fine.at<std::uint8_t>(row, column) >= kWhite) continue;
+      const auto all = static_cast<float>(coarse.at<std::uint8_t>(row, column));
+      const auto scene_all = static_cast<float>(scene_coarse.at<std::uint8_t>(row, column));
+      const float edge = static_cast<float>(fine.at<std::uint8_t>(row, column)) - all;
+      const float before = (static_cast<float>(scene_fine.at<std::uint8_t>(row, column)) - scene_all) * (all + kDark) / (scene_all + kDark);
+      if (std::abs(edge - before) > least + 0.35F * std::max(std::abs(edge), std::abs(before))) out.at<std::uint8_t>(row, column) = 255;
     }
   }
   return out;
@@ -237,7 +241,7 @@ struct Foreground::Model {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
     for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
-                        &mask, &placed_mask, &light}) {
+                        &mask, &placed_mask, &light, &around}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
@@ -289,6 +293,7 @@ struct Foreground::Model {
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
   cv::Mat raw_before, blink_before, nearness;
+  cv::Mat around;       // the mask of the picture before, and what is near to it
   cv::Mat light;        // 255 where only the light has changed
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
   cv::Mat mask;
@@ -329,7 +334,7 @@ void Foreground::Model::begin() {
   still_ticked = last;
   unlike_pictures = 0;
   shift = {};
-  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask}) plane->setTo(0);
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around}) plane->setTo(0);
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
@@ -457,9 +462,9 @@ bool Foreground::Model::relight_field(const cv::Mat& now, const cv::Mat& then, d
     }
   }
   const double after = fraction_near(pairs, {});
-  const cv::Mat edges = strongest_edges(scene_y) > 24;
-  const double kept = 1 - cv::countNonZero(edges & changed_edges(y.inside(), scene_y, usual_noise * 2)) / std::max(1.0, 1.0 * cv::countNonZero(edges));
-  if (after < 0.95 || after < by_line + 0.05 || kept < 0.9) return false;
+  if (after < 0.95 || after < by_line + 0.05) return false;
+  const cv::Mat edges = strongest_edges(scene_y) > kEdge;
+  if (cv::countNonZero(changed_edges(y.inside(), scene_y, edges, usual_noise * 2)) > 0.1 * cv::countNonZero(edges)) return false;
   cv::resize(field, field, size, 0, 0, cv::INTER_LINEAR);
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; ++column) {
@@ -694,53 +699,61 @@ void Foreground::Model::clean() {
   cv::Mat core;
   cv::erode(closed, core, cv::Mat(), {-1, -1}, 3);
   core = core | holes | found;
-  cv::medianBlur(core, placed_mask(where), 5);
+  cv::blur(core, core, {5, 5}, {-1, -1}, cv::BORDER_REPLICATE);  // the median, of what is all or nothing
+  cv::threshold(core, placed_mask(where), 127, 255, cv::THRESH_BINARY);
 }
 
 // What is there because of the light that falls on the scene, or no longer does, is no thing: it has no outline of its own. What
-// has one within it is.
+// has one within it is. What has been a thing in the picture before is looked at again now and then.
 void Foreground::Model::leave_out_light() {
   light.setTo(0);
+  if (looks % 8 != 0 && cv::countNonZero(placed_mask & ~around) < kFewPixels) return;
+  const cv::Rect some = cv::boundingRect(placed_mask);
+  if (some.empty()) return;
+  constexpr int kBeside = 6;  // pixels, that outlines and the means around them need
+  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kBeside, kBeside}, some.br() + cv::Point{kBeside, kBeside}} & cv::Rect{{}, size};
+  cv::Mat things = placed_mask(where);
   cv::Mat labels;
-  cv::Mat stats;
-  cv::Mat centers;
-  const int count = cv::connectedComponentsWithStats(placed_mask, labels, stats, centers, 8, CV_32S);
-  if (count <= 1) return;
-  cv::Mat sharp = changed_edges(y.inside(), scene_y, usual_noise * noise_gain / kNoiseOne);
-  cv::dilate(sharp, sharp, cv::Mat());
+  const int count = cv::connectedComponents(things, labels, 8, CV_32S);
+  cv::Mat beside;
+  cv::dilate(things, beside, cv::Mat());
+  cv::Mat edges = changed_edges(y.inside()(where), scene_y(where), beside, usual_noise * noise_gain / kNoiseOne);
+  cv::dilate(edges, edges, cv::Mat());
   cv::Mat inner;
-  cv::erode(placed_mask, inner, cv::Mat(), {-1, -1}, 1, cv::BORDER_CONSTANT, {255});
+  cv::erode(things, inner, cv::Mat());
   struct Piece {
     int outline = 0;
     int outlined = 0;  // of that, where an edge has changed
     int pixels = 0;
     int off = 0;       // shades, in all
+    [[nodiscard]] bool is_light() const { return outlined <= kOutlined * outline && off >= kBrighter * pixels; }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
-  const cv::Mat now = y.inside();
-  for (int row = 0; row < size.height; ++row) {
-    for (int column = 0; column < size.width; ++column) {
-      if (placed_mask.at<std::uint8_t>(row, column) == 0) continue;
+  const cv::Mat now = y.inside()(where);
+  const cv::Mat then = scene_y(where);
+  for (int row = 0; row < where.height; ++row) {
+    for (int column = 0; column < where.width; ++column) {
+      if (things.at<std::uint8_t>(row, column) == 0) continue;
       auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
       ++piece.pixels;
-      piece.off += std::abs(now.at<std::uint8_t>(row, column) - scene_y.at<std::uint8_t>(row, column));
+      piece.off += std::abs(now.at<std::uint8_t>(row, column) - then.at<std::uint8_t>(row, column));
       if (inner.at<std::uint8_t>(row, column) != 0) continue;
       ++piece.outline;
-      piece.outlined += sharp.at<std::uint8_t>(row, column) != 0;
+      piece.outlined += edges.at<std::uint8_t>(row, column) != 0;
     }
   }
+  cv::Mat lit = light(where);
   for (int label = 1; label < count; ++label) {
-    const auto& piece = pieces[static_cast<std::size_t>(label)];
-    if (piece.outlined > kOutlined * piece.outline || piece.off < kBrighter * piece.pixels) continue;
-    light.setTo(255, labels == label);
+    if (pieces[static_cast<std::size_t>(label)].is_light()) lit.setTo(255, labels == label);
   }
-  cv::Mat parts = sharp & light;
+  if (cv::countNonZero(lit) == 0) return;
+  cv::Mat parts = edges & lit;
   static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
   cv::morphologyEx(parts, parts, cv::MORPH_CLOSE, five);
   fill_holes(parts);
   cv::morphologyEx(parts, parts, cv::MORPH_OPEN, five);
-  light -= parts;
-  placed_mask -= light;
+  lit -= parts;
+  things -= lit;
 }
 
 // ---- learning ------------------------------------------------------------------------------------------------------
@@ -847,7 +860,6 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
 }
 
 void Foreground::Model::learn(bool trusted) {
-  cv::Mat around;
   cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
   const auto own_chance = all(31 << weight);
   const auto any_chance = all(16 << weight);
