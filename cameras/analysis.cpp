@@ -137,7 +137,8 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
-  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_);
+  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_,
+                  foreground_.learned_for() >= Foreground::kWarmUp);
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);
@@ -271,10 +272,12 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
   cv::bitwise_and(foreground_.mask(), zone.mask, inside);
-  if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere
+  if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere; an event once begun goes on with all
+    const bool open = zone.occupancy.occupied();
     cv::Mat going = cv::Mat::zeros(inside.size(), CV_8UC1);
     for (const auto& track : tracker_.tracks()) {
-      if (!(track.sudden || track.doubtful) || track.confirmed()) cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
+      if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
+      cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
     }
     inside &= going;
   }

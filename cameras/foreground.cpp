@@ -34,6 +34,7 @@ constexpr int kEdge = 24;            // shades
 constexpr int kFewPixels = 12;
 constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
 constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
+constexpr int kBrighterBy = 4;       // or by a quarter
 constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
@@ -289,6 +290,7 @@ struct Foreground::Model {
 
   // What was found.
   double usual_noise = 0;  // that the samples have; of the sensor, or of the compression
+  bool other_noise = false;  // as the light is another, and the sensor's gain with it
   int far_for = 0;         // pictures at 25 a second that the noise has been beyond any gain
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
@@ -428,7 +430,7 @@ void Foreground::Model::relight() {
   const auto line = relight_line(pairs);
   const double by_line = line ? fraction_near(pairs, *line) : before;
   if (by_line < 0.9 && relight_field(now, then, by_line)) {
-    relit = true;
+    relit = other_noise = true;
     return;
   }
   if (line) {
@@ -508,7 +510,8 @@ void Foreground::Model::relight_colours() {
   }
   const double n = static_cast<double>(pairs.size()) / 2;
   const auto [fewer, more] = std::minmax(coloured, were_coloured);
-  const bool infrared = far >= 0.4 * n || (relit && more > 0.05 * n && fewer < 0.2 * more);  // or back from it
+  const bool turned = relit && more > 0.05 * n && fewer < 0.2 * more;  // all colour goes, or comes back
+  const bool infrared = far >= 0.4 * n || turned;
   if (!infrared && !relit) return;
   const double factor = square < 1 ? 1 : std::clamp(product / square, 0.0, 3.0);
   double after = 0;
@@ -517,6 +520,7 @@ void Foreground::Model::relight_colours() {
   const bool replaced = infrared && after > 0.6 * before;
   if (!fades && !replaced) return;
   relit = relit || infrared;
+  other_noise = other_noise || turned;
   const auto table = table_of({factor, 128 - 128 * factor});
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; column += kLanes) {
@@ -622,12 +626,12 @@ void Foreground::Model::weigh_noise() {
     noise_gain = kNoiseOne;  // nothing to compare with
     return;
   }
+  if (frames == 2 || std::exchange(other_noise, false)) usual_noise = noise;
   // More noise is usual only when the places have learned of it, after a minute. What no gain can make up for is a picture in doubt.
   const bool far = noise * kNoiseOne > usual_noise * kNoiseMost;
   far_for = far ? far_for + (1 << weight) : 0;  // what passes close by is no noise
   relit = relit || far_for > 25;
   const double share = std::max((1 << weight) / (far ? 128.0 : 1500.0), 1.0 / (frames - 1));
-  if (frames == 2) usual_noise = noise;
   noise_gain = noise < 1.3 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
   usual_noise += (noise - usual_noise) * share;
 }
@@ -726,7 +730,10 @@ void Foreground::Model::leave_out_light() {
     int outlined = 0;  // of that, where an edge has changed
     int pixels = 0;
     int off = 0;       // shades, in all
-    [[nodiscard]] bool is_light() const { return outlined <= kOutlined * outline && off >= kBrighter * pixels; }
+    int shades = 0;    // of the scene, in all
+    [[nodiscard]] bool is_light() const {
+      return outlined <= kOutlined * outline && (off >= kBrighter * pixels || off * kBrighterBy >= shades);
+    }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
   const cv::Mat now = y.inside()(where);
@@ -737,6 +744,7 @@ void Foreground::Model::leave_out_light() {
       auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
       ++piece.pixels;
       piece.off += std::abs(now.at<std::uint8_t>(row, column) - then.at<std::uint8_t>(row, column));
+      piece.shades += then.at<std::uint8_t>(row, column);
       if (inner.at<std::uint8_t>(row, column) != 0) continue;
       ++piece.outline;
       piece.outlined += edges.at<std::uint8_t>(row, column) != 0;

@@ -75,7 +75,7 @@ ThingClass Track::kind() const {
 Tracker::Tracker(cv::Size size)
     : size_{size}, restless_{cv::Mat::zeros(cells_of({{}, size}).size(), CV_32F)} {}
 
-const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful) {
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known) {
   find_blobs(mask);
   assign(time);
   part();
@@ -90,7 +90,7 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
   births_ *= std::exp(-since / kBirthsOver);
   restless_ *= std::exp(-since / kRestlessFor);
   for (const auto& blob : blobs_) {
-    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful);
+    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful, known);
   }
   for (auto& track : tracks_) {  // not it alone, or it does not go away
     const auto age = time - track.born;
@@ -380,7 +380,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   track.votes.at(static_cast<std::size_t>(vote)) += track.area;
 }
 
-void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful) {
+void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful, bool known) {
   if (tracks_.size() >= kMaxTracks) return;
   Track track;
   track.id = next_id_++;
@@ -393,8 +393,8 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool dou
   double most = 0;
   cv::minMaxLoc(restless_(cells), nullptr, &most);
   track.sudden = !at_edge(blob.box);
-  track.doubtful = doubtful || (track.sudden && most > kOftenBorn);
-  if (track.sudden) {
+  track.doubtful = track.sudden && (doubtful || most > kOftenBorn);
+  if (track.sudden && !doubtful && known) {
     ++births_;
     restless_(cells) += 1;
   }
