@@ -17,6 +17,8 @@ namespace {
 constexpr double kSceneChange = 0.5;
 // More than this is worth a look at the picture as a whole.
 constexpr double kMuchChanged = 0.05;
+// So much of the picture in another light leaves traces.
+constexpr double kMuchLight = 0.01;
 // For so long after the light has changed, what comes up may be what is left of that.
 constexpr Millis kAfterglow{2'000};
 // For so long a picture in doubt keeps open what was last seen before it.
@@ -134,8 +136,9 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   watch_scene(picture, at, messages);
   upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
-  if (foreground_.relit() || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
-  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_);
+  if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
+  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_,
+                  foreground_.learned_for() >= Foreground::kWarmUp);
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);
@@ -269,6 +272,15 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
   cv::bitwise_and(foreground_.mask(), zone.mask, inside);
+  if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere; an event once begun goes on with all
+    const bool open = zone.occupancy.occupied();
+    cv::Mat going = cv::Mat::zeros(inside.size(), CV_8UC1);
+    for (const auto& track : tracker_.tracks()) {
+      if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
+      cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
+    }
+    inside &= going;
+  }
   sight.area = static_cast<double>(cv::countNonZero(inside)) / zone.pixels;
   std::erase_if(zone.inside, [&](const auto& entry) {
     return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });

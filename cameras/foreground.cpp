@@ -30,6 +30,12 @@ constexpr double kQuietRaw = 0.001;  // of the picture
 constexpr int kCellRows = 4;         // of kLanes columns: what is asked whether it has changed
 constexpr Millis kCountedStep{40};
 constexpr int kMostWeight = 3;       // what is longer ago than 8 pictures was another moment
+constexpr int kEdge = 24;            // shades
+constexpr int kFewPixels = 12;
+constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
+constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
+constexpr int kBrighterBy = 4;       // or by a quarter
+constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
 constexpr std::array<int, kMostWeight + 1> kGhostMean{64954, 61000, 48000, 31700};  // of a mean that has been full for 170, 85, 42 and 21 pictures
@@ -181,6 +187,37 @@ cv::Mat strongest_edges(const cv::Mat& luma) {
   return edges;
 }
 
+// Where the picture has an edge that the scene has not, or lacks one that it has: 255, looked for where `where` is not 0. What light
+// does to a scene is smooth, and keeps its edges in proportion; what a thing does is not. `noise`: shades by which two pictures of the
+// same differ.
+cv::Mat changed_edges(const cv::Mat& luma, const cv::Mat& scene, const cv::Mat& where, double noise) {
+  const auto mean = [](const cv::Mat& of, int around) {
+    cv::Mat out;
+    cv::blur(of, out, {around, around}, {-1, -1}, cv::BORDER_REPLICATE);
+    return out;
+  };
+  constexpr int kAround = 9;
+  constexpr int kWhite = 225;  // what is as bright has lost its edges
+  constexpr float kDark = 4;   // shades, for below them a ratio says little
+  const cv::Mat fine = mean(luma, 3);
+  const cv::Mat coarse = mean(luma, kAround);
+  const cv::Mat scene_fine = mean(scene, 3);
+  const cv::Mat scene_coarse = mean(scene, kAround);
+  cv::Mat out = cv::Mat::zeros(luma.size(), CV_8UC1);
+  const auto least = static_cast<float>(3 + noise);
+  for (int row = 0; row < luma.rows; ++row) {
+    for (int column = 0; column < luma.cols; ++column) {
+      if (where.at<std::uint8_t>(row, column) == 0 || fine.at<std::uint8_t>(row, column) >= kWhite) continue;
+      const auto all = static_cast<float>(coarse.at<std::uint8_t>(row, column));
+      const auto scene_all = static_cast<float>(scene_coarse.at<std::uint8_t>(row, column));
+      const float edge = static_cast<float>(fine.at<std::uint8_t>(row, column)) - all;
+      const float before = (static_cast<float>(scene_fine.at<std::uint8_t>(row, column)) - scene_all) * (all + kDark) / (scene_all + kDark);
+      if (std::abs(edge - before) > least + 0.35F * std::max(std::abs(edge), std::abs(before))) out.at<std::uint8_t>(row, column) = 255;
+    }
+  }
+  return out;
+}
+
 // One of 8 pixels' worth of what each place has learned of itself; see Model::learn().
 struct Verdict {
   v_uint16x8 near;      // how near a match has to be, in brightness and colour
@@ -205,7 +242,7 @@ struct Foreground::Model {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
     for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
-                        &mask, &placed_mask}) {
+                        &mask, &placed_mask, &light, &around}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
@@ -253,10 +290,13 @@ struct Foreground::Model {
 
   // What was found.
   double usual_noise = 0;  // that the samples have; of the sensor, or of the compression
+  bool other_noise = false;  // as the light is another, and the sensor's gain with it
   int far_for = 0;         // pictures at 25 a second that the noise has been beyond any gain
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
   cv::Mat raw_before, blink_before, nearness;
+  cv::Mat around;       // the mask of the picture before, and what is near to it
+  cv::Mat light;        // 255 where only the light has changed
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
   cv::Mat mask;
   double unlike = 0;
@@ -268,6 +308,7 @@ struct Foreground::Model {
   void take(const Picture& picture);
   [[nodiscard]] bool changed();
   void relight();
+  bool relight_field(const cv::Mat& now, const cv::Mat& then, double by_line);
   void relight_colours();
   void find_shift();
   [[nodiscard]] std::uint64_t misfit(cv::Point by, const cv::Mat& leave_out) const;
@@ -276,6 +317,7 @@ struct Foreground::Model {
   void match();
   void match_block(std::size_t block, int row, int column);
   void clean();
+  void leave_out_light();
   void find_ghosts();
   void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
@@ -294,7 +336,7 @@ void Foreground::Model::begin() {
   still_ticked = last;
   unlike_pictures = 0;
   shift = {};
-  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask}) plane->setTo(0);
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around}) plane->setTo(0);
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
@@ -384,7 +426,13 @@ void Foreground::Model::relight() {
       pairs.emplace_back(then.at<std::uint8_t>(row, column), now.at<std::uint8_t>(row, column));
     }
   }
+  const double before = fraction_near(pairs, {});
   const auto line = relight_line(pairs);
+  const double by_line = line ? fraction_near(pairs, *line) : before;
+  if (by_line < 0.9 && relight_field(now, then, by_line)) {
+    relit = other_noise = true;
+    return;
+  }
   if (line) {
     relit = true;
     const auto table = table_of(*line);
@@ -400,11 +448,47 @@ void Foreground::Model::relight() {
   }
 }
 
+// A lamp, or infra-red, lights the middle more than the corners: a gain that changes slowly over the picture, and leaves the scene
+// its edges.
+bool Foreground::Model::relight_field(const cv::Mat& now, const cv::Mat& then, double by_line) {
+  constexpr int kAround = 9;
+  cv::Mat a;
+  cv::Mat b;
+  cv::boxFilter(now, a, CV_32F, {kAround, kAround}, {-1, -1}, true, cv::BORDER_REPLICATE);
+  cv::boxFilter(then, b, CV_32F, {kAround, kAround}, {-1, -1}, true, cv::BORDER_REPLICATE);
+  cv::Mat field = (a + 4) / (b + 4);
+  Pairs pairs;
+  for (int row = 0; row < now.rows; ++row) {
+    for (int column = 0; column < now.cols; ++column) {
+      pairs.emplace_back(static_cast<double>(then.at<std::uint8_t>(row, column)) * static_cast<double>(field.at<float>(row, column)), now.at<std::uint8_t>(row, column));
+    }
+  }
+  const double after = fraction_near(pairs, {});
+  if (after < 0.95 || after < by_line + 0.05) return false;
+  const cv::Mat edges = strongest_edges(scene_y) > kEdge;
+  if (cv::countNonZero(changed_edges(y.inside(), scene_y, edges, usual_noise * 2)) > 0.1 * cv::countNonZero(edges)) return false;
+  cv::resize(field, field, size, 0, 0, cv::INTER_LINEAR);
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      const float gain = field.at<float>(row, column);
+      const auto at = static_cast<std::size_t>(row * size.width + column);
+      auto* sample = samples.data() + at / kLanes * kBlockBytes + column % kLanes;
+      for (int i = 0; i < kSamples; ++i, sample += kSampleBytes) *sample = cv::saturate_cast<std::uint8_t>(static_cast<float>(*sample) * gain);
+      for (auto* plane : {&last_y, &scene_y}) {
+        auto& value = plane->at<std::uint8_t>(row, column);
+        value = cv::saturate_cast<std::uint8_t>(static_cast<float>(value) * gain);
+      }
+      scene_sum[at] = static_cast<std::int16_t>(std::min(255.0F * 128, static_cast<float>(scene_sum[at]) * gain));
+    }
+  }
+  return true;
+}
+
 // Colours fade together (dusk) or go all at once (infra-red). What does not fit a common factor but has changed nearly
 // everywhere is learned anew. By the means of kLanes pixels, or a sensor's noise would be a change.
 void Foreground::Model::relight_colours() {
   const auto colour = [](const std::uint8_t* from) { return cv::v_reduce_sum(load(from)) / double{kLanes} - 128; };
-  double far = 0, before = 0, product = 0, square = 0;
+  double far = 0, before = 0, product = 0, square = 0, coloured = 0, were_coloured = 0;
   Pairs pairs;
   for (int row = 0; row < size.height; row += 4) {
     for (int column = 0; column < size.width; column += kLanes) {
@@ -414,7 +498,9 @@ void Foreground::Model::relight_colours() {
       const double su = colour(sample + kLanes);
       const double sv = colour(sample + 2 * kLanes);
       const double off = std::abs(du - su) + std::abs(dv - sv);
-      far += off > 8;
+      far += off > kColoured;
+      coloured += std::abs(du) + std::abs(dv) > kColoured;
+      were_coloured += std::abs(su) + std::abs(sv) > kColoured;
       before += off;
       product += du * su + dv * sv;
       square += su * su + sv * sv;
@@ -423,14 +509,18 @@ void Foreground::Model::relight_colours() {
     }
   }
   const double n = static_cast<double>(pairs.size()) / 2;
-  if (far < 0.4 * n && !relit) return;
+  const auto [fewer, more] = std::minmax(coloured, were_coloured);
+  const bool turned = relit && more > 0.05 * n && fewer < 0.2 * more;  // all colour goes, or comes back
+  const bool infrared = far >= 0.4 * n || turned;
+  if (!infrared && !relit) return;
   const double factor = square < 1 ? 1 : std::clamp(product / square, 0.0, 3.0);
   double after = 0;
   for (const auto& [then, now] : pairs) after += std::abs(factor * then - now);
   const bool fades = after < 0.9 * before;
-  const bool replaced = far >= 0.4 * n && after > 0.6 * before;
+  const bool replaced = infrared && after > 0.6 * before;
   if (!fades && !replaced) return;
-  relit = relit || far >= 0.4 * n;
+  relit = relit || infrared;
+  other_noise = other_noise || turned;
   const auto table = table_of({factor, 128 - 128 * factor});
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; column += kLanes) {
@@ -536,12 +626,12 @@ void Foreground::Model::weigh_noise() {
     noise_gain = kNoiseOne;  // nothing to compare with
     return;
   }
+  if (frames == 2 || std::exchange(other_noise, false)) usual_noise = noise;
   // More noise is usual only when the places have learned of it, after a minute. What no gain can make up for is a picture in doubt.
   const bool far = noise * kNoiseOne > usual_noise * kNoiseMost;
   far_for = far ? far_for + (1 << weight) : 0;  // what passes close by is no noise
   relit = relit || far_for > 25;
   const double share = std::max((1 << weight) / (far ? 128.0 : 1500.0), 1.0 / (frames - 1));
-  if (frames == 2) usual_noise = noise;
   noise_gain = noise < 1.3 * usual_noise ? kNoiseOne : std::min(cvRound(kNoiseOne * noise / usual_noise), kNoiseMost);
   usual_noise += (noise - usual_noise) * share;
 }
@@ -613,7 +703,65 @@ void Foreground::Model::clean() {
   cv::Mat core;
   cv::erode(closed, core, cv::Mat(), {-1, -1}, 3);
   core = core | holes | found;
-  cv::medianBlur(core, placed_mask(where), 5);
+  cv::blur(core, core, {5, 5}, {-1, -1}, cv::BORDER_REPLICATE);  // the median, of what is all or nothing
+  cv::threshold(core, placed_mask(where), 127, 255, cv::THRESH_BINARY);
+}
+
+// What is there because of the light that falls on the scene, or no longer does, is no thing: it has no outline of its own. What
+// has one within it is. What has been a thing in the picture before is looked at again now and then.
+void Foreground::Model::leave_out_light() {
+  light.setTo(0);
+  if (looks % 8 != 0 && cv::countNonZero(placed_mask & ~around) < kFewPixels) return;
+  const cv::Rect some = cv::boundingRect(placed_mask);
+  if (some.empty()) return;
+  constexpr int kBeside = 6;  // pixels, that outlines and the means around them need
+  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kBeside, kBeside}, some.br() + cv::Point{kBeside, kBeside}} & cv::Rect{{}, size};
+  cv::Mat things = placed_mask(where);
+  cv::Mat labels;
+  const int count = cv::connectedComponents(things, labels, 8, CV_32S);
+  cv::Mat beside;
+  cv::dilate(things, beside, cv::Mat());
+  cv::Mat edges = changed_edges(y.inside()(where), scene_y(where), beside, usual_noise * noise_gain / kNoiseOne);
+  cv::dilate(edges, edges, cv::Mat());
+  cv::Mat inner;
+  cv::erode(things, inner, cv::Mat());
+  struct Piece {
+    int outline = 0;
+    int outlined = 0;  // of that, where an edge has changed
+    int pixels = 0;
+    int off = 0;       // shades, in all
+    int shades = 0;    // of the scene, in all
+    [[nodiscard]] bool is_light() const {
+      return outlined <= kOutlined * outline && (off >= kBrighter * pixels || off * kBrighterBy >= shades);
+    }
+  };
+  std::vector<Piece> pieces(static_cast<std::size_t>(count));
+  const cv::Mat now = y.inside()(where);
+  const cv::Mat then = scene_y(where);
+  for (int row = 0; row < where.height; ++row) {
+    for (int column = 0; column < where.width; ++column) {
+      if (things.at<std::uint8_t>(row, column) == 0) continue;
+      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
+      ++piece.pixels;
+      piece.off += std::abs(now.at<std::uint8_t>(row, column) - then.at<std::uint8_t>(row, column));
+      piece.shades += then.at<std::uint8_t>(row, column);
+      if (inner.at<std::uint8_t>(row, column) != 0) continue;
+      ++piece.outline;
+      piece.outlined += edges.at<std::uint8_t>(row, column) != 0;
+    }
+  }
+  cv::Mat lit = light(where);
+  for (int label = 1; label < count; ++label) {
+    if (pieces[static_cast<std::size_t>(label)].is_light()) lit.setTo(255, labels == label);
+  }
+  if (cv::countNonZero(lit) == 0) return;
+  cv::Mat parts = edges & lit;
+  static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
+  cv::morphologyEx(parts, parts, cv::MORPH_CLOSE, five);
+  fill_holes(parts);
+  cv::morphologyEx(parts, parts, cv::MORPH_OPEN, five);
+  lit -= parts;
+  things -= lit;
 }
 
 // ---- learning ------------------------------------------------------------------------------------------------------
@@ -720,7 +868,6 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
 }
 
 void Foreground::Model::learn(bool trusted) {
-  cv::Mat around;
   cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
   const auto own_chance = all(31 << weight);
   const auto any_chance = all(16 << weight);
@@ -755,7 +902,7 @@ void Foreground::Model::learn(bool trusted) {
 
       // Itself.
       const auto rolls = load(dice.lanes());
-      const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column));
+      const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column)) | load(light.ptr(row) + column);
       auto* here = samples.data() + block * kBlockBytes;
       const auto roll = dice.roll();
       const auto own = (~is_raw & (rolls < own_chance)) | (whatever & (rolls < any_chance));
@@ -866,6 +1013,7 @@ const cv::Mat& Foreground::look(const Picture& picture, bool trusted) {
   model.weigh_noise();
   model.match();
   model.clean();
+  model.leave_out_light();
   if (model.looks++ % (8 >> model.weight) == 0) model.find_ghosts();
   model.learn(trusted);
   if (trusted) model.learn_scene();
@@ -897,6 +1045,9 @@ cv::Point Foreground::shift() const {
 }
 double Foreground::unlike() const {
   return model_->unlike;
+}
+double Foreground::lit() const {
+  return cv::countNonZero(model_->light) / static_cast<double>(model_->light.total());
 }
 bool Foreground::relit() const {
   return model_->relit;

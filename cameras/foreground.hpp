@@ -56,6 +56,8 @@ class Foreground {
   [[nodiscard]] double unlike() const;
   /// The lights changed with the last picture, or the camera turned to infra-red or back.
   [[nodiscard]] bool relit() const;
+  /// Fraction of the picture that the light alone has changed, somewhere in it.
+  [[nodiscard]] double lit() const;
   /// How long this scene has been looked at.
   [[nodiscard]] Millis learned_for() const;
 

@@ -40,7 +40,8 @@ std::vector<LineCounter::Crossing> LineCounter::see(const std::vector<Track>& tr
     if (known.side * off > 0 || known.side == 0) known.left_at = time;
     if (std::abs(off) < margin) continue;
     const int side = off > 0 ? 1 : -1;
-    if (known.side == -side && track.confirmed() && through(known.last, foot)) {
+    if (known.side == -side && !track.confirmed()) continue;  // it may be yet
+    if (known.side == -side && through(known.last, foot)) {
       const Crossing crossing{track.id, side > 0 ? Way::to_left : Way::to_right, known.left_at, track.box, track.kind()};
       if (!told_already(crossing)) out.push_back(crossing);
     }

@@ -15,6 +15,7 @@ constexpr double kBright = 225;
 constexpr double kFlat = 10;      // spread of what is dark or bright and shows nothing
 constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
 constexpr double kLittleFineness = 0.25;  // of what is usual: blurred, though its edges add up to as much as before
+constexpr double kLessFineness = 0.6;     // of what is usual: blurred, where there is little detail as well
 constexpr Millis kLooksAtOnce{100};
 constexpr double kOtherView = 0.65;     // correlation of where the detail is
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
@@ -72,8 +73,8 @@ std::optional<SceneFault> SceneWatch::judge(const View& now) const {
   if (now.mean > kBright && now.spread < kFlat) return SceneFault::bright;
   if (!usual_ || last_ - usual_since_ < kLearns) return std::nullopt;
   if (now.all_detail() < kLittleDetail * usual_->all_detail()) {
-    return now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail() ? SceneFault::covered
-                                                                                                 : SceneFault::blurred;
+    if (now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail()) return SceneFault::covered;
+    if (now.fineness < kLessFineness * usual_->fineness) return SceneFault::blurred;  // not by night: it is as fine, and darker
   }
   cv::Mat then;
   cv::Mat here;

@@ -20,6 +20,14 @@ constexpr float kTrustInLooks = 0.7F;
 constexpr double kValley = 0.55;
 constexpr Millis kYoung{500};
 constexpr std::size_t kMaxTracks = 64;
+constexpr double kBirthsOver = 2'000;  // ms
+constexpr double kManyBirths = 4;
+constexpr double kRestlessFor = 30'000;  // ms
+constexpr double kOftenBorn = 1.5;
+constexpr int kCell = 8;  // pixels
+constexpr double kFlies = 5;  // of its own sizes a second
+constexpr Millis kFlight{1'000};
+constexpr Millis kSwings{1'000};
 
 template <class T>
 double overlap_of(const cv::Rect_<T>& a, const cv::Rect_<T>& b) {
@@ -42,11 +50,21 @@ double length(cv::Point2f vector) {
   return std::hypot(vector.x, vector.y);
 }
 
+// How far both sides of a box have gone: what only grows, or comes into view in pieces, goes nowhere.
+double strayed(const cv::Rect2f& from, const cv::Rect2f& to) {
+  const auto both = [](float a, float b) { return a * b <= 0 ? 0.0F : std::min(std::abs(a), std::abs(b)); };
+  const cv::Point2f end = to.br() - from.br();
+  return length({both(to.x - from.x, end.x), both(to.y - from.y, end.y)});
+}
+
 }  // namespace
 
 bool Track::confirmed() const {
-  const double far = doubtful ? double{std::max(box.width, box.height)} : 0.2 * double{std::min(box.width, box.height)};
-  return sights >= 3 && strayed >= std::max(1.5, far);
+  const double size = std::min(std::max(box.width, box.height), std::max(birthplace.width, birthplace.height));  // what comes near grows
+  const double far = doubtful ? size : (sudden ? 0.5 : 0.2) * double{std::min(box.width, box.height)};
+  // What comes up in the midst of the picture and is faster than a car is an insect close to the lens: it is soon gone.
+  const bool flies = sudden && length(velocity) > kFlies * double{std::max(box.width, box.height)};
+  return sights >= 3 && strayed >= std::max(1.5, far) && (!flies || seen - born >= kFlight);
 }
 
 ThingClass Track::kind() const {
@@ -54,7 +72,10 @@ ThingClass Track::kind() const {
   return *best <= 0 ? ThingClass::other : static_cast<ThingClass>(best - votes.begin());
 }
 
-const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful) {
+Tracker::Tracker(cv::Size size)
+    : size_{size}, restless_{cv::Mat::zeros(cells_of({{}, size}).size(), CV_32F)} {}
+
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known) {
   find_blobs(mask);
   assign(time);
   part();
@@ -65,12 +86,27 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
   for (auto& blob : blobs_) {
     if (blob.tracks.size() > 1) update_merged(blob, luma, time);
   }
+  const auto since = static_cast<double>((time - last_.value_or(time)).count());
+  births_ *= std::exp(-since / kBirthsOver);
+  restless_ *= std::exp(-since / kRestlessFor);
   for (const auto& blob : blobs_) {
-    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful);
+    if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful, known);
+  }
+  for (auto& track : tracks_) {  // not it alone, or it does not go away
+    const auto age = time - track.born;
+    if (!track.confirmed() && (age > (track.sudden ? 1 : 2) * kSwings || (track.sudden && age < kYoung && births_ > kManyBirths))) track.doubtful = true;
   }
   drop_lost(time);
   last_ = time;
   return tracks_;
+}
+
+bool Tracker::at_edge(cv::Rect box) const {
+  return box.x <= 1 || box.y <= 1 || box.br().x >= size_.width - 1 || box.br().y >= size_.height - 1;
+}
+
+cv::Rect Tracker::cells_of(cv::Rect box) const {
+  return {cv::Point{box.x / kCell, box.y / kCell}, cv::Point{(box.br().x - 1) / kCell + 1, (box.br().y - 1) / kCell + 1}};
 }
 
 void Tracker::find_blobs(const cv::Mat& mask) {
@@ -196,8 +232,7 @@ void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
   // Something that was never seen alone has come close: the track stays with what it knows.
   const bool swallowed = track.alone >= 5 && blob.area > 1.7 * track.area &&
                          (static_cast<float>(blob.box.width) > 1.5F * track.box.width || static_cast<float>(blob.box.height) > 1.5F * track.box.height);
-  const bool at_edge = blob.box.x <= 1 || blob.box.y <= 1 || blob.box.br().x >= size_.width - 1 || blob.box.br().y >= size_.height - 1;
-  if (swallowed && !at_edge) {
+  if (swallowed && !at_edge(blob.box)) {
     track.alone = 5 + (track.alone - 5) * 4 / 5;  // not for ever: it may have grown
     if (track.alone == 5) track.alone = 0;
     place(track, find_by_looks(track, luma, blob, time), track.area, time, kTrustInLooks);
@@ -329,7 +364,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   track.area += (area - track.area) * static_cast<double>(follow);
   track.seen = time;
   ++track.sights;
-  track.strayed = std::max(track.strayed, length(track.middle() - track.birthplace));
+  track.strayed = std::max(track.strayed, strayed(track.birthplace, track.box));
   const double size = std::max(track.box.width, track.box.height);
   if (length(track.middle() - track.stood_at) > std::max(2.0, 0.3 * size)) {
     track.stood_at = track.middle();
@@ -345,7 +380,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   track.votes.at(static_cast<std::size_t>(vote)) += track.area;
 }
 
-void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful) {
+void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful, bool known) {
   if (tracks_.size() >= kMaxTracks) return;
   Track track;
   track.id = next_id_++;
@@ -354,8 +389,16 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool dou
   track.area = blob.area;
   track.born = track.seen = track.moved = track.clear = time;
   track.sights = 1;
-  track.doubtful = doubtful;
-  track.birthplace = track.middle();
+  const cv::Rect cells = cells_of(blob.box);
+  double most = 0;
+  cv::minMaxLoc(restless_(cells), nullptr, &most);
+  track.sudden = !at_edge(blob.box);
+  track.doubtful = track.sudden && (doubtful || most > kOftenBorn);
+  if (track.sudden && !doubtful && known) {
+    ++births_;
+    restless_(cells) += 1;
+  }
+  track.birthplace = track.box;
   track.stood_at = track.middle();
   luma(blob.box).copyTo(track.looks);
   tracks_.push_back(std::move(track));

@@ -23,9 +23,10 @@ struct Track {
   Millis born{};
   Millis seen{};           ///< last found in the mask
   int sights = 0;          ///< pictures it was found in
-  cv::Point2f birthplace{};
-  bool doubtful = false;   ///< it came as the picture as a whole changed: what light does, until it goes its own way
-  double strayed = 0;      ///< the farthest it was from its birthplace
+  cv::Rect2f birthplace{};
+  bool sudden = false;     ///< it came up in the midst of the picture
+  bool doubtful = false;   ///< it came up as the light changed, with many others, or where such things keep coming: nothing, until it goes its own way
+  double strayed = 0;      ///< the farthest that both its sides were from its birthplace
   Millis moved{};          ///< when it last left the place it stood at
   cv::Point2f stood_at{};
 
@@ -48,10 +49,12 @@ struct Track {
 /// One thread.
 class Tracker {
  public:
-  explicit Tracker(cv::Size size) : size_{size} {}
+  explicit Tracker(cv::Size size);
 
-  /// `mask` and `luma` of one picture; `doubtful` as Track has it. Tracks that ended are gone after the call.
-  const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false);
+  /// `mask` and `luma` of one picture; `doubtful`: what comes up now in the midst of it is; `known`: the scene is, or what comes up says
+  /// nothing about a place. Tracks that ended are gone after the call.
+  const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false,
+                                   bool known = true);
   [[nodiscard]] const std::vector<Track>& tracks() const { return tracks_; }
   /// Bounds of all that the last mask showed, specks left out.
   [[nodiscard]] const std::vector<cv::Rect>& blobs() const { return boxes_; }
@@ -64,6 +67,8 @@ class Tracker {
     std::vector<std::size_t> tracks{};
   };
 
+  [[nodiscard]] cv::Rect cells_of(cv::Rect box) const;
+  [[nodiscard]] bool at_edge(cv::Rect box) const;
   void find_blobs(const cv::Mat& mask);
   void split(Blob blob);
   [[nodiscard]] cv::Rect2f predicted(const Track& track, Millis time) const;
@@ -73,7 +78,7 @@ class Tracker {
   void update_alone(Blob& blob, const cv::Mat& luma, Millis time);
   void update_merged(Blob& blob, const cv::Mat& luma, Millis time);
   void place(Track& track, cv::Rect2f box, double area, Millis time, float trust = 1);
-  void begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful);
+  void begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful, bool known);
   void gather_parts(Blob& blob, const Track& track, cv::Rect2f expected);
   [[nodiscard]] cv::Rect2f find_by_looks(Track& track, const cv::Mat& luma, const Blob& blob, Millis time) const;
   void drop_lost(Millis time);
@@ -85,6 +90,8 @@ class Tracker {
   std::vector<cv::Rect> boxes_;
   std::vector<Track> tracks_;
   int next_id_ = 1;
+  cv::Mat restless_;   // by cells: how often something came up there lately
+  double births_ = 0;  // in the midst of the picture, over the last seconds
   std::optional<Millis> last_;
 };
 
