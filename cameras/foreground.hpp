@@ -19,8 +19,9 @@ namespace hamlet::cameras {
 /// has to be, and how soon examples are replaced, follows from how restless each place is (after SuBSENSE, St-Charles et
 /// al. 2015, at half the resolution). Beside that:
 /// - the whole picture is shifted back where the camera shakes (up to kMaxShift pixels of size()),
-/// - what it has learned is relit where lights, clouds or the camera's exposure change all of it, and its colours are
-///   learned anew where the camera turns to infra-red,
+/// - what it has learned is relit where lights, clouds or the camera's exposure change all of it, also by a gain that changes
+///   slowly over the picture, and its colours are learned anew where the camera turns to infra-red,
+/// - light in a part of it (headlights, a cloud's edge, a lamp) has no outline either: no thing, but what stands in it is,
 /// - a thing that leaves uncovers ground that has never been seen: no thing, for it has no outline (`ghost`),
 /// - a thing that stands still stays a thing, for kStillBecomesScene.
 /// While nothing is found, a picture that does not differ from the one looked at last is passed over, but for every fourth.
