@@ -50,11 +50,17 @@ double length(cv::Point2f vector) {
   return std::hypot(vector.x, vector.y);
 }
 
-// How far both sides of a box have gone: what only grows, or comes into view in pieces, goes nowhere.
-double strayed(const cv::Rect2f& from, const cv::Rect2f& to) {
-  const auto both = [](float a, float b) { return a * b <= 0 ? 0.0F : std::min(std::abs(a), std::abs(b)); };
-  const cv::Point2f end = to.br() - from.br();
-  return length({both(to.x - from.x, end.x), both(to.y - from.y, end.y)});
+// How far both sides of a box have gone: what only grows, or comes into view in pieces, goes nowhere. A side that lies at the
+// picture's edge says nothing, and the box's middle goes half as far as the other.
+double strayed(const cv::Rect2f& from, const cv::Rect2f& to, cv::Size picture) {
+  const auto both = [](float low, float to_low, float high, float to_high, int end) {
+    const float by_low = to_low - low;
+    const float by_high = to_high - high;
+    if (low <= 1 && to_low <= 1) return std::abs(by_high) / 2;
+    if (high >= static_cast<float>(end - 1) && to_high >= static_cast<float>(end - 1)) return std::abs(by_low) / 2;
+    return by_low * by_high <= 0 ? 0.0F : std::min(std::abs(by_low), std::abs(by_high));
+  };
+  return length({both(from.x, to.x, from.br().x, to.br().x, picture.width), both(from.y, to.y, from.br().y, to.br().y, picture.height)});
 }
 
 }  // namespace
@@ -364,7 +370,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   track.area += (area - track.area) * static_cast<double>(follow);
   track.seen = time;
   ++track.sights;
-  track.strayed = std::max(track.strayed, strayed(track.birthplace, track.box));
+  track.strayed = std::max(track.strayed, strayed(track.birthplace, track.box, size_));
   const double size = std::max(track.box.width, track.box.height);
   if (length(track.middle() - track.stood_at) > std::max(2.0, 0.3 * size)) {
     track.stood_at = track.middle();

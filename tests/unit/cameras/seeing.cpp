@@ -463,3 +463,11 @@ TEST_CASE("who walks up and down before a bare wall has not turned the camera") 
   stage.play(200, [](cv::Mat& bgr, int i) { support::draw_thing(bgr, {20 + std::abs(i % 100 - 50) * 4, 80, 40, 80}); });
   CHECK(stage.told() == "motion start");
 }
+
+TEST_CASE("what comes in from the picture's edge is told of before all of it is there") {
+  Stage stage{with_zone(ZoneRule::intrusion, {{0, 0}, {1, 0}, {1, 1}, {0, 1}})};
+  stage.empty(kLearned);
+  // A lorry of 160 pixels, 50 pixels a second: all of it is there in 3.2 s.
+  stage.play(30, [](cv::Mat& bgr, int i) { support::draw_thing(bgr, cv::Rect{4 * i - 160, 100, 160, 80} & cv::Rect{{}, kPicture}); });
+  CHECK(stage.told() == "intrusion start");
+}
