@@ -19,6 +19,8 @@ constexpr double kSceneChange = 0.5;
 constexpr double kMuchChanged = 0.05;
 // So much of the picture in another light leaves traces.
 constexpr double kMuchLight = 0.01;
+// So long before an event may what it is about have come up.
+constexpr Millis kShowsFor{1'000};
 // For so long after the light has changed, what comes up may be what is left of that.
 constexpr Millis kAfterglow{2'000};
 // For so long a picture in doubt keeps open what was last seen before it.
@@ -241,9 +243,10 @@ bool Analysis::counts(const Zone& zone, float height, ThingClass kind) const {
 }
 
 // Whether this thing is what the zone is watched for.
-bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
+bool Analysis::judge(Zone& zone, const Track& track, const Sight& now) const {
   // Where a thing may be is not where it was seen.
-  if (track.seen != media || !is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
+  if (track.seen != now.media || !is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
+  const Sight& since = zone.inside.try_emplace(track.id, now).first->second;
   switch (zone.config.rule) {
     case ZoneRule::motion:
     case ZoneRule::crossing:
@@ -251,12 +254,11 @@ bool Analysis::judge(Zone& zone, const Track& track, Millis media) const {
     case ZoneRule::intrusion:
       return track.confirmed();
     case ZoneRule::loitering: {
-      const auto since = zone.inside.try_emplace(track.id, media).first->second;
-      return track.confirmed() && media - since >= zone.config.after;
+      return track.confirmed() && now.media - since.media >= zone.config.after;
     }
     case ZoneRule::left_behind: {
       const double size = static_cast<double>(std::max(track.box.width, track.box.height));
-      return track.strayed < size && media - track.moved >= zone.config.after;
+      return track.strayed < size && now.media - track.moved >= zone.config.after;
     }
   }
   return false;
@@ -272,26 +274,28 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
   cv::bitwise_and(foreground_.mask(), zone.mask, inside);
+  std::erase_if(zone.inside, [&](const auto& entry) {
+    return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
+  });
   if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere; an event once begun goes on with all
     const bool open = zone.occupancy.occupied();
     cv::Mat going = cv::Mat::zeros(inside.size(), CV_8UC1);
     for (const auto& track : tracker_.tracks()) {
+      const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
+      if (!box.empty() && cv::countNonZero(inside(box)) > 0) zone.inside.try_emplace(track.id, sight);
       if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
       cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
     }
     inside &= going;
   }
   sight.area = static_cast<double>(cv::countNonZero(inside)) / zone.pixels;
-  std::erase_if(zone.inside, [&](const auto& entry) {
-    return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
-  });
   if (zone.config.rule == ZoneRule::motion) sight.there = sight.area >= zone.config.min_area;
   for (const auto& track : tracker_.tracks()) {
     const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
     double weight = 0;
     if (zone.config.rule == ZoneRule::motion) {
       weight = box.empty() ? 0 : cv::countNonZero(inside(box));
-    } else if (judge(zone, track, picture.media)) {
+    } else if (judge(zone, track, sight)) {
       weight = track.area;
       sight.there = true;
     }
@@ -305,6 +309,14 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
 void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
   if (zone.frames++ == 0) {
     zone.first = sight;
+    // It has had to show that it is a thing; it was there before. Who stood there for longer comes as they go.
+    const auto since = zone.inside.find(sight.track);
+    const bool comes = zone.config.rule == ZoneRule::motion || zone.config.rule == ZoneRule::intrusion;
+    if (comes && since != zone.inside.end() && sight.media - since->second.media <= kShowsFor) {
+      zone.first.at = since->second.at;
+      zone.first.media = since->second.media;
+      zone.first.frame = since->second.frame;
+    }
     zone.moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
   }
   zone.last = sight;

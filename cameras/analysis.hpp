@@ -82,7 +82,7 @@ class Analysis {
     std::optional<LineCounter> line{};
     bool watched = false;                    // by its hours
     std::array<std::uint64_t, 2> crossed{};  // to the left, to the right
-    std::map<int, Millis> inside{};          // tracks, since when; loitering
+    std::map<int, Sight> inside{};           // tracks, since when
 
     // Of the event that is open or may become one.
     std::string event{};
@@ -109,7 +109,7 @@ class Analysis {
   [[nodiscard]] Sight look_at(Zone& zone, const Picture& picture, MonoTime at) const;
   [[nodiscard]] bool is_in(const Zone& zone, const Track& track) const;
   [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
-  [[nodiscard]] bool judge(Zone& zone, const Track& track, Millis media) const;
+  [[nodiscard]] bool judge(Zone& zone, const Track& track, const Sight& now) const;
   [[nodiscard]] static bool watched(const ZoneConfig& config, std::optional<int> minute);
   [[nodiscard]] static bool differs(const Sight& a, const Sight& b);
   void note(Zone& zone, const Sight& sight, const Picture& picture);
