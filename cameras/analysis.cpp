@@ -242,11 +242,18 @@ bool Analysis::counts(const Zone& zone, float height, ThingClass kind) const {
   return classes.empty() || std::find(classes.begin(), classes.end(), kind) != classes.end();
 }
 
+// When this thing, which is in the zone now, was first seen in it.
+const Analysis::Sight& Analysis::first_sight(Zone& zone, const Track& track, const Sight& now) const {
+  const auto [found, fresh] = zone.inside.try_emplace(track.id, now);
+  if (fresh) found->second.thing.box = scaled(track.box, foreground_.size(), source_);
+  return found->second;
+}
+
 // Whether this thing is what the zone is watched for.
 bool Analysis::judge(Zone& zone, const Track& track, const Sight& now) const {
   // Where a thing may be is not where it was seen.
   if (track.seen != now.media || !is_in(zone, track) || !counts(zone, track.box.height, track.kind())) return false;
-  const Sight& since = zone.inside.try_emplace(track.id, now).first->second;
+  const Sight& since = first_sight(zone, track, now);
   switch (zone.config.rule) {
     case ZoneRule::motion:
     case ZoneRule::crossing:
@@ -282,7 +289,7 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
     cv::Mat going = cv::Mat::zeros(inside.size(), CV_8UC1);
     for (const auto& track : tracker_.tracks()) {
       const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
-      if (!box.empty() && cv::countNonZero(inside(box)) > 0) zone.inside.try_emplace(track.id, sight);
+      if (!box.empty() && cv::countNonZero(inside(box)) > 0) first_sight(zone, track, sight);
       if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
       cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
     }
@@ -316,6 +323,7 @@ void Analysis::note(Zone& zone, const Sight& sight, const Picture& picture) {
       zone.first.at = since->second.at;
       zone.first.media = since->second.media;
       zone.first.frame = since->second.frame;
+      zone.first.thing.box = since->second.thing.box;
     }
     zone.moved = cv::Mat::zeros(foreground_.size(), CV_8UC1);
   }

@@ -109,6 +109,7 @@ class Analysis {
   [[nodiscard]] Sight look_at(Zone& zone, const Picture& picture, MonoTime at) const;
   [[nodiscard]] bool is_in(const Zone& zone, const Track& track) const;
   [[nodiscard]] bool counts(const Zone& zone, float height, ThingClass kind) const;
+  const Sight& first_sight(Zone& zone, const Track& track, const Sight& now) const;
   [[nodiscard]] bool judge(Zone& zone, const Track& track, const Sight& now) const;
   [[nodiscard]] static bool watched(const ZoneConfig& config, std::optional<int> minute);
   [[nodiscard]] static bool differs(const Sight& a, const Sight& b);
