@@ -35,6 +35,7 @@ constexpr int kFewPixels = 12;
 constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
 constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
 constexpr int kBrighterBy = 4;       // or by a quarter
+constexpr double kMostLit = 0.7;     // of the picture as it was, or more: it is no light that changes all of it
 constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
@@ -429,7 +430,7 @@ void Foreground::Model::relight() {
   const double before = fraction_near(pairs, {});
   const auto line = relight_line(pairs);
   const double by_line = line ? fraction_near(pairs, *line) : before;
-  if (by_line < 0.9 && relight_field(now, then, by_line)) {
+  if (by_line < kMostLit && relight_field(now, then, by_line)) {
     relit = other_noise = true;
     return;
   }

@@ -17,20 +17,12 @@ constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
 constexpr double kLittleFineness = 0.25;  // of what is usual: blurred, though its edges add up to as much as before
 constexpr double kLessFineness = 0.6;     // of what is usual: blurred, where there is little detail as well
 constexpr Millis kLooksAtOnce{100};
-constexpr double kOtherView = 0.65;     // correlation of where the detail is
+constexpr double kOtherView = 0.35;     // correlation of where the detail is
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
 
-// Of two views, without the quarter of them that differs the most: there something may stand before it.
 double correlation(const cv::Mat& a, const cv::Mat& b) {
-  const cv::Mat apart = cv::abs(a - b);
-  std::vector<float> sorted(apart.begin<float>(), apart.end<float>());
-  const auto most = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() * 3 / 4);
-  std::nth_element(sorted.begin(), most, sorted.end());
-  const cv::Mat counts = apart <= *most;
-  cv::Mat x = a - cv::mean(a, counts)[0];
-  cv::Mat y = b - cv::mean(b, counts)[0];
-  x.setTo(0, ~counts);
-  y.setTo(0, ~counts);
+  cv::Mat x = a - cv::mean(a)[0];
+  cv::Mat y = b - cv::mean(b)[0];
   const double size = std::sqrt(x.dot(x) * y.dot(y));
   return size < 1e-6 ? 0 : x.dot(y) / size;
 }

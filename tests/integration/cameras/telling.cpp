@@ -18,7 +18,7 @@ namespace {
 cv::Mat pacing(int frame) {
   cv::Mat bgr = support::scene({320, 240}, frame);
   const int step = frame - 100;
-  if (step >= 0 && step < 250) support::draw_thing(bgr, {20 + std::abs(step % 100 - 50) * 4, 80, 40, 80});
+  if (step >= 0 && step < 250) support::draw_thing(bgr, {20 + std::abs(step % 100 - 50) * 4, 100, 20, 40});
   return bgr;
 }
 

@@ -457,13 +457,6 @@ TEST_CASE("a picture that shows nothing any more is told of, and when it shows a
   CHECK(stage.told() == kind + " start, " + kind + " end");
 }
 
-TEST_CASE("who walks up and down before a bare wall has not turned the camera") {
-  Stage stage{with_zone(ZoneRule::motion)};
-  stage.empty(kLearned);
-  stage.play(200, [](cv::Mat& bgr, int i) { support::draw_thing(bgr, {20 + std::abs(i % 100 - 50) * 4, 80, 40, 80}); });
-  CHECK(stage.told() == "motion start");
-}
-
 TEST_CASE("what comes in from the picture's edge is told of before all of it is there") {
   Stage stage{with_zone(ZoneRule::intrusion, {{0, 0}, {1, 0}, {1, 1}, {0, 1}})};
   stage.empty(kLearned);
