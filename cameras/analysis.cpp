@@ -260,9 +260,8 @@ bool Analysis::judge(Zone& zone, const Track& track, const Sight& now) const {
       return false;
     case ZoneRule::intrusion:
       return track.confirmed();
-    case ZoneRule::loitering: {
+    case ZoneRule::loitering:
       return track.confirmed() && now.media - since.media >= zone.config.after;
-    }
     case ZoneRule::left_behind: {
       const double size = static_cast<double>(std::max(track.box.width, track.box.height));
       return track.strayed < size && now.media - track.moved >= zone.config.after;

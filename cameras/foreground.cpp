@@ -35,6 +35,7 @@ constexpr int kFewPixels = 12;
 constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
 constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
 constexpr int kBrighterBy = 4;       // or by a quarter
+constexpr double kSameLight = 0.9;   // of the picture as it was
 constexpr double kMostLit = 0.7;     // of the picture as it was, or more: it is no light that changes all of it
 constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
@@ -133,10 +134,8 @@ double fraction_near(const Pairs& pairs, Line line) {
   return static_cast<double>(near) / static_cast<double>(pairs.size());
 }
 
-// How the scene's brightness became the picture's, where one line says it for most of it and no line did before.
-std::optional<Line> relight_line(const Pairs& pairs) {
-  const double before = fraction_near(pairs, {});
-  if (before > 0.9) return std::nullopt;
+// How the scene's brightness became the picture's, where one line says it for most of it and no line did before: for `before` of it.
+std::optional<Line> relight_line(const Pairs& pairs, double before) {
   std::vector<double> xs;
   std::vector<double> ys;
   for (const auto& [x, y] : pairs) {
@@ -428,7 +427,8 @@ void Foreground::Model::relight() {
     }
   }
   const double before = fraction_near(pairs, {});
-  const auto line = relight_line(pairs);
+  if (before > kSameLight) return;
+  const auto line = relight_line(pairs, before);
   const double by_line = line ? fraction_near(pairs, *line) : before;
   if (by_line < kMostLit && relight_field(now, then, by_line)) {
     relit = other_noise = true;

@@ -322,9 +322,12 @@ void Detector::learn() {
   if (find_counter(sample.raw)) return;
   const auto now = look_at(sample);
   auto& s = state_;
+  std::optional<Measures> measures;  // only while young
   for (std::size_t i = 0; i < kMeasures; ++i) {
     if (sample.bins[i] < kPriming) tails_[i].insert(sample.bins[i]);
-    if (sample.bins[i] == kPriming) tails_[i].prime(measure(now, sample.hour)[i]);
+    if (sample.bins[i] != kPriming) continue;
+    if (!measures) measures = measure(now, sample.hour);
+    tails_[i].prime((*measures)[i]);
   }
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
   const double step = std::abs(now.x - s.previous);

@@ -113,11 +113,15 @@ std::size_t Engine::point_index(const std::string& name) {
   return points_.size() - 1;
 }
 
+inline void Engine::arm(std::size_t alarm) {
+  if (const auto due = alarms_[alarm].due()) due_.arm(alarm, *due);
+}
+
 // After every step of an alarm: if it changed it has to be saved, and may have a new time to be looked at.
 inline void Engine::note(std::size_t alarm) {
   if (!alarms_[alarm].take_changed()) return;
   changed_.insert(alarm);
-  if (const auto due = alarms_[alarm].due()) due_.arm(alarm, *due);
+  arm(alarm);
 }
 
 inline void Engine::gather(Transitions& all, std::size_t alarm, Transitions changes) {
@@ -275,7 +279,7 @@ Status Engine::restore(std::string_view key, std::string_view value) {
   if (alarm.by_design() && !alarm.rule().suppressed_when) static_cast<void>(alarm.suppress(false, alarm.alarm().since.mono));
   foreign_ = true;
   if (save_alarm(*found) != value) changed_.insert(*found);
-  if (const auto due = alarm.due()) due_.arm(*found, *due);
+  arm(*found);
   return status;
 }
 
@@ -399,7 +403,7 @@ void Engine::reload(Rules rules) {
     }
     if (stored != orphans_.end()) orphans_.erase(stored);
     changed_.insert(i);
-    if (const auto due = alarms_[i].due()) due_.arm(i, *due);
+    arm(i);
   }
   for (std::size_t i = 0; i < points_.size(); ++i) {
     auto& quality = points_[i].quality;

@@ -207,6 +207,7 @@ class Engine {
   std::size_t point_index(const std::string& name);
   [[nodiscard]] std::size_t slot_of(std::string_view name) const;
   [[nodiscard]] std::optional<std::size_t> find_point(std::string_view name) const;
+  void arm(std::size_t alarm);
   void note(std::size_t alarm);
   void gather(Transitions& all, std::size_t alarm, Transitions changes);
   void judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall);

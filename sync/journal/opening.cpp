@@ -391,8 +391,7 @@ nlohmann::json Salvage::summary() const {
       ranges.push_back({{"epoch", row->id},
                         {"lane", contract::to_string(lane)},
                         {"from", seq_of(range.first)},
-                        {"to", seq_of(range.second)},
-                        {"count", range.second - range.first + 1}});
+                        {"to", seq_of(range.second)}});
     }
   }
   return {{"file", file_.filename().string()}, {"records", records_}, {"lost", lost}, {"ranges", std::move(ranges)}};

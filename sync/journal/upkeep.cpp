@@ -241,9 +241,7 @@ void Journal::Impl::salvage_on() {
           }
         }
         for (const auto& range : step.summary->at("ranges")) {
-          auto detail = range;
-          detail["reason"] = "damaged";
-          append_event("gap", std::move(detail));
+          declare({range.at("epoch"), range.at("lane"), range.at("from"), range.at("to"), "damaged"});
         }
         step.summary->erase("ranges");
         append_event("journal", {{"salvaged", *step.summary}});

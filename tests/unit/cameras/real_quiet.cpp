@@ -118,18 +118,23 @@ Told told_in(const Weather& weather, const Weather& always = {}) {
   return told;
 }
 
+// `gain`: of each pixel.
+void light_up(cv::Mat& bgr, const cv::Mat& gain) {
+  cv::Mat three;
+  cv::merge(std::vector<cv::Mat>{gain, gain, gain}, three);
+  cv::multiply(bgr, three, bgr, 1, CV_8U);
+}
+
 // Light that falls on a place: gain `most` in its middle and `base` far from it.
 void shine(cv::Mat& bgr, cv::Point2d middle, cv::Size2d reach, double base, double most) {
   cv::Mat across(1, bgr.cols, CV_32F);
   cv::Mat down(bgr.rows, 1, CV_32F);
   for (int x = 0; x < bgr.cols; ++x) across.at<float>(x) = static_cast<float>(std::exp(-std::pow((x / double(bgr.cols) - middle.x) / reach.width, 2)));
   for (int y = 0; y < bgr.rows; ++y) down.at<float>(y) = static_cast<float>(std::exp(-std::pow((y / double(bgr.rows) - middle.y) / reach.height, 2)));
-  const cv::Mat gain = down * across * (most - base) + base;
-  cv::Mat three;
-  cv::merge(std::vector<cv::Mat>{gain, gain, gain}, three);
-  cv::multiply(bgr, three, bgr, 1, CV_8U);
+  light_up(bgr, down * across * (most - base) + base);
 }
 
+// Noise of a colour sensor.
 void grain(cv::Mat& bgr, cv::RNG& chance, double sigma) {
   cv::Mat noise{bgr.size(), CV_16SC3};
   chance.fill(noise, cv::RNG::NORMAL, 0, sigma);
@@ -164,10 +169,7 @@ TEST_CASE("in any light and weather a real road without a car is silent, and a r
     weather = [](cv::Mat& bgr, double s) {
       cv::Mat gain(1, bgr.cols, CV_32F);
       for (int x = 0; x < bgr.cols; ++x) gain.at<float>(x) = static_cast<float>(1 - 0.35 / (1 + std::exp((x / double(bgr.cols) - s / 6 + 0.2) / 0.05)));
-      cv::Mat all = cv::repeat(gain, bgr.rows, 1);
-      cv::Mat three;
-      cv::merge(std::vector<cv::Mat>{all, all, all}, three);
-      cv::multiply(bgr, three, bgr, 1, CV_8U);
+      light_up(bgr, cv::repeat(gain, bgr.rows, 1));
     };
   }
   SUBCASE("infra-red that lights the middle most") {
@@ -218,9 +220,7 @@ TEST_CASE("in any light and weather a real road without a car is silent, and a r
         cv::ellipse(gain, cv::Point{static_cast<int>(x), static_cast<int>(y)}, size, 0, 0, 360, {0.65}, cv::FILLED);
       }
       cv::GaussianBlur(gain, gain, {0, 0}, 2 * scale);
-      cv::Mat three;
-      cv::merge(std::vector<cv::Mat>{gain, gain, gain}, three);
-      cv::multiply(bgr, three, bgr, 1, CV_8U);
+      light_up(bgr, gain);
     };
   }
   const auto told = told_in(weather, always);
@@ -248,13 +248,8 @@ TEST_CASE("on a real road where nothing passes nobody is told of, whatever becom
             cv::line(bgr, at, at + cv::Point{1, 9}, {190, 190, 190});
           }
         }) == std::string{});
-  const auto noise = [&chance](cv::Mat& bgr, double sigma) {  // of a colour sensor
-    cv::Mat grain{bgr.size(), CV_16SC3};
-    chance.fill(grain, cv::RNG::NORMAL, 0, sigma);
-    cv::add(bgr, grain, bgr, cv::noArray(), CV_8U);
-  };
-  const auto day = [&noise](cv::Mat& bgr) { noise(bgr, 4); };
-  CHECK(told_of([&noise](cv::Mat& bgr, int) { noise(bgr, 8); }, day) == std::string{});  // dusk: the gain is turned up
+  const auto day = [&chance](cv::Mat& bgr) { grain(bgr, chance, 4); };
+  CHECK(told_of([&chance](cv::Mat& bgr, int) { grain(bgr, chance, 8); }, day) == std::string{});  // dusk: the gain is turned up
   CHECK(told_of([](cv::Mat& bgr, int) { cv::GaussianBlur(bgr, bgr, {0, 0}, 9.0 * bgr.cols / 1280); }) == "blurred");
   CHECK(told_of([](cv::Mat& bgr, int) { bgr.setTo(cv::Scalar{70, 70, 70}); }) == "covered");
   CHECK(told_of([](cv::Mat& bgr, int) { cv::flip(bgr, bgr, -1); }) == "turned");

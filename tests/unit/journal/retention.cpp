@@ -28,6 +28,14 @@ std::string noise(std::size_t size) {
   return out;
 }
 
+// The log takes 4 MiB of it.
+Options with_quota(const TempFolder& folder, std::uint64_t bytes) {
+  auto options = options_in(folder);
+  options.reserve_bytes = 0;
+  options.quota_bytes = bytes;
+  return options;
+}
+
 void tend(Desk& desk) {
   desk.journal->tend();
   desk.run();
@@ -51,6 +59,16 @@ std::vector<nlohmann::json> gaps(Desk& desk) {
   }
 }
 
+// Of each lane all up to `declared` is; this gap goes on from there, or tells of it again.
+void take(const nlohmann::json& gap, std::array<std::uint64_t, kLaneCount>& declared) {
+  auto& end = declared.at(index(*contract::parse_lane(gap["lane"].get<std::string>())));
+  const auto from = gap["from"].get<std::uint64_t>();
+  const auto to = gap["to"].get<std::uint64_t>();
+  CHECK(from <= end + 1);
+  CHECK(gap["count"] == to - from + 1);
+  end = std::max(end, to);
+}
+
 std::uint64_t first(Desk& desk, Lane lane) {
   const auto records = desk.read(lane, 1, 1);
   REQUIRE(records);
@@ -65,9 +83,7 @@ std::uint64_t free_pages(const TempFolder& folder) {
 
 TEST_CASE("near the quota pictures go first, then readings, events and at last alarms, each declared as it goes") {
   const TempFolder folder;
-  auto options = options_in(folder);
-  options.reserve_bytes = 0;
-  options.quota_bytes = 9 * kMb;  // the log takes 4
+  const auto options = with_quota(folder, 9 * kMb);
   Desk desk{options};
   desk.journal->set_uplinks({"county"});
   const std::array order{Lane::media, Lane::tele, Lane::event, Lane::alarm};
@@ -110,9 +126,7 @@ TEST_CASE("near the quota pictures go first, then readings, events and at last a
 
 TEST_CASE("when nothing of less worth is left events go, and alarms at last; each step is declared") {
   const TempFolder folder;
-  auto options = options_in(folder);
-  options.reserve_bytes = 0;
-  options.quota_bytes = 8 * kMb;  // the log takes 4
+  const auto options = with_quota(folder, 8 * kMb);
   Desk desk{options};
   desk.journal->set_uplinks({"county"});
   std::array<std::uint64_t, kLaneCount> declared{};  // each lane from its first number on, without a hole
@@ -125,13 +139,7 @@ TEST_CASE("when nothing of less worth is left events go, and alarms at last; eac
       CHECK(records->front().seq == read + 1);  // a declaration is there to be read before it may go, too
       for (const auto& record : *records) {
         if (record.body.topic != "event/gateway/gap") continue;
-        const auto gap = nlohmann::json::parse(record.body.bytes)["detail"];
-        const auto lane = *contract::parse_lane(gap["lane"].get<std::string>());
-        const auto from = gap["from"].get<std::uint64_t>();
-        const auto to = gap["to"].get<std::uint64_t>();
-        CHECK(from <= declared.at(index(lane)) + 1);
-        CHECK(gap["count"] == to - from + 1);
-        declared.at(index(lane)) = std::max(declared.at(index(lane)), to);
+        take(nlohmann::json::parse(record.body.bytes)["detail"], declared);
       }
       read = records->back().seq;
     }
@@ -169,19 +177,13 @@ TEST_CASE("when nothing of less worth is left events go, and alarms at last; eac
 
   // Declarations are given up, too. Who comes only now learns all of it from those that are left.
   std::array<std::uint64_t, kLaneCount> left{};
-  for (const auto& gap : gaps(desk)) {
-    auto& end = left.at(index(*contract::parse_lane(gap["lane"].get<std::string>())));
-    CHECK(gap["from"] <= end + 1);
-    end = std::max(end, gap["to"].get<std::uint64_t>());
-  }
+  for (const auto& gap : gaps(desk)) take(gap, left);
   CHECK(left == declared);
 }
 
 TEST_CASE("a declaration that every county has stored is not made again") {
   const TempFolder folder;
-  auto options = options_in(folder);
-  options.reserve_bytes = 0;
-  options.quota_bytes = 7 * kMb;  // the log takes 4
+  const auto options = with_quota(folder, 7 * kMb);
   Desk desk{options};
   desk.journal->set_uplinks({"county"});
   const auto flood = [&](Lane lane) {
@@ -216,9 +218,7 @@ TEST_CASE("gaps that meet become one") {
 
 TEST_CASE("records go and are declared in one transaction") {
   const TempFolder folder;
-  auto options = options_in(folder);
-  options.reserve_bytes = 0;
-  options.quota_bytes = 5 * kMb;
+  const auto options = with_quota(folder, 5 * kMb);
   Desk desk{options};
   desk.journal->set_uplinks({"county"});
   for (int i = 0; i < 80; ++i) {
