@@ -140,7 +140,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
            cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_,
-                  foreground_.learned_for() >= Foreground::kWarmUp);
+                  foreground_.learned_for() >= Foreground::kWarmUp, foreground_.shift());
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);

@@ -52,15 +52,15 @@ double length(cv::Point2f vector) {
 
 // How far both sides of a box have gone: what only grows, or comes into view in pieces, goes nowhere. A side that lies at the
 // picture's edge says nothing, and the box's middle goes half as far as the other.
-double strayed(const cv::Rect2f& from, const cv::Rect2f& to, cv::Size picture) {
-  const auto both = [](float low, float to_low, float high, float to_high, int end) {
+double strayed(const cv::Rect2f& from, const cv::Rect2f& to, cv::Rect picture) {
+  const auto both = [](float low, float to_low, float high, float to_high, int begin, int end) {
     const float by_low = to_low - low;
     const float by_high = to_high - high;
-    if (low <= 1 && to_low <= 1) return std::abs(by_high) / 2;
-    if (high >= static_cast<float>(end - 1) && to_high >= static_cast<float>(end - 1)) return std::abs(by_low) / 2;
+    if (std::max(low, to_low) <= static_cast<float>(begin + 1)) return std::abs(by_high) / 2;
+    if (std::min(high, to_high) >= static_cast<float>(end - 1)) return std::abs(by_low) / 2;
     return by_low * by_high <= 0 ? 0.0F : std::min(std::abs(by_low), std::abs(by_high));
   };
-  return length({both(from.x, to.x, from.br().x, to.br().x, picture.width), both(from.y, to.y, from.br().y, to.br().y, picture.height)});
+  return length({both(from.x, to.x, from.br().x, to.br().x, picture.x, picture.br().x), both(from.y, to.y, from.br().y, to.br().y, picture.y, picture.br().y)});
 }
 
 }  // namespace
@@ -81,7 +81,8 @@ ThingClass Track::kind() const {
 Tracker::Tracker(cv::Size size)
     : size_{size}, restless_{cv::Mat::zeros(cells_of({{}, size}).size(), CV_32F)} {}
 
-const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known) {
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known, cv::Point shift) {
+  visible_ = (cv::Rect{{}, size_} - shift) & cv::Rect{{}, size_};
   find_blobs(mask);
   assign(time);
   part();
@@ -108,7 +109,7 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
 }
 
 bool Tracker::at_edge(cv::Rect box) const {
-  return box.x <= 1 || box.y <= 1 || box.br().x >= size_.width - 1 || box.br().y >= size_.height - 1;
+  return box.x <= visible_.x + 1 || box.y <= visible_.y + 1 || box.br().x >= visible_.br().x - 1 || box.br().y >= visible_.br().y - 1;
 }
 
 cv::Rect Tracker::cells_of(cv::Rect box) const {
@@ -370,7 +371,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   track.area += (area - track.area) * static_cast<double>(follow);
   track.seen = time;
   ++track.sights;
-  track.strayed = std::max(track.strayed, strayed(track.birthplace, track.box, size_));
+  track.strayed = std::max(track.strayed, strayed(track.birthplace, track.box, visible_));
   const double size = std::max(track.box.width, track.box.height);
   if (length(track.middle() - track.stood_at) > std::max(2.0, 0.3 * size)) {
     track.stood_at = track.middle();

@@ -52,9 +52,9 @@ class Tracker {
   explicit Tracker(cv::Size size);
 
   /// `mask` and `luma` of one picture; `doubtful`: what comes up now in the midst of it is; `known`: the scene is, or what comes up says
-  /// nothing about a place. Tracks that ended are gone after the call.
+  /// nothing about a place; `shift`: how far the picture lies beside the scene. Tracks that ended are gone after the call.
   const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false,
-                                   bool known = true);
+                                   bool known = true, cv::Point shift = {});
   [[nodiscard]] const std::vector<Track>& tracks() const { return tracks_; }
   /// Bounds of all that the last mask showed, specks left out.
   [[nodiscard]] const std::vector<cv::Rect>& blobs() const { return boxes_; }
@@ -84,6 +84,7 @@ class Tracker {
   void drop_lost(Millis time);
 
   cv::Size size_;
+  cv::Rect visible_;  // of the scene, in the last picture
   cv::Mat labels_;
   int last_label_ = 0;
   std::vector<Blob> blobs_;

@@ -236,6 +236,23 @@ TEST_CASE("a picture in which somebody is missed breaks no track, however few pi
   }
 }
 
+TEST_CASE("what comes in where a shaking camera's picture ends has come from outside, not up in its midst") {
+  const cv::Mat luma(120, 160, CV_8UC1, cv::Scalar{90});
+  for (const int shift : {0, 5, -5}) {
+    CAPTURE(shift);
+    Tracker tracker{{160, 120}};
+    cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+    mask(cv::Rect{60, 90, 30, 30} & cv::Rect{0, 0, 160, 120 - shift}).setTo(255);
+    const auto& tracks = tracker.follow(mask, luma, Millis{0}, false, true, {0, shift});
+    REQUIRE(tracks.size() == 1);
+    CHECK_FALSE(tracks.front().sudden);
+  }
+  Tracker tracker{{160, 120}};
+  cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+  mask(cv::Rect{60, 85, 30, 25}).setTo(255);
+  CHECK(tracker.follow(mask, luma, Millis{0}, false, true, {0, 5}).front().sudden);
+}
+
 TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   auto camera = with_zone(ZoneRule::crossing, {{0.5, 0.1}, {0.5, 0.98}});
   Stage stage{camera};
