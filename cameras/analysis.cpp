@@ -164,7 +164,11 @@ bool Analysis::quiet() const {
 
 void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
   const bool at_once = foreground_.unlike() > kMuchChanged;
-  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once)) {
+  std::vector<cv::Rect> things;
+  for (const auto& track : tracker_.tracks()) {
+    if (track.confirmed()) things.push_back(widened(scaled(track.box, foreground_.size(), foreground_.size()), foreground_.size()));
+  }
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once, things)) {
     if (change.fault != SceneFault::frozen) foreground_.learn_anew();  // it is another picture now
     auto& id = faults_.at(static_cast<std::size_t>(change.fault));
     if (change.phase == Phase::start) id = random_hex64();

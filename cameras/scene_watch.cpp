@@ -18,6 +18,7 @@ constexpr double kLittleFineness = 0.25;  // of what is usual: blurred, though i
 constexpr double kLessFineness = 0.6;     // of what is usual: blurred, where there is little detail as well
 constexpr Millis kLooksAtOnce{100};
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
+constexpr double kMostHidden = 0.3;     // of the view, by things that stand before it
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
 
 double correlation(const cv::Mat& a, const cv::Mat& b) {
@@ -60,7 +61,25 @@ SceneWatch::View SceneWatch::view_of(const cv::Mat& luma) {
   return view;
 }
 
-std::optional<SceneFault> SceneWatch::judge(const View& now) const {
+// Another view than usual, also where no thing stands before it: before a bare wall somebody has most of the detail.
+bool SceneWatch::is_another(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const {
+  cv::Mat then;
+  cv::Mat here;
+  cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
+  cv::sqrt(now.detail, here);
+  if (correlation(then, here) >= kOtherView) return false;
+  cv::Mat hidden = cv::Mat::zeros(then.size(), CV_8UC1);
+  for (const auto& box : things) {
+    const cv::Point first{box.x * kColumns / size.width, box.y * kRows / size.height};
+    const cv::Point last{(box.br().x - 1) * kColumns / size.width, (box.br().y - 1) * kRows / size.height};
+    cv::rectangle(hidden, first, last, {255}, cv::FILLED);
+  }
+  if (cv::countNonZero(hidden) > kMostHidden * static_cast<double>(hidden.total())) return true;
+  then.copyTo(here, hidden);
+  return correlation(then, here) < kOtherView;
+}
+
+std::optional<SceneFault> SceneWatch::judge(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const {
   if (now.mean < kDark && now.spread < kFlat) return SceneFault::dark;
   if (now.mean > kBright && now.spread < kFlat) return SceneFault::bright;
   if (!usual_ || last_ - usual_since_ < kLearns) return std::nullopt;
@@ -68,11 +87,7 @@ std::optional<SceneFault> SceneWatch::judge(const View& now) const {
     if (now.spread < 0.2 * usual_->spread || now.all_detail() < 0.12 * usual_->all_detail()) return SceneFault::covered;
     if (now.fineness < kLessFineness * usual_->fineness) return SceneFault::blurred;  // not by night: it is as fine, and darker
   }
-  cv::Mat then;
-  cv::Mat here;
-  cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
-  cv::sqrt(now.detail, here);
-  if (correlation(then, here) < kOtherView) return SceneFault::turned;
+  if (is_another(now, things, size)) return SceneFault::turned;
   if (now.fineness < kLittleFineness * usual_->fineness) return SceneFault::blurred;
   return std::nullopt;
 }
@@ -90,13 +105,13 @@ void SceneWatch::remember(const View& now, Millis time) {
   usual_->fineness += (now.fineness - usual_->fineness) * weight;
 }
 
-std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once) {
+std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once, const std::vector<cv::Rect>& things) {
   std::vector<Change> changes;
   if (looked_ && time - *looked_ < (at_once ? kLooksAtOnce : kLooksEvery)) return changes;
   looked_ = time;
   last_ = time;
   const View now = view_of(luma);
-  const auto fault = judge(now);
+  const auto fault = judge(now, things, luma.size());
   if (before_.empty() || cv::norm(luma, before_, cv::NORM_INF) > 0) {
     changed_ = time;
     luma.copyTo(before_);

@@ -33,9 +33,9 @@ class SceneWatch {
     Millis since{};  ///< when it began, or was last so
   };
 
-  /// `luma`: the picture's brightness, a few hundred pixels wide.
-  /// Looks at most every kLooksEvery, and at once where `at_once`.
-  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time, bool at_once);
+  /// `luma`: the picture's brightness, a few hundred pixels wide. `things`: where something stands before the view, in its pixels;
+  /// believed of a part of it only. Looks at most every kLooksEvery, and at once where `at_once`.
+  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time, bool at_once, const std::vector<cv::Rect>& things = {});
   [[nodiscard]] bool faulty() const;
   /// A fault seems to begin or to end: what is seen now is not to be relied on.
   [[nodiscard]] bool in_doubt() const;
@@ -52,7 +52,8 @@ class SceneWatch {
     [[nodiscard]] double all_detail() const;
   };
   [[nodiscard]] static View view_of(const cv::Mat& luma);
-  [[nodiscard]] std::optional<SceneFault> judge(const View& now) const;
+  [[nodiscard]] std::optional<SceneFault> judge(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const;
+  [[nodiscard]] bool is_another(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const;
   void remember(const View& now, Millis time);
   void note(SceneFault fault, bool there, Millis time, std::vector<Change>& changes);
 

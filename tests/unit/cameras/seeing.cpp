@@ -474,6 +474,19 @@ TEST_CASE("a picture that shows nothing any more is told of, and when it shows a
   CHECK(stage.told() == kind + " start, " + kind + " end");
 }
 
+TEST_CASE("somebody pacing before a bare wall has not turned the camera") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  const auto wall = [](cv::Mat& bgr) { bgr = bgr * 0.05 + cv::Scalar{150, 160, 160}; };
+  stage.play(kLearned, [&](cv::Mat& bgr, int) { wall(bgr); });
+  stage.play(200, [&](cv::Mat& bgr, int i) {
+    wall(bgr);
+    support::draw_thing(bgr, {i < 20 ? i * 6 : 120 + std::abs(i % 60 - 30) * 2, 70, 50, 150});
+  });
+  CHECK(stage.told() == "intrusion start");
+  stage.play(100, [](cv::Mat& bgr, int) { cv::flip(bgr, bgr, 0); });
+  CHECK(stage.told() == "intrusion start, intrusion end, turned start");
+}
+
 TEST_CASE("what comes in from the picture's edge is told of before all of it is there") {
   Stage stage{with_zone(ZoneRule::intrusion, {{0, 0}, {1, 0}, {1, 1}, {0, 1}})};
   stage.empty(kLearned);
