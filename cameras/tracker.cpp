@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <opencv2/imgproc.hpp>
 
@@ -19,6 +20,7 @@ constexpr double kSteady = 0.4;  // s over which speed is taken
 constexpr float kTrustInLooks = 0.7F;
 constexpr double kValley = 0.55;
 constexpr Millis kYoung{500};
+constexpr double kGrowsTogether = 1.5;
 constexpr std::size_t kMaxTracks = 64;
 constexpr double kBirthsOver = 2'000;  // ms
 constexpr double kManyBirths = 4;
@@ -218,9 +220,12 @@ void Tracker::assign(Millis time) {
   }
 }
 
-// What comes into view in pieces grows together to one slim figure: what has just been seen for the first time was a part of it.
+// What comes into view in pieces grows together, to one slim figure or at the picture's edge to far more than they were: what has
+// just been seen for the first time was a part of it.
 void Tracker::leave_out_parts(Blob& blob, Millis time) {
-  if (blob.tracks.size() < 2 || blob.box.height < 2 * blob.box.width) return;
+  if (blob.tracks.size() < 2) return;
+  const double pieces = std::accumulate(blob.tracks.begin(), blob.tracks.end(), 0.0, [this](double sum, auto i) { return sum + tracks_[i].area; });
+  if (blob.box.height < 2 * blob.box.width && !(at_edge(blob.box) && blob.area > kGrowsTogether * pieces)) return;
   const auto main = *std::min_element(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) {
     return std::pair{tracks_[a].born, -tracks_[a].area} < std::pair{tracks_[b].born, -tracks_[b].area};
   });

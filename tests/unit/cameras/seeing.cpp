@@ -253,6 +253,24 @@ TEST_CASE("what comes in where a shaking camera's picture ends has come from out
   CHECK(tracker.follow(mask, luma, Millis{0}, false, true, {0, 5}).front().sudden);
 }
 
+TEST_CASE("what comes in over the picture's edge in two pieces is one thing, and followed") {
+  const cv::Mat luma(120, 160, CV_8UC1, cv::Scalar{90});
+  // A lorry, near, 12 pictures a second.
+  const std::vector<std::vector<cv::Rect>> shown{{{134, 107, 26, 13}, {112, 110, 18, 10}}, {{89, 90, 67, 30}}, {{72, 74, 88, 46}}, {{61, 61, 87, 56}},
+                                                 {{51, 52, 82, 68}}, {{42, 42, 74, 66}}, {{34, 33, 67, 60}}, {{27, 26, 62, 54}}};
+  Tracker tracker{{160, 120}};
+  Millis time{};
+  for (const auto& boxes : shown) {
+    cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+    for (const auto& box : boxes) mask(box).setTo(255);
+    tracker.follow(mask, luma, time += Millis{80});
+  }
+  REQUIRE(tracker.tracks().size() == 1);
+  const cv::Rect2f& box = tracker.tracks().front().box;
+  CHECK(tracker.tracks().front().sights == static_cast<int>(shown.size()));
+  CHECK((box & cv::Rect2f{27, 26, 62, 54}).area() > 0.7F * (box | cv::Rect2f{27, 26, 62, 54}).area());
+}
+
 TEST_CASE("two who meet and pass cross a line once each, each their own way") {
   auto camera = with_zone(ZoneRule::crossing, {{0.5, 0.1}, {0.5, 0.98}});
   Stage stage{camera};
