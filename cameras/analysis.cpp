@@ -26,6 +26,8 @@ constexpr Millis kAfterglow{2'000};
 // For so long a picture in doubt keeps open what was last seen before it.
 constexpr Millis kBelieved{10'000};
 constexpr Millis kFirstPicture{5'000};
+// More than this of what moves belongs to nothing that is followed: the view itself may be another.
+constexpr double kUnexplained = 0.3;
 
 cv::Rect scaled(cv::Rect2f box, cv::Size from, cv::Size to) {
   const double x = static_cast<double>(to.width) / from.width;
@@ -162,13 +164,22 @@ bool Analysis::quiet() const {
          std::none_of(zones_.begin(), zones_.end(), [](const auto& zone) { return zone.occupancy.occupied(); });
 }
 
+// Where things stand that have come, if they are all that differs from the scene: in another view much else does.
+std::vector<cv::Rect> Analysis::known_things() const {
+  std::vector<cv::Rect> things;
+  cv::Mat rest = foreground_.placed_mask().clone();
+  for (const auto& track : tracker_.tracks()) {
+    if (!track.confirmed()) continue;
+    things.push_back(widened(scaled(track.box, rest.size(), rest.size()), rest.size()));
+    rest(things.back()).setTo(0);
+  }
+  if (cv::countNonZero(rest) > kUnexplained * cv::countNonZero(foreground_.placed_mask())) return {};
+  return things;
+}
+
 void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
   const bool at_once = foreground_.unlike() > kMuchChanged;
-  std::vector<cv::Rect> things;
-  for (const auto& track : tracker_.tracks()) {
-    if (track.confirmed()) things.push_back(widened(scaled(track.box, foreground_.size(), foreground_.size()), foreground_.size()));
-  }
-  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once, things)) {
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once, known_things())) {
     if (change.fault != SceneFault::frozen) foreground_.learn_anew();  // it is another picture now
     auto& id = faults_.at(static_cast<std::size_t>(change.fault));
     if (change.phase == Phase::start) id = random_hex64();

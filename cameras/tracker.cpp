@@ -21,6 +21,7 @@ constexpr float kTrustInLooks = 0.7F;
 constexpr double kValley = 0.55;
 constexpr Millis kYoung{500};
 constexpr double kGrowsTogether = 1.5;
+constexpr double kBoxy = 0.76;
 constexpr std::size_t kMaxTracks = 64;
 constexpr double kBirthsOver = 2'000;  // ms
 constexpr double kManyBirths = 4;
@@ -224,11 +225,12 @@ void Tracker::assign(Millis time) {
 // just been seen for the first time was a part of it.
 void Tracker::leave_out_parts(Blob& blob, Millis time) {
   if (blob.tracks.size() < 2) return;
-  const double pieces = std::accumulate(blob.tracks.begin(), blob.tracks.end(), 0.0, [this](double sum, auto i) { return sum + tracks_[i].area; });
-  if (blob.box.height < 2 * blob.box.width && !(at_edge(blob.box) && blob.area > kGrowsTogether * pieces)) return;
   const auto main = *std::min_element(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) {
     return std::pair{tracks_[a].born, -tracks_[a].area} < std::pair{tracks_[b].born, -tracks_[b].area};
   });
+  const double pieces = std::accumulate(blob.tracks.begin(), blob.tracks.end(), 0.0, [this](double sum, auto i) { return sum + tracks_[i].area; });
+  const bool comes_in = at_edge(blob.box) && time - tracks_[main].born < kYoung && blob.area > kGrowsTogether * pieces;
+  if (blob.box.height < 2 * blob.box.width && !comes_in) return;
   std::erase_if(blob.tracks, [&](auto i) {
     const bool part = i != main && time - tracks_[i].born < kYoung;
     if (part) tracks_[i].seen = time - 2 * kLostAfter;
@@ -382,13 +384,14 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
     track.stood_at = track.middle();
     track.moved = time;
   }
-  // By shape, and by how many of its own heights it goes a second.
+  // By shape, by how much of its box it fills (who has arms and legs fills less), and by how many of its own heights it goes a second.
   const double shape = static_cast<double>(track.box.height) / static_cast<double>(track.box.width);
+  const bool boxy = shape < 2.2 && track.area >= kBoxy * static_cast<double>(track.box.area());
   const double speed = length(track.velocity) / static_cast<double>(track.box.height);
-  const auto vote = track.area < 30                   ? ThingClass::small
-                    : shape >= 1.25 && speed < 3      ? ThingClass::person
-                    : shape <= 0.95 || speed >= 1.5   ? ThingClass::vehicle
-                                                      : ThingClass::other;
+  const auto vote = track.area < 30                            ? ThingClass::small
+                    : shape >= 1.25 && speed < 3 && !boxy      ? ThingClass::person
+                    : shape <= 0.95 || speed >= 1.5 || boxy    ? ThingClass::vehicle
+                                                               : ThingClass::other;
   track.votes.at(static_cast<std::size_t>(vote)) += track.area;
 }
 
