@@ -164,13 +164,18 @@ bool Analysis::quiet() const {
          std::none_of(zones_.begin(), zones_.end(), [](const auto& zone) { return zone.occupancy.occupied(); });
 }
 
+// Where it is, with some room, as the scene lies.
+cv::Rect Analysis::place_of(const Track& track) const {
+  return widened(scaled(track.box, foreground_.size(), foreground_.size()), foreground_.size());
+}
+
 // Where things stand that have come, if they are all that differs from the scene: in another view much else does.
 std::vector<cv::Rect> Analysis::known_things() const {
   std::vector<cv::Rect> things;
   cv::Mat rest = foreground_.placed_mask().clone();
   for (const auto& track : tracker_.tracks()) {
     if (!track.confirmed()) continue;
-    things.push_back(widened(scaled(track.box, rest.size(), rest.size()), rest.size()));
+    things.push_back(place_of(track));
     rest(things.back()).setTo(0);
   }
   if (cv::countNonZero(rest) > kUnexplained * cv::countNonZero(foreground_.placed_mask())) return {};
@@ -306,7 +311,7 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
       const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
       if (enough && !box.empty() && cv::countNonZero(inside(box)) > 0) first_sight(zone, track, sight);
       if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
-      cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
+      cv::rectangle(going, place_of(track) + foreground_.shift(), {255}, cv::FILLED);
     }
     inside &= going;
   }
@@ -448,7 +453,7 @@ cv::Mat Analysis::things_now(cv::Size size) const {
   cv::Mat things = cv::Mat::zeros(foreground_.size(), CV_8UC1);
   for (const auto& blob : tracker_.blobs()) cv::rectangle(things, widened(blob, things.size()), {255}, cv::FILLED);
   for (const auto& track : tracker_.tracks()) {
-    cv::rectangle(things, widened(scaled(track.box, things.size(), things.size()), things.size()), {255}, cv::FILLED);
+    cv::rectangle(things, place_of(track), {255}, cv::FILLED);
   }
   things.setTo(255, foreground_.mask());  // specks, and where the camera shakes
   cv::resize(things, things, size, 0, 0, cv::INTER_NEAREST);
