@@ -24,6 +24,7 @@ constexpr int kBlockBytes = Foreground::kSamples * kSampleBytes;
 constexpr int kPad = 16;     // columns and rows around each plane: shifts and neighbours look there
 constexpr int kNoiseOne = 16;
 constexpr int kNoiseMost = 40;
+constexpr int kFlutters = 4000;  // of 65,280: one and a half times a second
 constexpr int kQuietLook = 4;        // of so many pictures in which nothing changes, one is looked at
 constexpr int kQuietAfter = 32;      // pictures
 constexpr double kQuietRaw = 0.001;  // of the picture
@@ -224,6 +225,7 @@ struct Verdict {
   v_uint16x8 texture;   // and in texture
   v_uint16x8 ghost;     // all ones or nothing
   v_uint16x8 restless;
+  v_uint16x8 flutters;  // it comes and goes: leaves, water
   v_uint16x8 locked;
 };
 
@@ -241,12 +243,12 @@ struct Foreground::Model {
         raw(size, 255) {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
-    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
+    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &too_few_matches, &last_y, &ghost_flag, &uncovered, &scene_y,
                         &mask, &placed_mask, &light, &around}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
-    for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &pace, &reach, &still}) {
+    for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &flip_share, &pace, &reach, &still}) {
       mean->resize(pixels);
     }
     scene_sum.resize(pixels);
@@ -272,12 +274,12 @@ struct Foreground::Model {
 
   // What has been learned. `samples`: a block of 16 pixels, its samples, their planes, 16 bytes each.
   std::vector<std::uint8_t> samples;
-  std::vector<std::uint16_t> strangeness, raw_share, mask_share, change, raw_long;  // means: see learn()
+  std::vector<std::uint16_t> strangeness, raw_share, mask_share, change, raw_long, flip_share;  // means: see learn()
   std::vector<std::uint16_t> pace, reach;                                           // v and R of the paper
   std::vector<std::uint16_t> still;  // seconds in the mask
   std::vector<std::int16_t> scene_sum;
   cv::Mat scene_y;
-  cv::Mat near, texture_near;
+  cv::Mat near, texture_near, too_few_matches;  // what a match is, and how many are too few
   cv::Mat last_y;
   cv::Mat ghost_flag;
   cv::Mat uncovered;  // 255 where a thing has clearly gone, for as long as nothing comes
@@ -321,7 +323,7 @@ struct Foreground::Model {
   void find_ghosts();
   void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
-                              v_uint16x8 change8, v_uint16x8 flag8);
+                              v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 flipped8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
   void learn_scene();
   void age();
@@ -340,9 +342,10 @@ void Foreground::Model::begin() {
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
+  too_few_matches.setTo(1);
   y.inside().copyTo(last_y);
   y.inside().copyTo(scene_y);
-  for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &still}) {
+  for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &flip_share, &still}) {
     std::fill(mean->begin(), mean->end(), std::uint16_t{0});
   }
   std::fill(cells.begin(), cells.end(), Cell{});
@@ -664,6 +667,7 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
                              cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), gain)));
     texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 3);
   }
+  const auto too_few = load(too_few_matches.ptr(row) + column);
   const auto one = all(1);
   auto matches = all(0);
   auto least = all(255);
@@ -676,9 +680,9 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
     matches = matches + ((off <= near_enough) & (texture <= texture_enough) & one);
     least = cv::v_min(least, off);
     least_texture = cv::v_min(least_texture, texture);
-    if (i % 2 == 1 && cv::v_check_all(matches > one)) break;
+    if (i % 2 == 1 && cv::v_check_all(matches > too_few)) break;
   }
-  const auto is_raw = matches <= one;
+  const auto is_raw = matches <= too_few;
   const auto half_least = cv::v_pack(cv::v_shr<1>(cv::v_expand_low(least)), cv::v_shr<1>(cv::v_expand_high(least)));
   const auto twice = least_texture + least_texture;
   const auto eight = twice + twice + twice + twice;
@@ -816,9 +820,11 @@ void Foreground::Model::find_ghosts() {
 
 // Means over some 32 pictures: how far each place was from what it had learned (`strangeness`), how often it did not match
 // (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
-// how near a match has to be (`reach`) and how fast that is adapted (`pace`).
+// how near a match has to be (`reach`) and how fast that is adapted (`pace`). Over some 256: how often it did not match (`raw_long`), and
+// how often it began or ceased to (`flip_share`): a thing that passes does that twice, leaves do it all the time, and where
+// they are one match is enough.
 Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
-                                 v_uint16x8 change8, v_uint16x8 flag8) {
+                                 v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 flipped8) {
   const auto follow = [at](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
     auto* place = mean.data() + at;
     const auto old = load(place);
@@ -830,9 +836,15 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   const auto raws = follow(raw_share, raw8);
   const auto masks = follow(mask_share, mask8);
   const auto changes = follow(change, change8);
-  const auto long_before = load(raw_long.data() + at);
-  const auto raws_long = long_before - (long_before >> (8 - weight)) + (raw8 << weight);
-  cv::v_store(raw_long.data() + at, raws_long);
+  const auto follow_long = [at, this](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
+    auto* place = mean.data() + at;
+    const auto old = load(place);
+    const auto now = old - (old >> (8 - weight)) + (value << weight);
+    cv::v_store(place, now);
+    return now;
+  };
+  const auto raws_long = follow_long(raw_long, raw8);
+  const auto flips = follow_long(flip_share, flipped8);
 
   const auto none = all16(0);
   const auto in_mask = mask8 > none;
@@ -864,6 +876,7 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   verdict.texture = texture + all16(3) + (unstable & all16(3));
   verdict.ghost = (raws > all16(kGhostMean.at(static_cast<std::size_t>(weight)))) & (changes < all16(kStill)) & (flag8 > none);
   verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
+  verdict.flutters = flips > all16(kFlutters << weight);
   verdict.locked = in_mask & (changes <= all16(1024)) & ~verdict.ghost;
   return verdict;
 }
@@ -891,12 +904,13 @@ void Foreground::Model::learn(bool trusted) {
 
       const auto at = block * kLanes;
       const auto a = judge(at, cv::v_expand_low(strange), cv::v_expand_low(is_raw), cv::v_expand_low(in_mask),
-                           cv::v_expand_low(blink), cv::v_expand_low(changed), cv::v_expand_low(flag));
+                           cv::v_expand_low(blink), cv::v_expand_low(changed), cv::v_expand_low(flag), cv::v_expand_low(flipped));
       const auto b = judge(at + kLanes / 2, cv::v_expand_high(strange), cv::v_expand_high(is_raw),
                            cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(changed),
-                           cv::v_expand_high(flag));
+                           cv::v_expand_high(flag), cv::v_expand_high(flipped));
       cv::v_store(near.ptr(row) + column, cv::v_pack(a.near, b.near));
       cv::v_store(texture_near.ptr(row) + column, cv::v_pack(a.texture, b.texture));
+      cv::v_store(too_few_matches.ptr(row) + column, all(1) & ~cv::v_pack(a.flutters, b.flutters));
       const auto ghost = cv::v_pack(a.ghost, b.ghost);
       const auto restless = cv::v_pack(a.restless, b.restless);
       const auto locked = warm_up ? all(0) : cv::v_pack(a.locked, b.locked);

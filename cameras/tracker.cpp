@@ -21,6 +21,7 @@ constexpr float kTrustInLooks = 0.7F;
 constexpr double kValley = 0.55;
 constexpr Millis kYoung{500};
 constexpr double kGrowsTogether = 1.5;
+constexpr double kOutgrown = 2.5;
 constexpr double kBoxy = 0.76;
 constexpr std::size_t kMaxTracks = 64;
 constexpr double kBirthsOver = 2'000;  // ms
@@ -221,8 +222,8 @@ void Tracker::assign(Millis time) {
   }
 }
 
-// What comes into view in pieces grows together, to one slim figure or at the picture's edge to far more than they were: what has
-// just been seen for the first time was a part of it.
+// What comes into view in pieces grows together: to one slim figure or, at the picture's edge, to more than they were. What has just been
+// seen for the first time was a part of it, and all were that are far less than what they are in by now.
 void Tracker::leave_out_parts(Blob& blob, Millis time) {
   if (blob.tracks.size() < 2) return;
   const auto main = *std::min_element(blob.tracks.begin(), blob.tracks.end(), [this](auto a, auto b) {
@@ -230,13 +231,14 @@ void Tracker::leave_out_parts(Blob& blob, Millis time) {
   });
   const double pieces = std::accumulate(blob.tracks.begin(), blob.tracks.end(), 0.0, [this](double sum, auto i) { return sum + tracks_[i].area; });
   const bool comes_in = at_edge(blob.box) && time - tracks_[main].born < kYoung && blob.area > kGrowsTogether * pieces;
-  if (blob.box.height < 2 * blob.box.width && !comes_in) return;
+  const bool outgrown = blob.area > kOutgrown * pieces;
+  if (blob.box.height < 2 * blob.box.width && !comes_in && !outgrown) return;
   std::erase_if(blob.tracks, [&](auto i) {
-    const bool part = i != main && time - tracks_[i].born < kYoung;
+    const bool part = i != main && (outgrown || time - tracks_[i].born < kYoung);
     if (part) tracks_[i].seen = time - 2 * kLostAfter;
     return part;
   });
-  if (time - tracks_[main].born < kYoung) tracks_[main].alone = 0;  // it may grow at once
+  if (outgrown || time - tracks_[main].born < kYoung) tracks_[main].alone = 0;  // it may grow at once
 }
 
 void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
