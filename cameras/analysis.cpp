@@ -138,11 +138,14 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   blank(picture);
   const cv::Mat& mask = foreground_.look(picture, !scene_.in_doubt());
   watch_scene(picture, at, messages);
-  upset_ = foreground_.learned_for() < kSettles || foreground_.relit() || scene_.in_doubt() ||
-           cv::countNonZero(mask) > kSceneChange * static_cast<double>(mask.total());
+  const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
+  const double moving = cv::countNonZero(mask) / static_cast<double>(mask.total());
+  const bool new_scene = foreground_.learned_for() < kSettles;
+  restless_ = !known && (new_scene ? false : restless_ || moving > kMuchChanged);
+  upset_ = new_scene || restless_ || foreground_.relit() || scene_.in_doubt() || moving > kSceneChange;
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
-  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_,
-                  foreground_.learned_for() >= Foreground::kWarmUp, foreground_.shift());
+  tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_, known,
+                  foreground_.shift());
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);

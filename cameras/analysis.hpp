@@ -32,7 +32,7 @@ namespace hamlet::cameras {
 /// it finds becomes an Observation there.
 class Analysis {
  public:
-  static constexpr Millis kSettles{2'000};  ///< nothing is told before the scene has been looked at for this long
+  static constexpr Millis kSettles{2'000};  ///< nothing is told before the scene has been looked at for this long; where much moves in it, Foreground::kWarmUp
 
   /// `source`: size of the source's frames, `picture`: of what process() is given.
   Analysis(const CameraConfig& camera, cv::Size source, cv::Size picture);
@@ -135,6 +135,7 @@ class Analysis {
   Picture last_{};  // without its pixels
   MonoTime last_at_{};
   Millis doubtful_until_{};
+  bool restless_ = false;  // much moved while the scene was new: leaves, water; it is looked at for longer
   bool upset_ = false;  // the picture as a whole has changed: nothing new is told
 };
 

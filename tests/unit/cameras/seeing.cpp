@@ -205,6 +205,36 @@ TEST_CASE("a camera that shakes sees nothing in it") {
   CHECK(stage.foreground() < 0.02);
 }
 
+TEST_CASE("leaves in the wind before the sky become part of the scene, and who walks below them does not") {
+  Stage stage{with_zone(ZoneRule::intrusion)};
+  cv::RNG chance{4};
+  cv::Mat leaves(240, 360, CV_8UC3);
+  chance.fill(leaves, cv::RNG::UNIFORM, 20, 220);
+  cv::GaussianBlur(leaves, leaves, {0, 0}, 2.5);
+  leaves.convertTo(leaves, -1, 3, -250);
+  const auto in_wind = [&](cv::Mat& bgr, int i) {
+    cv::Mat across(90, 320, CV_32F);
+    cv::Mat down(90, 320, CV_32F);
+    for (int y = 0; y < 90; ++y) {
+      for (int x = 0; x < 320; ++x) {
+        across.at<float>(y, x) = static_cast<float>(20 + x + 5 * std::sin(i * 0.7) + 2 * std::sin(i * 1.1 + x * 0.15 + y * 0.1));
+        down.at<float>(y, x) = static_cast<float>(20 + y + 2 * std::sin(i * 0.9 + x * 0.1));
+      }
+    }
+    cv::Mat above;
+    cv::remap(leaves, above, across, down, cv::INTER_LINEAR);
+    above.copyTo(bgr.rowRange(0, 90));
+  };
+  stage.play(kLearned, in_wind);
+  CHECK(stage.told().empty());
+  CHECK(stage.foreground() < 0.02);
+  stage.play(40, [&](cv::Mat& bgr, int i) {
+    in_wind(bgr, kLearned + i);
+    person(bgr, i * 8, 220);
+  });
+  CHECK(stage.told() == "intrusion start");
+}
+
 TEST_CASE("rain and insects are nobody in the zone") {
   Stage stage{with_zone(ZoneRule::intrusion)};
   cv::RNG chance{3};
