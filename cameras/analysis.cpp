@@ -285,10 +285,12 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
   });
   if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere; an event once begun goes on with all
     const bool open = zone.occupancy.occupied();
+    const bool taken = cv::countNonZero(inside) >= zone.config.min_area * zone.pixels;
+    if (!taken) zone.inside.clear();
     cv::Mat going = cv::Mat::zeros(inside.size(), CV_8UC1);
     for (const auto& track : tracker_.tracks()) {
       const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
-      if (!box.empty() && cv::countNonZero(inside(box)) > 0) first_sight(zone, track, sight);
+      if (taken && !box.empty() && cv::countNonZero(inside(box)) > 0) first_sight(zone, track, sight);
       if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
       cv::rectangle(going, widened(scaled(track.box, going.size(), going.size()), going.size()) + foreground_.shift(), {255}, cv::FILLED);
     }

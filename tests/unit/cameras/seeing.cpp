@@ -457,6 +457,19 @@ TEST_CASE("a picture that shows nothing any more is told of, and when it shows a
   CHECK(stage.told() == kind + " start, " + kind + " end");
 }
 
+// It was said to have begun up to a second before, as they touched the zone.
+TEST_CASE("who walks slowly into a zone is told of as of when they take enough of it") {
+  auto camera = with_zone(ZoneRule::motion, {{0.5, 0.6}, {0.6, 0.6}, {0.6, 0.8}, {0.5, 0.8}});  // columns 160 to 192
+  camera.zones[0].min_area = 0.5;
+  Stage stage{camera};
+  stage.empty(kLearned);
+  stage.play(90, [](cv::Mat& bgr, int i) { person(bgr, 2 * i, 200); });  // is at the zone in the 74th, half of it theirs in the 82nd
+  REQUIRE(stage.told() == "motion start");
+  const int began = stage.seen[0].detail.at("frame").get<int>() - kLearned;
+  CHECK(began >= 80);
+  CHECK(began <= 84);
+}
+
 TEST_CASE("what comes in from the picture's edge is told of before all of it is there") {
   Stage stage{with_zone(ZoneRule::intrusion, {{0, 0}, {1, 0}, {1, 1}, {0, 1}})};
   stage.empty(kLearned);
