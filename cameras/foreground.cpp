@@ -25,6 +25,9 @@ constexpr int kPad = 16;     // columns and rows around each plane: shifts and n
 constexpr int kNoiseOne = 16;
 constexpr int kNoiseMost = 40;
 constexpr int kFlutters = 4000;  // of 65,280: one and a half times a second
+constexpr int kGreyNear = 10;        // sixteenths: without colours a thing differs by its brightness alone
+constexpr double kNoColour = 2;      // shades, in U and V together
+constexpr Millis kGreyAfter{10'000};  // the scene has been learned without its colours by then
 constexpr int kQuietLook = 4;        // of so many pictures in which nothing changes, one is looked at
 constexpr int kQuietAfter = 32;      // pictures
 constexpr double kQuietRaw = 0.001;  // of the picture
@@ -301,6 +304,7 @@ struct Foreground::Model {
   cv::Mat light;        // 255 where only the light has changed
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
   cv::Mat mask;
+  Millis last_coloured{};  // when the picture last was
   double unlike = 0;
   int unlike_pictures = 0;
   bool relit = false;
@@ -388,6 +392,9 @@ void Foreground::Model::take(const Picture& picture) {
   y.set(half);
   u.set(picture.u());
   v.set(picture.v());
+  const cv::Mat none{size, CV_8UC1, cv::Scalar{128}};
+  const double colours = cv::norm(picture.u(), none, cv::NORM_L1) + cv::norm(picture.v(), none, cv::NORM_L1);
+  if (empty || colours >= kNoColour * size.area()) last_coloured = last;
 }
 
 // Whether the picture has to be looked at. Not where nothing was found in the one looked at last, and no part of it has become
@@ -661,10 +668,10 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
   const auto now_b = load(texture_b.row(row) + column);
   auto near_enough = load(near.ptr(row) + column);
   auto texture_enough = load(texture_near.ptr(row) + column);
-  if (noise_gain > kNoiseOne) {
-    const auto gain = all16(noise_gain);
-    near_enough = cv::v_pack(cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_low(near_enough), gain)),
-                             cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), gain)));
+  const int gain = last - last_coloured < kGreyAfter ? noise_gain : noise_gain * kGreyNear / kNoiseOne;
+  if (gain != kNoiseOne) {
+    near_enough = cv::v_pack(cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_low(near_enough), all16(gain))),
+                             cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), all16(gain))));
     texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 3);
   }
   const auto too_few = load(too_few_matches.ptr(row) + column);

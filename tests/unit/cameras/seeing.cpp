@@ -535,6 +535,33 @@ TEST_CASE("somebody pacing before a bare wall has not turned the camera") {
   CHECK(stage.told() == "intrusion start, intrusion end, turned start");
 }
 
+TEST_CASE("where there are no colours, as by night, a thing differs enough by its brightness alone") {
+  const cv::Rect there{140, 100, 40, 60};
+  Foreground foreground{kPicture};
+  for (int i = 0; i < 150; ++i) {
+    cv::Mat bgr = support::scene(kPicture, i) * 0.2 + cv::Scalar::all(60);
+    cv::cvtColor(bgr, bgr, cv::COLOR_BGR2GRAY);
+    cv::cvtColor(bgr, bgr, cv::COLOR_GRAY2BGR);
+    if (i >= 145) bgr(there) += cv::Scalar::all(22);
+    const auto& mask = foreground.look(Picture::from_bgr(bgr, static_cast<std::uint64_t>(i + 1), i * kStep));
+    if (i >= 20 && i < 145) CHECK(cv::countNonZero(mask) == 0);
+  }
+  CHECK(cv::countNonZero(foreground.mask()({70, 50, 20, 30})) > 0.8 * 20 * 30);
+}
+
+// It was said to have begun up to a second before, as they touched the zone.
+TEST_CASE("who walks slowly into a zone is told of as of when they take enough of it") {
+  auto camera = with_zone(ZoneRule::motion, {{0.5, 0.6}, {0.6, 0.6}, {0.6, 0.8}, {0.5, 0.8}});  // columns 160 to 192
+  camera.zones[0].min_area = 0.5;
+  Stage stage{camera};
+  stage.empty(kLearned);
+  stage.play(90, [](cv::Mat& bgr, int i) { person(bgr, 2 * i, 200); });  // is at the zone in the 74th, half of it theirs in the 82nd
+  REQUIRE(stage.told() == "motion start");
+  const int began = stage.seen[0].detail.at("frame").get<int>() - kLearned;
+  CHECK(began >= 80);
+  CHECK(began <= 84);
+}
+
 TEST_CASE("what comes in from the picture's edge is told of before all of it is there") {
   Stage stage{with_zone(ZoneRule::intrusion, {{0, 0}, {1, 0}, {1, 1}, {0, 1}})};
   stage.empty(kLearned);
