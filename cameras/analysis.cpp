@@ -15,6 +15,8 @@ namespace {
 
 // More than this of the picture at once is no thing.
 constexpr double kSceneChange = 0.5;
+// More than this of a new scene is leaves or water rather than things.
+constexpr double kMuchMoves = 0.2;
 // More than this is worth a look at the picture as a whole.
 constexpr double kMuchChanged = 0.05;
 // So much of the picture in another light leaves traces.
@@ -141,7 +143,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
   const double moving = cv::countNonZero(mask) / static_cast<double>(mask.total());
   const bool new_scene = foreground_.learned_for() < kSettles;
-  restless_ = !known && (new_scene ? false : restless_ || moving > kMuchChanged);
+  restless_ = !known && (new_scene ? false : restless_ || moving > kMuchMoves);
   upset_ = new_scene || restless_ || foreground_.relit() || scene_.in_doubt() || moving > kSceneChange;
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_, known,
