@@ -241,6 +241,31 @@ TEST_CASE("low flow is no alarm while the pump is off") {
   CHECK(feed(engine, 90, "pump.on", false) == "suppressed@90");
 }
 
+// What was read first was judged by what the others had been in the poll before: the alarm was raised for one poll.
+TEST_CASE("a poll is judged by all that it says, in whatever order") {
+  AlarmRule low{.id = "low-flow", .point = "pump.flow", .condition = Condition::below, .limit = 2.0};
+  low.suppressed_when = Expression::parse("pump.on == false", names()).value();
+  Engine engine{{.quality = {}, .alarms = {low, by("pump.flow < 2 AND pump.on", "dry")}}, kBoot};
+  static_cast<void>(tick(engine, 0));
+  bool flow_first = false;
+  SUBCASE("the flow first") { flow_first = true; }
+  SUBCASE("the pump first") {}
+  const auto poll = [&](std::int64_t s, double flow, bool on) {
+    const Reading of_flow{.point = "pump.flow", .at = at(s), .value = flow};
+    const Reading of_pump{.point = "pump.on", .at = at(s), .value = on};
+    CHECK(engine.evaluate(flow_first ? of_flow : of_pump, {}, true).transitions.empty());
+    return words(engine.evaluate(flow_first ? of_pump : of_flow).transitions);
+  };
+  CHECK(poll(1, 5, true) == "");
+  CHECK(poll(2, 0, false) == "suppressed@2");
+  CHECK(poll(3, 5, true) == "normal@3");
+  CHECK(poll(4, 1, true) == "unacked@4 unacked@4");
+  CHECK(poll(5, 0, false) == "suppressed@5 returned@5");
+  // The last of a poll may be of no alarm, or late: the others are judged all the same.
+  CHECK(engine.evaluate({.point = "pump.on", .at = at(6), .value = true}, {}, true).transitions.empty());
+  CHECK(words(engine.evaluate({.point = "rain.gauge", .at = at(6), .value = 1.0}).transitions) == "unacked@6 normal@6 unacked@6");
+}
+
 TEST_CASE("maintenance suppresses every alarm of a device, and ends by itself") {
   auto other = high("rain-much");
   other.point = "rain.gauge";
