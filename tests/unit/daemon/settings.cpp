@@ -183,6 +183,9 @@ id = "a"
   CHECK(first_mistake(pump + "point = \"pump.on\"\nabove = 0.5\n").find("'pump.on' is a boolean") != std::string::npos);
   CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = \"on\"\n").find("another type") != std::string::npos);
   CHECK(first_mistake(pump + "point = \"pump.flow\"\nequals = true\n").find("another type") != std::string::npos);
+  CHECK(first_mistake(pump + "point = \"pump.flow\"\nequals = \"on\"\n").find("another type") != std::string::npos);  // it passed
+  CHECK(first_mistake(pump + "point = \"pump.on\"\n[[alarm.step]]\nid = \"b\"\nabove = 0.5\n").find("'pump.on' is a boolean") !=
+        std::string::npos);  // it passed
   CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = true\n") == "none");
   CHECK(first_mistake(pump + "point = \"pump.flow\"\nrise = 1\nwithin = \"1min\"\n") == "none");
 }
