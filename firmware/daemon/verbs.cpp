@@ -122,7 +122,7 @@ json Box::uplink_json() const { return uplink_->status(); }
 
 json Box::alarm_json(const Alarm& alarm) const {
   const auto since = alarm.occurrence == 0 ? json{} : json(to_ms(journal_->date(alarm.since).wall));
-  return {{"alarm", alarm.id},
+  json out{{"alarm", alarm.id},
           {"occurrence", alarm.occurrence},
           {"state", to_string(alarm.state)},
           {"severity", to_string(alarm.severity)},
@@ -131,6 +131,9 @@ json Box::alarm_json(const Alarm& alarm) const {
           {"limit", to_json(alarm.limit)},
           {"text", both(alarm.text)},
           {"sources", alarm.sources}};
+  const auto standing = detect_->standing(alarm.id);
+  if (standing && standing->rule->goes_by_clock() && !certain_time(clock_.mono())) out["waits"] = "clock";
+  return out;
 }
 
 json Box::alarms_json() const {
@@ -208,8 +211,12 @@ json Box::problems_json() const {
     out.push_back(problem("uplink", texts::uplink_away(uplink.value("broker", ""), {trouble["zh"], trouble["en"]})));
   }
   for (const auto& warning : uplink.value("warnings", json::array())) out.push_back(warning);
-  if (journal_->date({journal_->boot(), clock_.mono()}).quality == TimeQuality::unsynced) {
-    out.push_back(problem("clock", texts::clock_unset()));
+  if (!certain_time(clock_.mono())) {
+    std::vector<std::string> waiting;
+    for (const auto& rule : settings_.rules.alarms) {
+      if (rule.goes_by_clock()) waiting.push_back(rule.id);
+    }
+    out.push_back(problem("clock", texts::clock_unset(waiting)));
   }
   return out;
 }
