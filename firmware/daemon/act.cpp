@@ -152,6 +152,7 @@ json Box::output_json(const detect::OutputState& state) const {
            {"on", rule.is_message() ? json{} : json(state.on)},
            {"why", state.why},
            {"since", state.why.empty() ? json{} : json(wall(state.since))},
+           {"tq", to_string(journal_->date({journal_->boot(), state.since}).quality)},
            {"confirmed", state.confirmed ? json(*state.confirmed) : json{}},
            {"pending", state.pending},
            {"spent", state.spent},

@@ -121,16 +121,20 @@ json Box::cameras_json() const { return eyes_->status(); }
 json Box::uplink_json() const { return uplink_->status(); }
 
 json Box::alarm_json(const Alarm& alarm) const {
-  const auto since = alarm.occurrence == 0 ? json{} : json(to_ms(journal_->date(alarm.since).wall));
   json out{{"alarm", alarm.id},
           {"occurrence", alarm.occurrence},
           {"state", to_string(alarm.state)},
           {"severity", to_string(alarm.severity)},
-          {"since", since},
+          {"since", nullptr},
           {"value", to_json(alarm.value)},
           {"limit", to_json(alarm.limit)},
           {"text", both(alarm.text)},
           {"sources", alarm.sources}};
+  if (alarm.occurrence > 0) {
+    const auto dated = journal_->date(alarm.since);
+    out["since"] = to_ms(dated.wall);
+    out["tq"] = to_string(dated.quality);
+  }
   const auto standing = detect_->standing(alarm.id);
   if (standing && standing->rule->goes_by_clock() && !certain_time(clock_.mono())) out["waits"] = "clock";
   return out;

@@ -268,10 +268,11 @@ TEST_CASE("an alarm's condition is explained in full, in both languages") {
 }
 
 TEST_CASE("alarms that wait for the clock are named") {  // only the tests of points were
-  const json waits{{"alarm", "night-door"}, {"state", "normal"}, {"waits", "clock"}};
+  const json waits{{"alarm", "night-door"}, {"state", "normal"}, {"waits", "clock"}, {"since", 1'795'411'860'000}, {"tq", "unsynced"}};
   for (const auto& shown : {en(Verb::alarms, {{"alarms", {waits}}}), en(Verb::alarm_explain, {{"alarm", waits}})}) {
     CHECK(has(shown.words, "night-door: the clock is unset"));
   }
+  CHECK(has(en(Verb::alarm_explain, {{"alarm", waits}}).data, "2026-11-23 13:31:00 ?"));
   CHECK(has(zh(Verb::alarms, {{"alarms", {waits}}}).words, "night-door：网关还没有校时"));
 }
 
