@@ -294,9 +294,7 @@ class Backtest {
     }
     if (row.anomalous) ++counts_.anomalies;
     if (row.correction) ++counts_.corrected;
-    for (const auto& alarm : row.transitions) {
-      if (alarm.state == AlarmState::unacked) ++counts_.raised[alarm.id];
-    }
+    for (const auto& alarm : row.transitions) counts_.raised[alarm.id] = alarm.occurrence;  // also what a flood hid
     if (!asked_.summary) {
       out_ << (asked_.json ? row_json(row).dump() : words(row)) << '\n';
     }

@@ -360,10 +360,12 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
 
 // ---- putting alarms aside -------------------------------------------------------------------------------------------
 
-// What an operator did to alarms: transitions and event in one commit, told to be done when that is durable.
+// What an operator did to alarms: transitions and event in one commit, told to be done when that is durable. Where
+// nothing changed, as where a shelving is only longer, how the alarm stands.
 void Box::operated(Asked<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
   if (!done) return reply(tl::unexpected(done.error()));
   take_transitions(*done);
+  if (done->empty() && detail.contains("alarm")) done->push_back(detect_->standing(detail["alarm"].get<std::string>())->alarm);
   detail["by"] = caller.name;
   emit_gateway("operator", std::move(detail));
   auto rows = json::array();

@@ -171,6 +171,14 @@ QualityRule read_quality(std::string point, const Table& table) {
   return rule;
 }
 
+// Switches and texts pass all tests but that for silence; the detector takes a switch, too.
+void check_tests(const Table& table, std::string_view point, std::optional<Kind> kind) {
+  if (!kind || *kind == Kind::number) return;
+  for (const std::string_view key : {"range", "suspect", "climatology", "spike", "rate_of_change", "flat_line", "attenuated", "neighbour", "anomaly"}) {
+    if (table.has(key) && (key != "anomaly" || *kind == Kind::text)) table.error(key, texts::test_needs_numbers(point, *kind));
+  }
+}
+
 // The one condition of an alarm; its limit, where it is right.
 struct ReadCondition {
   Condition condition = Condition::above;
@@ -439,6 +447,7 @@ Rules read_rules(const Table& root, const Names& names) {
   for (auto& [point, table] : quality.each()) {
     if (!known.contains(point)) quality.error(point, unknown(point));
     rules.quality.push_back(read_quality(point, table));
+    if (const auto found = known.find(point); found != known.end()) check_tests(table, point, found->second);
     const auto& neighbour = rules.quality.back().neighbour;
     if (neighbour && !known.contains(neighbour->point))
       table.table("neighbour").error("point", unknown(neighbour->point));

@@ -76,6 +76,10 @@ inline Text limit_needs_numbers(std::string_view point, Kind kind) {
   return sentence("测点“{}”是{}，不是数字，永远不会报警；请用 equals",
                   "the point '{}' is a {}, not a number: this would never be raised; use equals", point, name_of(kind));
 }
+inline Text test_needs_numbers(std::string_view point, Kind kind) {
+  return sentence("测点“{}”是{}，不是数字，此项不起作用；请删去，gap 可用",
+                  "the point '{}' is a {}, not a number: this does nothing; take it away (gap works)", point, name_of(kind));
+}
 inline Text equals_other_type(std::string_view point, Kind kind) {
   return sentence("测点“{}”是{}，与另一类型的值比较，永远不会报警",
                   "the point '{}' is a {}: compared with a value of another type this would never be raised", point,

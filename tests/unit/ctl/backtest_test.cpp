@@ -193,6 +193,14 @@ TEST_CASE("what a rule needs beside the series is told, also what would suppress
   CHECK(ran.rows.at(1)["alarms"].size() == 1);
 }
 
+TEST_CASE("a summary counts what a flood of alarms hides, too") {  // it did not
+  std::string config;
+  for (int i = 0; i < 12; ++i) config += "[[alarm]]\nid = \"a" + std::to_string(i) + "\"\npoint = \"river.level\"\nabove = 1\n";
+  const auto ran = run("2014-04-01 00:00:00,2\n2014-04-01 00:05:00,0\n", ask(true, true), config);
+  for (const auto& [id, count] : ran.rows.at(0)["alarms"].items()) CHECK_MESSAGE(count == 1, id);
+  CHECK(ran.rows[0]["alarms"].size() == 12);
+}
+
 TEST_CASE("a summary counts") {
   const auto ran = run("2014-04-01 00:00:00,50\n2014-04-01 00:05:00,150\n2014-04-01 00:05:00,\n", ask(true, true));
   REQUIRE(ran.rows.size() == 1);
