@@ -88,7 +88,6 @@ std::vector<PointInfo> read_points(const config::Table& device, const std::strin
 Drivers::Config Drivers::read_config(const config::Table& root) {
   Config config;
   std::set<std::string> seen;
-  std::set<std::string> modems;
   (void)root.has("bus");  // read by the drivers whose devices are on one
   for (const auto& table : root.tables("device")) {
     const auto id = table.id("id");
@@ -97,8 +96,6 @@ Drivers::Config Drivers::read_config(const config::Table& root) {
     }
     const auto driver_name = table.text("driver");
     Planned planned{.info = {.id = id, .driver = driver_name, .name = table.both_or("name", {.zh = id, .en = id})}};
-    const auto modem = driver_name == "sms" ? table.text_or("path", "") : std::string{};
-    if (!modem.empty() && !modems.insert(modem).second) table.error("path", texts::modem_twice(modem));
     planned.missing_every = table.duration_or("missing_every", 1min, {1s, 24h});
     planned.record = table.text_or("record", "");
     planned.record_max = static_cast<std::size_t>(table.integer_or("record_max", 1 << 20, {1 << 10, 1 << 30}));

@@ -55,10 +55,10 @@ struct Look {
 
 Look look_at(const Settings& settings, const Clock& clock) {
   Look look;
+  const auto now = clock.mono();
   for (const auto& [name, place] : settings.points) {
-    Reading reading{.point = name};
+    Reading reading{.point = name, .at = now};
     auto value = read_place(settings.root, place);
-    reading.at = clock.mono();
     if (value) {
       reading.value = std::move(*value);
       look.any = true;

@@ -63,17 +63,20 @@ void Poll::take(const tl::expected<Words, Fault>& answer) {
 }
 
 Polled Poll::finish() {
-  if (result_) requests_ = std::move(done_);
+  if (result_) {
+    requests_ = std::move(done_);
+    const auto now = clock_.mono();
+    for (auto& reading : *result_) reading.at = now;
+  }
   done_.clear();
   return std::exchange(result_, std::vector<Reading>{});
 }
 
 void Poll::take_words(const Request& request, const Words& words) {
-  const auto now = clock_.mono();
   for (const auto index : request.needs) {
     const auto& point = points_[index];
     const auto first = static_cast<std::size_t>(point.need.address - request.address);
-    Reading reading{.point = point.name, .at = now};
+    Reading reading{.point = point.name};
     if (auto value = decode(std::span{words}.subspan(first, point.need.count), point.decoding)) {
       reading.value = std::move(*value);
     } else {
@@ -86,7 +89,7 @@ void Poll::take_words(const Request& request, const Words& words) {
 
 void Poll::refuse(const Request& request, const std::string& why) {
   for (const auto index : request.needs) {
-    result_->push_back({.point = points_[index].name, .at = clock_.mono(), .quality = Quality::missing, .why = why});
+    result_->push_back({.point = points_[index].name, .quality = Quality::missing, .why = why});
   }
 }
 

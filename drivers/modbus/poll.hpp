@@ -39,7 +39,8 @@ class Poll {
   /// What to ask now; null when the poll is over. Valid until take().
   [[nodiscard]] const Request* asking() const;
   void take(const tl::expected<Words, Fault>& answer);
-  /// Points that the device refuses (exceptions) or has no value for are missing, with why.
+  /// Points that the device refuses (exceptions) or has no value for are missing, with why. All are of the moment the
+  /// poll ends: rules over several of them see them together.
   [[nodiscard]] Polled finish();
 
  private:

@@ -203,6 +203,7 @@ class MqttDevice final : public Device, public Connection::Listener, public std:
     }
     if (is_repeated(*payload)) return;
     const auto stamp = device_time(*payload);
+    const auto now = clock_.mono();
     std::vector<Reading> readings;
     for (const auto& point : settings_.points) {
       if (!matches(point.topic, message.topic)) continue;
@@ -210,7 +211,7 @@ class MqttDevice final : public Device, public Connection::Listener, public std:
       rule.fahrenheit = is_fahrenheit(*payload, point.rule);
       auto value = value_at(*payload, rule);
       if (!value) continue;
-      Reading reading{.point = point.name, .at = clock_.mono(), .value = std::move(*value), .device_time = stamp};
+      Reading reading{.point = point.name, .at = now, .value = std::move(*value), .device_time = stamp};
       if (std::holds_alternative<std::monostate>(reading.value)) {
         reading.quality = Quality::missing;
         reading.why = "no-value";

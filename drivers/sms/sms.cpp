@@ -185,10 +185,21 @@ std::vector<std::string> read_numbers(const config::Table& table) {
   return numbers;
 }
 
+// Of two packs each brings its own.
+void check_modem(const config::Table& device, const std::string& path) {
+  for (const auto& other : device.root().tables("device")) {
+    if (other.path() == device.path()) return;
+    if (other.text_or("driver", "") == "sms" && other.text_or("path", "") == path) {
+      return device.error("path", texts::modem_twice(path));
+    }
+  }
+}
+
 }  // namespace
 
 Blueprint read(const config::Table& device, const std::string& id) {
   Settings settings{.serial = serial::read_settings(device)};
+  if (!settings.serial.path.empty()) check_modem(device, settings.serial.path);
   if (!device.has("baud")) settings.serial.baud = 115'200;
   settings.text_mode = device.choice_or("mode", 0, kModes) == 1;
   settings.timeout = device.duration_or("timeout", 60s, {1s, 5min});

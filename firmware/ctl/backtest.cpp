@@ -135,7 +135,7 @@ class Backtest {
       if (!file || std::filesystem::is_directory(asked_.csv)) return no_file(asked_.csv);
     }
     run(asked_.csv == "-" ? std::cin : file);
-    if (counts_.rows == 0 && counts_.bad_lines == 0) complain(Say::backtest_empty, asked_.csv.string());
+    if (counts_.rows + counts_.bad_lines == 0) return give_up("invalid", kFailed, Say::backtest_empty, asked_.csv.string());
     return counts_.bad_lines == 0 && counts_.rows > 0 ? kOk : kFailed;
   }
 
@@ -145,10 +145,22 @@ class Backtest {
     err_ << say(asked_.lang, Say::error_line, say(asked_.lang, id, args...)) << '\n';
   }
 
+  // What ends it is told to a program, too.
+  template <class... Args>
+  int give_up(std::string_view code, int exit_code, Say id, const Args&... args) const {
+    complain(id, args...);
+    if (asked_.json) {
+      out_ << Json{{"error", {{"code", code}, {"zh", say(Lang::zh, id, args...)}, {"en", say(Lang::en, id, args...)}}}}.dump(
+                  -1, ' ', false, Json::error_handler_t::replace)
+           << '\n';
+    }
+    return exit_code;
+  }
+
   int no_file(const std::filesystem::path& file) const {
     const bool denied = access(file.c_str(), R_OK) != 0 && errno == EACCES;
-    complain(denied ? Say::no_permission_file : Say::no_file, file.string());
-    return denied ? kDenied : kFailed;
+    return denied ? give_up("denied", kDenied, Say::no_permission_file, file.string())
+                  : give_up("not-found", kFailed, Say::no_file, file.string());
   }
 
   // What it says of this point, and nothing else.
@@ -179,13 +191,12 @@ class Backtest {
     document.finish();
     for (const auto& wrong : document.diagnostics()) err_ << wrong.to_string(asked_.lang) << '\n';
     if (!document.ok()) {
-      complain(Say::config_bad, asked_.config.string(), document.diagnostics().size());
-      return kFailed;
+      return give_up("invalid", kFailed, Say::config_bad, asked_.config.string(), document.diagnostics().size());
     }
     if (std::find(known.begin(), known.end(), asked_.point) == known.end()) {
       const auto near = config::nearest(asked_.point, known);
-      complain(Say::backtest_no_point, asked_.point, near ? say(asked_.lang, Say::did_you_mean, *near) : "");
-      return kFailed;
+      if (near) return give_up("not-found", kFailed, Say::backtest_no_point_but, asked_.point, *near);
+      return give_up("not-found", kFailed, Say::backtest_no_point, asked_.point);
     }
     detect::Rules mine;
     for (auto& rule : rules.quality) {
@@ -196,8 +207,14 @@ class Backtest {
     if (!rule.anomaly) rule.anomaly.emplace();  // what it would say is told in any case
     looks_ahead_ = rule.spike.has_value();
     for (auto& alarm : rules.alarms) {
-      const auto sources = alarm.sources();
+      auto sources = alarm.sources();
       if (std::find(sources.begin(), sources.end(), asked_.point) == sources.end()) continue;
+      counts_.raised.try_emplace(alarm.id);  // that it would never have been is an answer
+      if (alarm.suppressed_when) {
+        for (auto& source : alarm.suppressed_when->sources()) {
+          if (std::find(sources.begin(), sources.end(), source) == sources.end()) sources.push_back(std::move(source));
+        }
+      }
       std::string others;
       for (const auto& source : sources) {
         if (source != asked_.point) others += (others.empty() ? "" : ", ") + source;
@@ -277,9 +294,7 @@ class Backtest {
     }
     if (row.anomalous) ++counts_.anomalies;
     if (row.correction) ++counts_.corrected;
-    for (const auto& alarm : row.transitions) {
-      if (alarm.state == AlarmState::unacked) ++counts_.raised[alarm.id];
-    }
+    for (const auto& alarm : row.transitions) counts_.raised[alarm.id] = alarm.occurrence;  // also what a flood hid
     if (!asked_.summary) {
       out_ << (asked_.json ? row_json(row).dump() : words(row)) << '\n';
     }

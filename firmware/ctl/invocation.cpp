@@ -240,7 +240,7 @@ class CommandLine {
   CLI::Option* add_length(CLI::App& app, Say about) {
     return app.add_option("--for", length_, text(about))
         ->type_name(text(Say::meta_duration))
-        ->check(check([](const std::string& word) { return parse_duration(word).has_value(); }, Say::not_a_duration));
+        ->check(check([](const std::string& word) { return parse_duration(word).value_or(Millis{0}) > Millis{0}; }, Say::not_a_duration));
   }
   void add_reason(CLI::App& app) {
     app.add_option("--reason", out_.reason, text(Say::opt_reason))->type_name(text(Say::meta_text));

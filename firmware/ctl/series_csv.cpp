@@ -128,7 +128,8 @@ tl::expected<SeriesCsv::Row, SeriesCsv::Wrong> SeriesCsv::read_row() const {
   if (word.empty() || word == "nan" || word == "null") return row;
   double number = 0;
   const auto* end = word.data() + word.size();
-  const auto parsed = std::from_chars(word.data() + (word.front() == '+' ? 1 : 0), end, number);
+  const bool plus = word.front() == '+' && !word.starts_with("+-");
+  const auto parsed = std::from_chars(word.data() + (plus ? 1 : 0), end, number);
   if (parsed.ec == std::errc{} && parsed.ptr == end) {
     if (!std::isnan(number)) row.number = number;
     return row;
@@ -144,6 +145,10 @@ SeriesCsv::Next SeriesCsv::next() {
   const auto bad = [&](Wrong wrong) { return Next{{}, BadLine{number_, std::move(wrong)}}; };
   if (too_long_) return bad({Say::csv_line_too_long, fmt::to_string(kMaxLineBytes)});
   if (first) {
+    if (line_.starts_with("\xFF\xFE") || line_.starts_with("\xFE\xFF")) {
+      in_.setstate(std::ios::eofbit);  // no line of it can be read
+      return bad({Say::csv_utf16});
+    }
     separator_ = separator_of(line_);
     const auto heading = read_heading();
     if (!heading) return bad(heading.error());

@@ -329,9 +329,17 @@ enum class Say {
   acked_done,
   nothing_changed,
   alarm_stands,
+  alarm_waits,
   in_maintenance,
   in_flood,
   condition,
+  condition_rise,
+  condition_fall,
+  by_season,
+  season_limit,
+  deadband,
+  on_delay,
+  off_delay,
   suppressed_when,
   cause,
   consequence,
@@ -365,6 +373,7 @@ enum class Say {
   probe_no_way,
   // backtest
   backtest_no_point,
+  backtest_no_point_but,
   backtest_bad_line,
   backtest_more_bad_lines,
   backtest_empty,
@@ -385,6 +394,7 @@ enum class Say {
   csv_no_time,
   csv_year_not_first,
   csv_no_number,
+  csv_utf16,
   count_,  // how many there are
 };
 

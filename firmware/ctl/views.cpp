@@ -190,6 +190,8 @@ class View {
   void alarms();
   void acknowledged();
   void put_aside();
+  [[nodiscard]] std::string time_in(const json& object, const char* key) const;
+  [[nodiscard]] std::string condition_of(const json& rule) const;
   void explained();
   void outputs();
   void output_set();
@@ -315,7 +317,9 @@ std::string View::detail_of(const json& event) const {
   for (const auto& [key, fact] : detail.items()) {
     if (fact.is_structured() || fact.is_null()) continue;
     auto words = value(lang_, fact);
-    if (key == "why" || key == "reason") words = called(Kind::why, words);
+    const bool of_output = key == "why" && text_at(event, "kind") == "output";
+    if (key == "why" || key == "reason") words = called(of_output ? Kind::output : Kind::why, words);
+    if (key == "q") words = called(Kind::quality, words);
     if (key == "lane") words = called(Kind::lane, words);
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", called(Kind::detail, key), words);
   }
@@ -346,6 +350,9 @@ void View::alarms() {
   });
   const auto quiet = aside - normal;
   const auto tell_rest = [&, put_aside = std::vector<json>(aside, alarms.end())] {
+    for (const auto& alarm : list_at(result_, "alarms")) {
+      if (text_at(alarm, "waits") == "clock") hint(Say::alarm_waits, text_at(alarm, "alarm"));
+    }
     for (const auto& alarm : put_aside) {
       hint(Say::alarm_stands, text_at(alarm, "alarm"), called(Kind::alarm_state, text_at(alarm, "state")));
     }
@@ -433,6 +440,22 @@ void View::put_aside() {
   }
 }
 
+// Empty where there is none.
+std::string View::time_in(const json& object, const char* key) const {
+  const auto& time = member(object, key);
+  return time.is_number_integer() ? span(lang_, Millis{time.get<std::int64_t>()}) : std::string{};
+}
+
+std::string View::condition_of(const json& rule) const {
+  if (const auto when = text_at(rule, "when"); !when.empty()) return printable(when);
+  const auto point = text_at(rule, "point");
+  const auto condition = text_at(rule, "condition");
+  const auto limit = value(lang_, member(rule, "limit"));
+  if (condition == "rise") return text(Say::condition_rise, point, limit, time_in(rule, "within_ms"));
+  if (condition == "fall") return text(Say::condition_fall, point, limit, time_in(rule, "within_ms"));
+  return fmt::format("{} {} {}", point, condition == "above" ? ">" : condition == "below" ? "<" : "=", limit);
+}
+
 void View::explained() {
   const auto& alarm = member(result_, "alarm");
   const auto& rule = member(alarm, "rule");
@@ -446,17 +469,24 @@ void View::explained() {
   add(Say::state, called(Kind::alarm_state, text_at(alarm, "state")));
   add(Say::since, time_of(alarm, "since"));
   add(Say::value, value(lang_, member(alarm, "value")));
-  const auto when = text_at(rule, "when");
-  add(Say::condition, when.empty() ? fmt::format("{} {} {}", text_at(rule, "point"), text_at(rule, "condition"),
-                                                 value(lang_, member(rule, "limit")))
-                                   : printable(when));
+  add(Say::condition, condition_of(rule));
+  for (const auto& season : list_at(rule, "seasons")) {
+    const auto& months = list_at(season, "months");
+    const auto& hours = list_at(season, "hours");
+    if (months.size() != 2 || hours.size() != 2) continue;
+    add(Say::by_season, text(Say::season_limit, months[0].dump(), months[1].dump(), hours[0].dump(), hours[1].dump(),
+                             value(lang_, member(season, "limit"))));
+  }
+  if (const auto& deadband = member(rule, "deadband"); deadband.is_number() && deadband != 0) {
+    add(Say::deadband, value(lang_, deadband));
+  }
+  add(Say::on_delay, time_in(rule, "on_delay_ms"));
+  add(Say::off_delay, time_in(rule, "off_delay_ms"));
   add(Say::suppressed_when, printable(text_at(rule, "suppressed_when")));
   add(Say::cause, both_at(lang_, rule, "cause"));
   add(Say::consequence, both_at(lang_, rule, "consequence"));
   add(Say::action, both_at(lang_, rule, "action"));
-  if (const auto& time = member(rule, "time_to_act_ms"); time.is_number_integer()) {
-    add(Say::time_to_act, span(lang_, Millis{time.get<std::int64_t>()}));
-  }
+  add(Say::time_to_act, time_in(rule, "time_to_act_ms"));
   for (const auto* key : {"shelved", "out_of_service"}) {
     const auto& aside = member(alarm, key);
     if (!aside.is_object()) continue;
@@ -469,6 +499,7 @@ void View::explained() {
   }
   add(Say::suppressed_by, why);
   put(table);
+  if (text_at(alarm, "waits") == "clock") hint(Say::alarm_waits, text_at(alarm, "alarm"));
   if (member(alarm, "chatters") == true) hint(Say::it_chatters);
 }
 

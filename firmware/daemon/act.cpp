@@ -7,6 +7,7 @@
 #include "firmware/core/log.hpp"
 #include "firmware/daemon/box.hpp"
 #include "firmware/daemon/texts.hpp"
+#include "firmware/detect/texts.hpp"
 
 namespace hamlet::daemon {
 namespace {
@@ -18,8 +19,9 @@ using nlohmann::json;
 
 constexpr Millis kLinkCheck{1'000};
 constexpr Millis kActCheck{20};
-constexpr std::int64_t kByHandMs = 600'000;  // where nothing else is said
-constexpr std::int64_t kLongestMs = 7 * 86'400'000;
+constexpr Millis kByHand = std::chrono::minutes{10};  // where nothing else is said
+constexpr Millis kShortestByHand = std::chrono::seconds{1};
+constexpr Millis kLongestByHand = std::chrono::days{7};
 
 }  // namespace
 
@@ -150,6 +152,7 @@ json Box::output_json(const detect::OutputState& state) const {
            {"on", rule.is_message() ? json{} : json(state.on)},
            {"why", state.why},
            {"since", state.why.empty() ? json{} : json(wall(state.since))},
+           {"tq", to_string(journal_->date({journal_->boot(), state.since}).quality)},
            {"confirmed", state.confirmed ? json(*state.confirmed) : json{}},
            {"pending", state.pending},
            {"spent", state.spent},
@@ -174,8 +177,11 @@ void Box::set_output(const json& args, const control::Caller& caller, Reply repl
   Args in{args};
   const auto id = in.text("output");
   const auto asked = in.value("value");
-  const auto length = in.integer_or("for_ms", kByHandMs, 1'000, kLongestMs);
+  const Millis length{in.integer_or("for_ms", kByHand.count())};
   if (auto wrong = in.wrong()) return reply(tl::unexpected(*wrong));
+  if (length < kShortestByHand || length > kLongestByHand) {
+    return reply(refuse(Errc::invalid, detect::texts::length_out_of_range(to_string(length), to_string(kShortestByHand), to_string(kLongestByHand))));
+  }
   const auto* rule = outputs_->find(id);
   if (rule != nullptr && !rule->county && caller.origin == control::Caller::Origin::county) {
     return reply(refuse(Errc::denied, texts::output_not_from_afar(id)));
@@ -184,12 +190,12 @@ void Box::set_output(const json& args, const control::Caller& caller, Reply repl
   if (asked.is_boolean()) value = asked.get<bool>();
   const bool is_auto = asked == "auto" && (rule == nullptr || !rule->is_message());
   if (asked.is_string() && !is_auto) value = asked.get<std::string>();
-  if (auto set = outputs_->set(id, value, Millis{length}, caller.name, clock_.mono()); !set) {
+  if (auto set = outputs_->set(id, value, length, caller.name, clock_.mono()); !set) {
     return reply(tl::unexpected(set.error()));
   }
   act();
   emit_gateway("operator",
-               {{"verb", "output.set"}, {"by", caller.name}, {"output", id}, {"value", asked}, {"for_ms", length}});
+               {{"verb", "output.set"}, {"by", caller.name}, {"output", id}, {"value", asked}, {"for_ms", length.count()}});
   const auto states = outputs_->states();
   const auto state = std::find_if(states.begin(), states.end(), [&](const auto& each) { return each.rule->id == id; });
   journal_->sync(

@@ -313,13 +313,15 @@ void Box::apply(Settings settings) {
 
 void Box::take_readings(std::vector<Reading> readings) {
   gathering_ = true;
-  for (auto& reading : readings) {
-    const auto wall = certain_time(reading.at);
-    auto outcome = detect_->evaluate(std::move(reading), wall);
+  const auto same_poll = [](const Reading& a, const Reading& b) { return a.at == b.at && a.point != b.point; };
+  for (std::size_t i = 0; i < readings.size(); ++i) {
+    const auto wall = certain_time(readings[i].at);
+    const bool more = i + 1 < readings.size() && same_poll(readings[i], readings[i + 1]);
+    auto outcome = detect_->evaluate(std::move(readings[i]), wall, more);
     // Before anything that has to do with the disk; the reading and what follows from it together.
     outputs_->reading(outcome.reading, wall);
     for (const auto& alarm : outcome.transitions) tell_outputs(alarm);
-    act();
+    if (!more) act();
     take_findings(outcome);
     take_reading(std::move(outcome.reading));
     take_transitions(outcome.transitions);

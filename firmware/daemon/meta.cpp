@@ -69,7 +69,9 @@ json describe_alarm(const detect::AlarmRule& rule) {
            {"deadband", rule.deadband},
            {"severity", to_string(rule.severity)},
            {"text", in_both(rule.text)}};
-  if (rule.within > Millis{0}) out["within_ms"] = rule.within.count();  // rise and fall
+  for (const auto& [key, time] : {std::pair{"within_ms", rule.within}, {"on_delay_ms", rule.on_delay}, {"off_delay_ms", rule.off_delay}}) {
+    if (time > Millis{0}) out[key] = time.count();
+  }
   if (rule.when) {
     out["when"] = rule.when->text();
     out["sources"] = rule.sources();

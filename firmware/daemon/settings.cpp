@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -72,33 +71,6 @@ std::vector<detect::OutputRule> read_outputs(const config::Table& root, const Se
   return detect::read_outputs(root, alarms, names, drives);
 }
 
-// A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
-void check_types(const config::Table& root, const Settings& settings) {
-  std::map<std::string_view, drivers::ValueType> types;
-  for (const auto& device : settings.devices) {
-    for (const auto& point : device.info.points) types.emplace(point.point, point.type);
-  }
-  std::map<std::string_view, const detect::AlarmRule*> rules;
-  for (const auto& rule : settings.rules.alarms) rules.emplace(rule.id, &rule);
-  for (const auto& table : root.tables("alarm")) {
-    const auto found = rules.find(table.text_or("id", ""));  // steps are named otherwise; their limits are numbers
-    if (found == rules.end()) continue;
-    const auto& rule = *found->second;
-    const auto point = types.find(rule.point);
-    if (point == types.end()) continue;  // reported as unknown, or an expression, which knows types
-    const auto type = point->second;
-    const auto key = detect::to_string(rule.condition);
-    if (rule.condition == detect::Condition::when) continue;
-    if (rule.condition != detect::Condition::equals) {
-      if (type != drivers::ValueType::number) {
-        table.error(key, texts::limit_needs_numbers(rule.point, drivers::to_string(type)));
-      }
-    } else if (std::holds_alternative<bool>(rule.limit) != (type == drivers::ValueType::boolean)) {
-      table.error(key, texts::equals_other_type(rule.point, drivers::to_string(type)));
-    }
-  }
-}
-
 // What rules may name.
 detect::Names names_of(const Settings& settings) {
   const auto kind_of = [](drivers::ValueType type) {
@@ -146,7 +118,6 @@ tl::expected<Settings, Mistakes> read_files(const std::filesystem::path& file, c
   out.rules = detect::read_rules(root, names);
   out.outputs = read_outputs(root, out, names);
   check_sources(root, out);
-  check_types(root, out);
   document.finish();
   if (!document.ok()) return tl::unexpected(std::vector(document.diagnostics().begin(), document.diagnostics().end()));
   return out;

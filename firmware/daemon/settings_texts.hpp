@@ -18,16 +18,6 @@ inline Text want_path() {
 inline Text source_taken() {
   return sentence("已有设备用此标识，或者它是 \"gateway\"", "a device has this id, or it is \"gateway\"");
 }
-inline Text limit_needs_numbers(std::string_view point, std::string_view type) {
-  return sentence("测点“{}”的类型是 {}，不是数字，永远不会报警；请用 equals",
-                  "the point '{}' is a {}, not a number: this would never be raised; use equals", point, type);
-}
-inline Text equals_other_type(std::string_view point, std::string_view type) {
-  return sentence("测点“{}”的类型是 {}，与另一类型的值比较，永远不会报警",
-                  "the point '{}' is a {}: compared with a value of another type this would never be raised", point,
-                  type);
-}
-
 inline Text not_the_countys(std::string_view key) {
   return sentence("本机配置不允许县里改动 {}（见 [county] tables）", "this box's config does not let the county change {} (see [county] tables)", key);
 }

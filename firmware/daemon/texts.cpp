@@ -1,6 +1,7 @@
 #include "firmware/daemon/texts.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace hamlet::daemon::texts {
 
@@ -34,9 +35,12 @@ Text uplink_away(std::string_view broker, const Text& why) {
           fmt::format("no link to the county at {} ({}): data is kept and sent when the link is back", broker, why.en)};
 }
 
-Text clock_unset() {
-  return {"时钟尚未校准：数据照常保存，校准后自动补上时间",
-          "the clock has not been set: data is kept and dated once it is"};
+Text clock_unset(const std::vector<std::string>& waiting) {
+  Text out{"时钟尚未校准：数据照常保存，校准后自动补上时间", "the clock has not been set: data is kept and dated once it is"};
+  if (waiting.empty()) return out;
+  out.zh += fmt::format("；按时段或季节的报警要等校准后才能完整判断：{}", fmt::join(waiting, "、"));
+  out.en += fmt::format("; alarms by hour or season cannot be judged in full before that: {}", fmt::join(waiting, ", "));
+  return out;
 }
 
 Text unknown_point(std::string_view point, std::string_view nearest) {

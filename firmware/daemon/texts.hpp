@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "firmware/core/text.hpp"
 
@@ -13,7 +15,8 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text eyes_lost();
 [[nodiscard]] Text journal_fails(std::string_view why);
 [[nodiscard]] Text uplink_away(std::string_view broker, const Text& why);
-[[nodiscard]] Text clock_unset();
+/// `waiting`: the alarms that go by hour or season.
+[[nodiscard]] Text clock_unset(const std::vector<std::string>& waiting);
 
 [[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);
 [[nodiscard]] Text unknown_camera(std::string_view camera);

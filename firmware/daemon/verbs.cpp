@@ -121,16 +121,23 @@ json Box::cameras_json() const { return eyes_->status(); }
 json Box::uplink_json() const { return uplink_->status(); }
 
 json Box::alarm_json(const Alarm& alarm) const {
-  const auto since = alarm.occurrence == 0 ? json{} : json(to_ms(journal_->date(alarm.since).wall));
-  return {{"alarm", alarm.id},
+  json out{{"alarm", alarm.id},
           {"occurrence", alarm.occurrence},
           {"state", to_string(alarm.state)},
           {"severity", to_string(alarm.severity)},
-          {"since", since},
+          {"since", nullptr},
           {"value", to_json(alarm.value)},
           {"limit", to_json(alarm.limit)},
           {"text", both(alarm.text)},
           {"sources", alarm.sources}};
+  if (alarm.occurrence > 0) {
+    const auto dated = journal_->date(alarm.since);
+    out["since"] = to_ms(dated.wall);
+    out["tq"] = to_string(dated.quality);
+  }
+  const auto standing = detect_->standing(alarm.id);
+  if (standing && standing->rule->goes_by_clock() && !certain_time(clock_.mono())) out["waits"] = "clock";
+  return out;
 }
 
 json Box::alarms_json() const {
@@ -208,8 +215,12 @@ json Box::problems_json() const {
     out.push_back(problem("uplink", texts::uplink_away(uplink.value("broker", ""), {trouble["zh"], trouble["en"]})));
   }
   for (const auto& warning : uplink.value("warnings", json::array())) out.push_back(warning);
-  if (journal_->date({journal_->boot(), clock_.mono()}).quality == TimeQuality::unsynced) {
-    out.push_back(problem("clock", texts::clock_unset()));
+  if (!certain_time(clock_.mono())) {
+    std::vector<std::string> waiting;
+    for (const auto& rule : settings_.rules.alarms) {
+      if (rule.goes_by_clock()) waiting.push_back(rule.id);
+    }
+    out.push_back(problem("clock", texts::clock_unset(waiting)));
   }
   return out;
 }
@@ -349,10 +360,12 @@ void Box::acknowledge(const json& args, const control::Caller& caller, Reply rep
 
 // ---- putting alarms aside -------------------------------------------------------------------------------------------
 
-// What an operator did to alarms: transitions and event in one commit, told to be done when that is durable.
+// What an operator did to alarms: transitions and event in one commit, told to be done when that is durable. Where
+// nothing changed, as where a shelving is only longer, how the alarm stands.
 void Box::operated(Asked<std::vector<Alarm>> done, json detail, const control::Caller& caller, Reply reply) {
   if (!done) return reply(tl::unexpected(done.error()));
   take_transitions(*done);
+  if (done->empty() && detail.contains("alarm")) done->push_back(detect_->standing(detail["alarm"].get<std::string>())->alarm);
   detail["by"] = caller.name;
   emit_gateway("operator", std::move(detail));
   auto rows = json::array();

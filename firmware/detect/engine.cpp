@@ -192,7 +192,8 @@ std::optional<MonoTime> Engine::shared_due() const {
 
 // ---- expressions ----------------------------------------------------------------------------------------------------
 
-void Engine::judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall) {
+// `releases`: whether it may end that an alarm is suppressed.
+void Engine::judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall, bool releases) {
   auto& watching = watches_[watch];
   auto& alarm = alarms_[watching.alarm];
   const auto verdict = watching.watch.judge(at, wall);
@@ -201,7 +202,7 @@ void Engine::judge(Transitions& all, std::size_t watch, MonoTime at, std::option
   const auto stands = verdict.truth == Truth::unknown ? std::nullopt : std::optional{verdict.truth == Truth::yes};
   if (!watching.suppresses) {
     gather(all, watching.alarm, alarm.observe(at, stands, verdict.value, verdict.limit));
-  } else if (stands) {
+  } else if (stands && (*stands || releases)) {
     gather(all, watching.alarm, alarm.suppress(*stands, at));
   }
 }
@@ -465,7 +466,13 @@ void Engine::advance(Transitions& all, MonoTime until, std::optional<WallTime> w
   for (const auto& [number, at] : untold) due_.arm(number, at);
 }
 
-Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
+Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall, bool more) {
+  auto out = take_in(std::move(reading), wall);
+  if (!more && !heard_.empty()) judge_heard(out.transitions, wall);
+  return out;
+}
+
+inline Outcome Engine::take_in(Reading reading, std::optional<WallTime> wall) {
   Outcome out{.reading = std::move(reading), .transitions = {}};
   normalise(out.reading);
   const auto found = find_point(out.reading.point);
@@ -488,19 +495,39 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall) {
   if (const auto due = point.quality.gap_due()) due_.arm(point_timer(*found), *due);
   const bool known = counts(out.reading);
   const bool dated = is_dated(out.reading);
-  for (const auto i : point.alarms) {
-    if (!known || (!dated && is_windowed(alarms_[i].rule()))) {
-      alarms_[i].hold(at);
-      note(i);
-    } else {
-      gather(out.transitions, i, alarms_[i].observe(at, out.reading.value, wall));
-    }
-  }
   for (const auto& [watch, term] : point.listeners) {
     if (!repeated) watches_[watch].watch.feed(term, at, wall, out.reading.value, known, dated);
-    judge(out.transitions, watch, at, wall);
+  }
+  if (point.alarms.size() + point.listeners.size() > 0) {
+    heard_.push_back({static_cast<std::uint32_t>(*found), at, out.reading.value, known, dated});
   }
   return out;
+}
+
+// An alarm that is suppressed from this moment on is not raised in it; one that no longer is is judged by the newest
+// value.
+void Engine::judge_heard(Transitions& all, std::optional<WallTime> wall) {
+  const auto judge_each = [&](bool suppressing, bool releases) {
+    for (const auto& each : heard_) {
+      for (const auto& listener : points_[each.point].listeners) {
+        if (watches_[listener.watch].suppresses == suppressing) judge(all, listener.watch, each.at, wall, releases);
+      }
+    }
+  };
+  judge_each(true, false);
+  for (const auto& [point, at, value, known, dated] : heard_) {
+    for (const auto i : points_[point].alarms) {
+      if (!known || (!dated && is_windowed(alarms_[i].rule()))) {
+        alarms_[i].hold(at);
+        note(i);
+      } else {
+        gather(all, i, alarms_[i].observe(at, value, wall));
+      }
+    }
+  }
+  judge_each(false, true);
+  judge_each(true, true);
+  heard_.clear();
 }
 
 std::optional<MonoTime> Engine::due_of(std::size_t timer) const {

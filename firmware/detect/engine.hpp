@@ -137,8 +137,9 @@ class Engine {
   /// is gone become orphans.
   void reload(Rules rules);
 
-  /// `wall`: when the reading was taken, where the clock can be trusted.
-  [[nodiscard]] Outcome evaluate(Reading reading, std::optional<WallTime> wall = {});
+  /// `wall`: when the reading was taken, where the clock can be trusted. `more`: another of the same moment follows, as
+  /// of one poll. Alarms are judged by all of them, so the outcome of the last has the transitions.
+  [[nodiscard]] Outcome evaluate(Reading reading, std::optional<WallTime> wall = {}, bool more = false);
   /// What a camera or a device says, for rules that name it. Of an event that is open at a restart or a reload whoever
   /// begins it anew, or ends it, tells us.
   [[nodiscard]] std::vector<Alarm> take(const Event& event, std::optional<WallTime> wall = {});
@@ -201,6 +202,13 @@ class Engine {
     bool suppresses = false;  // else it raises
   };
   using Transitions = std::vector<Alarm>;
+  struct Heard {
+    std::uint32_t point = 0;  // of points_
+    MonoTime at{};
+    Value value{};
+    bool known = false;
+    bool dated = false;
+  };
 
   void build(Rules rules);
   void add_watch(std::size_t alarm, const std::shared_ptr<const Expression>& expression, bool suppresses);
@@ -210,7 +218,9 @@ class Engine {
   void arm(std::size_t alarm);
   void note(std::size_t alarm);
   void gather(Transitions& all, std::size_t alarm, Transitions changes);
-  void judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall);
+  void judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall, bool releases = true);
+  [[nodiscard]] Outcome take_in(Reading reading, std::optional<WallTime> wall);
+  void judge_heard(Transitions& all, std::optional<WallTime> wall);
   void advance(Transitions& all, MonoTime until, std::optional<WallTime> wall, std::vector<Reading>* gaps);
   void fall_silent(Transitions& all, Point& point, MonoTime at);
   void note_raised(Transitions& all, std::size_t alarm, MonoTime at);
@@ -244,6 +254,7 @@ class Engine {
   std::map<std::string, std::vector<Listener>, std::less<>> by_source_;  // of events
   std::map<std::string, std::string, std::less<>> orphans_;  // id -> stored value
   std::set<std::size_t> changed_;                            // of alarms_
+  std::vector<Heard> heard_;                                 // of this moment, what alarms are to be judged by
   DueQueue due_;                                             // timers: alarms_, points_, watches_, and what is shared
   bool ticking_ = false;
   std::chrono::sys_time<std::chrono::hours> hour_{};  // of which local_ is the time

@@ -142,6 +142,14 @@ class Parser {
     throw Expression::Mistake{static_cast<std::size_t>(characters), std::move(what)};
   }
 
+  // What follows may be a comparison with a symbol that is none, as "＞" of a Chinese keyboard: that is the mistake.
+  [[noreturn]] void stop_unless_symbol(std::size_t byte, Text what) {
+    skip();
+    const bool ends = at_ >= text_.size() || is_word(text_[at_]) || text_[at_] == ')' || text_[at_] == ',';
+    if (ends) stop(byte, std::move(what));
+    stop(at_, texts::no_symbol(word_or_character()));
+  }
+
   // ---- letters ----
 
   void skip() {
@@ -218,10 +226,10 @@ class Parser {
     return part.node;
   }
   std::size_t as_truth(Part part) {
-    if (part.type == Type::number) stop(part.begin, texts::want_condition());
+    if (part.type == Type::number) stop_unless_symbol(part.begin, texts::want_condition());
     if (part.type == Type::text) stop(part.begin, texts::text_needs_equals());
     if (part.type == Type::point) {
-      if (!may_be(part, Kind::boolean)) stop(part.begin, texts::point_not_truth(names_.points[part.name].name));
+      if (!may_be(part, Kind::boolean)) stop_unless_symbol(part.begin, texts::point_not_truth(names_.points[part.name].name));
       return put({.op = Op::is_true, .term = term_of(part)});
     }
     return part.node;
@@ -511,7 +519,7 @@ class Parser {
       skip();
       if (last) last = hours ? time_of_day() : month();
     }
-    if (!first || !last) stop(from, hours ? texts::want_hours() : texts::want_months());
+    if (!first || !last || (hours && *first == *last)) stop(from, hours ? texts::want_hours() : texts::want_months());
     const auto node = put({.op = hours ? Op::time_in : Op::month_in,
                            .number = static_cast<double>(*first),
                            .last = static_cast<double>(*last)});
@@ -654,6 +662,12 @@ std::vector<std::string> Expression::sources() const {
 
 bool Expression::asks_known(std::size_t term) const {
   return std::any_of(nodes_.begin(), nodes_.end(), [&](const Node& node) { return node.op == Op::known && node.term == term; });
+}
+
+bool Expression::goes_by_clock() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [](const Node& node) {
+    return node.op == Op::time_in || node.op == Op::month_in || node.window.since_minute;
+  });
 }
 
 Millis Expression::history() const {

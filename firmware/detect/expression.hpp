@@ -125,6 +125,8 @@ class Expression {
   [[nodiscard]] std::vector<std::string> sources() const;
   /// Whether it asks known() of a term's point.
   [[nodiscard]] bool asks_known(std::size_t term) const;
+  /// Whether it asks what hour or month it is.
+  [[nodiscard]] bool goes_by_clock() const;
   /// How far back it looks at points.
   [[nodiscard]] Millis history() const;
 

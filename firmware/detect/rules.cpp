@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -170,6 +171,14 @@ QualityRule read_quality(std::string point, const Table& table) {
   return rule;
 }
 
+// Switches and texts pass all tests but that for silence; the detector takes a switch, too.
+void check_tests(const Table& table, std::string_view point, std::optional<Kind> kind) {
+  if (!kind || *kind == Kind::number) return;
+  for (const std::string_view key : {"range", "suspect", "climatology", "spike", "rate_of_change", "flat_line", "attenuated", "neighbour", "anomaly"}) {
+    if (table.has(key) && (key != "anomaly" || *kind == Kind::text)) table.error(key, texts::test_needs_numbers(point, *kind));
+  }
+}
+
 // The one condition of an alarm; its limit, where it is right.
 struct ReadCondition {
   Condition condition = Condition::above;
@@ -318,6 +327,17 @@ void check_reach(const Table& table, const Table& around, const AlarmRule& rule,
   if (!windowed && !never(*limit) && rule.deadband > least) around.error("deadband", texts::never_returns(least));
 }
 
+// A limit says nothing of a switch, nor `equals` of a value of another type: such an alarm would never be raised.
+void check_type(const Table& table, std::string_view key, const AlarmRule& rule, std::optional<Kind> kind) {
+  if (!kind || rule.condition == Condition::when) return;
+  if (rule.condition != Condition::equals) {
+    if (*kind != Kind::number) table.error(key, texts::limit_needs_numbers(rule.point, *kind));
+  } else if (!std::holds_alternative<double>(rule.limit) &&
+             *kind != (std::holds_alternative<bool>(rule.limit) ? Kind::boolean : Kind::text)) {
+    table.error(key, texts::equals_other_type(rule.point, *kind));
+  }
+}
+
 // One alarm a step: [[alarm.step]]. Beyond the first each must be further out.
 std::vector<AlarmRule> read_steps(const Table& table, const Names& names, const std::vector<QualityRule>& quality) {
   AlarmRule common;
@@ -372,6 +392,10 @@ std::string_view to_string(Condition condition) {
   return kConditions.at(static_cast<std::size_t>(condition));
 }
 
+bool AlarmRule::goes_by_clock() const {
+  return !seasons.empty() || (when && when->goes_by_clock()) || (suppressed_when && suppressed_when->goes_by_clock());
+}
+
 std::vector<std::string> AlarmRule::sources() const {
   return when ? when->sources() : std::vector{point};
 }
@@ -411,7 +435,8 @@ Rules read_rules(const Table& root, std::span<const std::string> known_points) {
 Rules read_rules(const Table& root, const Names& names) {
   std::vector<std::string> known_points;
   for (const auto& point : names.points) known_points.push_back(point.name);
-  const std::set<std::string_view> known(known_points.begin(), known_points.end());
+  std::map<std::string_view, std::optional<Kind>> known;
+  for (const auto& point : names.points) known.emplace(point.name, point.kind);
   const auto unknown = [&](std::string_view point) {
     const auto near = config::nearest(point, known_points);
     const auto message = texts::no_such_point(point);
@@ -422,6 +447,7 @@ Rules read_rules(const Table& root, const Names& names) {
   for (auto& [point, table] : quality.each()) {
     if (!known.contains(point)) quality.error(point, unknown(point));
     rules.quality.push_back(read_quality(point, table));
+    if (const auto found = known.find(point); found != known.end()) check_tests(table, point, found->second);
     const auto& neighbour = rules.quality.back().neighbour;
     if (neighbour && !known.contains(neighbour->point))
       table.table("neighbour").error("point", unknown(neighbour->point));
@@ -432,7 +458,12 @@ Rules read_rules(const Table& root, const Names& names) {
     auto read = steps ? read_steps(table, names, rules.quality) : std::vector{read_alarm(table, names)};
     for (auto& rule : read) {
       if (!ids.insert(rule.id).second) table.error("id", texts::alarm_twice(rule.id));
-      if (rule.condition != Condition::when && !known.contains(rule.point)) table.error("point", unknown(rule.point));
+      const auto point = known.find(rule.point);
+      if (point != known.end()) {
+        check_type(table, steps ? "point" : to_string(rule.condition), rule, point->second);
+      } else if (rule.condition != Condition::when) {
+        table.error("point", unknown(rule.point));
+      }
       if (!steps) check_reach(table, table, rule, rules.quality);
       rules.alarms.push_back(std::move(rule));
     }

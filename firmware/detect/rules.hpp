@@ -149,6 +149,8 @@ struct AlarmRule {
   std::shared_ptr<const Expression> when{};                 ///< of the condition `when`
   std::shared_ptr<const Expression> suppressed_when{};      ///< while it is true the alarm is suppressed by design
   std::shared_ptr<const Rationale> rationale{};
+  /// By hour or season: while the clock is unset that has to wait.
+  [[nodiscard]] bool goes_by_clock() const;
   /// The points and kinds of events behind it.
   [[nodiscard]] std::vector<std::string> sources() const;
   /// Expressions are equal where they are written alike and mean the same.

@@ -4,6 +4,7 @@
 
 #include "firmware/core/alarm.hpp"
 #include "firmware/core/sentence.hpp"
+#include "firmware/detect/expression.hpp"
 
 // What the reader of [quality] and [[alarm]] says.
 namespace hamlet::detect::texts {
@@ -65,6 +66,24 @@ inline Text deadband_too_large(double limit) {
 inline Text never_returns(double most) {
   return sentence("报警永远不会恢复：range 之外的读数为坏值；应不超过 {:.6g}",
                   "the alarm would never return: readings outside range are bad; expected {:.6g} or less", most);
+}
+inline Text name_of(Kind kind) {
+  return kind == Kind::number    ? sentence("数字", "number")
+         : kind == Kind::boolean ? sentence("开关量", "boolean")
+                                 : sentence("文字", "text");
+}
+inline Text limit_needs_numbers(std::string_view point, Kind kind) {
+  return sentence("测点“{}”是{}，不是数字，永远不会报警；请用 equals",
+                  "the point '{}' is a {}, not a number: this would never be raised; use equals", point, name_of(kind));
+}
+inline Text test_needs_numbers(std::string_view point, Kind kind) {
+  return sentence("测点“{}”是{}，不是数字，此项不起作用；请删去，gap 可用",
+                  "the point '{}' is a {}, not a number: this does nothing; take it away (gap works)", point, name_of(kind));
+}
+inline Text equals_other_type(std::string_view point, Kind kind) {
+  return sentence("测点“{}”是{}，与另一类型的值比较，永远不会报警",
+                  "the point '{}' is a {}: compared with a value of another type this would never be raised", point,
+                  name_of(kind));
 }
 inline Text within_not_here() {
   return sentence("只用于 rise 和 fall", "belongs to rise and fall only");
@@ -160,6 +179,10 @@ inline Text want_symbol(std::string_view symbol) { return sentence("应为“{}�
 inline Text leftover(std::string_view found) {
   return sentence("多出“{}”；条件之间用 AND 或 OR 连接", "'{}' is left over; conditions are joined by AND or OR",
                   found);
+}
+inline Text no_symbol(std::string_view found) {
+  return sentence("不认识“{}”；可用的符号（半角）：> >= < <= == != + - * / ( ) ,",
+                  "'{}' means nothing here; the symbols are > >= < <= == != + - * / ( ) ,", found);
 }
 inline Text want_duration(std::string_view low, std::string_view high) {
   return sentence("应为 {} 到 {} 的时长，如 10min", "expected a duration from {} to {}, as 10min", low, high);

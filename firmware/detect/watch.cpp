@@ -360,10 +360,17 @@ Interval Watch::over_window(const Node& node) {
   double high = -kUnbounded;
   double samples = 0;
   bool seen = false;
+  // What adds up leaves when it is as old as the window; what is compared with, when it is older. Where readings are far
+  // apart what is to leave waits a moment for what takes its place: else steady rain would end, and begin, with each.
+  const auto grace = adds && !node.window.since_minute ? node.window.length.count() / kWindowBuckets : 0;
   for (const auto& bucket : window.buckets) {
-    // What adds up leaves when it is as old as the window; what is compared with, when it is older.
-    if (adds ? bucket.last_ms <= begin : bucket.last_ms < begin) continue;
-    if (!seen && !node.window.since_minute) consider(bucket.last_ms + node.window.length.count() + (adds ? 0 : 1));
+    const bool gone = adds ? bucket.last_ms <= begin : bucket.last_ms < begin;
+    const bool waits = gone && bucket.last_ms > begin - grace &&
+                       window.buckets.back().last_ms <= bucket.last_ms + node.window.length.count() - grace;
+    if (gone && !waits) continue;
+    if (!seen && !node.window.since_minute) {
+      consider(bucket.last_ms + node.window.length.count() + (waits ? grace : adds ? 0 : 1));
+    }
     seen = true;
     samples += bucket.samples;
     sum += bucket.sum;

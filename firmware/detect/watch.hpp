@@ -30,7 +30,8 @@ struct Interval {
 ///
 /// Times of one point must not go back. Points may be apart, as where a station tells of hours past: windows are of a
 /// point's own times; all else takes what is older than the latest as that. A window is kept in at most 129 buckets: up
-/// to 128 samples apart by a 128th of it are exact, else it may be longer by so much, never shorter.
+/// to 128 samples apart by a 128th of it are exact, else it may be longer by so much, never shorter. What adds up stays
+/// so much longer, too, where nothing has come in its place.
 class Watch {
  public:
   explicit Watch(std::shared_ptr<const Expression> expression);

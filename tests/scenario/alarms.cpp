@@ -3,6 +3,10 @@
 #include <grp.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+
+#include "firmware/core/clock.hpp"
 #include "tests/scenario/village.hpp"
 
 using namespace hamlet;
@@ -121,6 +125,32 @@ TEST_CASE("what cannot be done to an alarm is told in both languages, and is no 
   check("alarm.maintenance", {{"device", "river"}, {"for_ms", 0}},
         {"“river”不在检修中", "'river' is not in maintenance"});
   CHECK(village.acts().empty());
+}
+
+TEST_CASE("while the clock is unset the alarms that go by the hour are named where people look") {  // only tests of points were
+  if (SystemClock{}.synced()) {
+    MESSAGE("skipped: this machine's clock is set");
+    return;
+  }
+  Village village{"[[alarm]]\nid = \"night\"\nwhen = \"river.level > 3 AND time in 22:00-05:00\"\n"};
+  std::ifstream file{village.config};
+  std::string config{std::istreambuf_iterator<char>{file}, {}};
+  const std::string_view trusted = "trust_clock = true";
+  config.replace(config.find(trusted), trusted.size(), "trust_clock = false");
+  std::ofstream{village.config} << config;
+  village.set_level(5.0F);
+  village.start();
+  REQUIRE(village.ask_until("alarms", [](const json& now) { return now["alarms"].at(0)["state"] == "unacked"; }));
+  const auto alarms = village.ask("alarms")["alarms"];
+  CHECK_FALSE(alarms.at(0).contains("waits"));
+  CHECK(alarms.at(0)["tq"] == "unsynced");
+  CHECK(alarms.at(1)["state"] == "normal");
+  CHECK(alarms.at(1)["waits"] == "clock");
+  CHECK(village.ask("alarm.explain", {{"alarm", "night"}})["alarm"]["waits"] == "clock");
+  const auto problems = village.ask("status")["problems"];
+  const auto clock = std::find_if(problems.begin(), problems.end(), [](const json& each) { return each["id"] == "clock"; });
+  REQUIRE(clock != problems.end());
+  for (const auto* lang : {"zh", "en"}) CHECK((*clock)["text"][lang].get<std::string>().ends_with("night"));
 }
 
 TEST_CASE("whoever is not in the box's groups changes no alarm, and who may only look has one explained") {

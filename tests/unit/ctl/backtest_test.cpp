@@ -166,6 +166,41 @@ TEST_CASE("a config with mistakes is refused, where they are in what a backtest 
   CHECK(run("2014-04-01 00:00:00,1\n", ask(true), "[gateway]\nid = 5\n").code == kOk);  // other rooms' business
 }
 
+// --json: nothing went to standard output.
+TEST_CASE("what ends a backtest is told to a program as well") {
+  const auto code = [](const Ran& ran) {
+    REQUIRE(ran.rows.size() == 1);
+    CHECK(ran.rows[0]["error"]["zh"] != ran.rows[0]["error"]["en"]);
+    CHECK(ran.err.find(ran.rows[0]["error"]["en"].get<std::string>()) != std::string::npos);
+    CHECK(ran.code == kFailed);
+    return ran.rows[0]["error"]["code"].get<std::string>();
+  };
+  CHECK(code(run_json("")) == "invalid");
+  CHECK(code(run_json("timestamp,value\n")) == "invalid");
+  CHECK(code(run_json("2014-04-01,1\n", "[quality.\"river.level\"]\nrnage = [0, 1]\n")) == "invalid");
+  auto asked = ask(true);
+  asked.point = "river.levle";
+  const std::string device = "[[device]]\nid = \"river\"\ndriver = \"replay\"\n[[device.point]]\nid = \"level\"\nfile = \"/level.csv\"\n";
+  const auto other = run("2014-04-01,1\n", asked, device);
+  CHECK(code(other) == "not-found");
+  CHECK(other.err.find("did you mean 'river.level'?") != std::string::npos);
+}
+
+TEST_CASE("what a rule needs beside the series is told, also what would suppress it") {  // that was not
+  const auto ran = run_json("2014-04-01 00:00:00,70\n2014-04-01 00:01:00,70\n",
+                            std::string{kConfig} + "suppressed_when = 'pump.on == false'\n[quality.\"pump.on\"]\ngap = \"1h\"\n");
+  CHECK(ran.err == "alarm high: pump.on is not in this series and taken as unknown\n");
+  CHECK(ran.rows.at(1)["alarms"].size() == 1);
+}
+
+TEST_CASE("a summary counts what a flood of alarms hides, too") {  // it did not
+  std::string config;
+  for (int i = 0; i < 12; ++i) config += "[[alarm]]\nid = \"a" + std::to_string(i) + "\"\npoint = \"river.level\"\nabove = 1\n";
+  const auto ran = run("2014-04-01 00:00:00,2\n2014-04-01 00:05:00,0\n", ask(true, true), config);
+  for (const auto& [id, count] : ran.rows.at(0)["alarms"].items()) CHECK_MESSAGE(count == 1, id);
+  CHECK(ran.rows[0]["alarms"].size() == 12);
+}
+
 TEST_CASE("a summary counts") {
   const auto ran = run("2014-04-01 00:00:00,50\n2014-04-01 00:05:00,150\n2014-04-01 00:05:00,\n", ask(true, true));
   REQUIRE(ran.rows.size() == 1);
@@ -173,7 +208,9 @@ TEST_CASE("a summary counts") {
   CHECK(summary["rows"] == 3);
   CHECK(summary["quality"] == json{{"good", 1}, {"suspect", 0}, {"bad", 1}, {"missing", 1}});
   CHECK(summary["tests"]["gross-range"] == json{{"1", 1}, {"4", 1}, {"9", 1}});
+  CHECK(summary["alarms"] == json{{"high", 0}});  // that it would never have been raised was not told
   const auto words = run("2014-04-01 00:00:00,50\n", ask(false, true, Lang::zh));
+  CHECK(words.out.find("触发 0 次") != std::string::npos);
   CHECK(words.out.find("数据条数") != std::string::npos);
   CHECK(run("2014-04-01 00:00:00,50\n", ask(false)).out.find("2014-04-01 08:00:00  50 ") == 0);
 }
@@ -189,6 +226,7 @@ TEST_CASE("a series as a file") {
   CHECK(first("Timestamp;Value\n2014-04-01 00:05:00;1,5\n").row->number == 1.5);
   CHECK(first("2014-04-01 00:05:00\t-2").row->number == -2);
   CHECK(first("2014-04-01 00:05:00,1;5").bad->wrong.what == Say::csv_no_number);
+  CHECK(first("2014-04-01 00:05:00,+-1").bad->wrong.what == Say::csv_no_number);  // it was -1
   CHECK(first("2014-04-01 00:05:00,true").row->text == "true");
   CHECK(first("2014-04-01 00:05:00,NULL").row->missing());
   CHECK(first("2014-13-01 00:05:00,1").bad->line == 1);
@@ -200,6 +238,13 @@ TEST_CASE("a series as a file") {
   }
   for (const std::string stamp : {"2014-13-01", "20140401 00:05", "1", "1/", "1/x/2014", "12-", "00:05:00"}) {
     CHECK(first(stamp + ",1").bad->wrong.what == Say::csv_no_time);
+  }
+  for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"}) {  // as spreadsheets save "Unicode text": each line was complained of
+    std::istringstream in{mark + "t\n2\n"};
+    SeriesCsv series{in, "Z"};
+    CHECK(series.next().bad->wrong.what == Say::csv_utf16);
+    const auto rest = series.next();
+    CHECK((!rest.row && !rest.bad));
   }
   const auto end = first("\n\n");
   CHECK((!end.row && !end.bad));

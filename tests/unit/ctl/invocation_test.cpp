@@ -37,6 +37,7 @@ TEST_CASE("maintenance lasts four hours unless another time is given, or it ends
   CHECK(length({}) == Millis{14'400'000});
   CHECK(length({"--for", "90min"}) == Millis{5'400'000});
   CHECK(length({"--off"}) == Millis{0});
+  CHECK(length({"--for", "0s"}) == std::nullopt);  // it ended it, and an output was set for ten minutes
   CHECK(length({"--off", "--for", "1h"}) == std::nullopt);
 }
 

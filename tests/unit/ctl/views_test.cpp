@@ -247,6 +247,47 @@ TEST_CASE("alarms that are put aside are told, and explained") {
   CHECK(has(en(Verb::alarm_explain, explained).words, "chatters"));
 }
 
+// A rise was told without its time, other limits by season, deadband and delays not at all, and "above" in Chinese too.
+TEST_CASE("an alarm's condition is explained in full, in both languages") {
+  const auto explained = [](json rule) { return json{{"alarm", {{"alarm", "a"}, {"state", "normal"}, {"rule", std::move(rule)}}}}; };
+  const auto rise = explained({{"point", "river.level"}, {"condition", "rise"}, {"limit", 0.3}, {"within_ms", 600'000}});
+  CHECK(has(en(Verb::alarm_explain, rise).data, "river.level rises by more than 0.3 within 10 min"));
+  CHECK(has(zh(Verb::alarm_explain, rise).data, "river.level 在 10 分钟 内上升超过 0.3"));
+  const auto high = explained({{"point", "river.level"},
+                               {"condition", "above"},
+                               {"limit", 4.5},
+                               {"deadband", 0.2},
+                               {"on_delay_ms", 30'000},
+                               {"off_delay_ms", 300'000},
+                               {"seasons", {{{"months", {6, 9}}, {"hours", {0, 23}}, {"limit", 3.8}}}}});
+  const auto words = en(Verb::alarm_explain, high).data;
+  for (const auto* part : {"river.level > 4.5", "months 6-9, hours 0-23: 3.8", "Deadband", "30 s", "5 min"}) CHECK(has(words, part));
+  for (const auto* part : {"river.level > 4.5", "6-9 月、0-23 时：3.8", "回差", "触发延时", "恢复延时"}) {
+    CHECK(has(zh(Verb::alarm_explain, high).data, part));
+  }
+}
+
+TEST_CASE("alarms that wait for the clock are named") {  // only the tests of points were
+  const json waits{{"alarm", "night-door"}, {"state", "normal"}, {"waits", "clock"}, {"since", 1'795'411'860'000}, {"tq", "unsynced"}};
+  for (const auto& shown : {en(Verb::alarms, {{"alarms", {waits}}}), en(Verb::alarm_explain, {{"alarm", waits}})}) {
+    CHECK(has(shown.words, "night-door: the clock is unset"));
+  }
+  CHECK(has(en(Verb::alarm_explain, {{"alarm", waits}}).data, "2026-11-23 13:31:00 ?"));
+  CHECK(has(zh(Verb::alarms, {{"alarms", {waits}}}).words, "night-door：网关还没有校时"));
+}
+
+TEST_CASE("what outputs and operators did is told in Chinese, too") {  // "on=是 output=siren 原因=alarm"
+  const json events{{"events",
+                     {{{"source", "gateway"},
+                       {"kind", "output"},
+                       {"phase", "once"},
+                       {"detail", {{"output", "siren"}, {"on", true}, {"value", true}, {"why", "alarm"}, {"alarm", "flood"}}}}}}};
+  const auto words = zh(Verb::events, events).data;
+  CHECK(has(words, "输出=siren"));
+  CHECK(has(words, "开启=是"));
+  CHECK(has(words, "原因=报警"));
+}
+
 TEST_CASE("a result of another shape does not throw") {
   const std::vector<json> results{json{}, json::array({1, 2}),
                                   json{{"points", "x"}, {"readings", 1}, {"events", {1, "x"}}, {"alarms", {nullptr}}},

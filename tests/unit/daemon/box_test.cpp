@@ -173,3 +173,72 @@ when = ["heat-11"]
   REQUIRE((state && state->size() == 1));
   CHECK(state->front().second.find("\"state\":\"suppressed\"") != std::string::npos);
 }
+
+// The flow was read before the pump: where both went to 0 in one poll the lamp flashed, and an alarm was left behind.
+TEST_CASE("a poll switches nothing and raises nothing by what is only half of it") {
+  using support::ModbusSimulator;
+  ModbusSimulator pump;
+  BoxBench bench;
+  bench.configure(fmt::format(R"([[device]]
+id = "pump"
+driver = "modbus"
+address = "127.0.0.1"
+port = {}
+period = "100ms"
+[[device.point]]
+id = "flow"
+function = "holding"
+address = 0
+type = "bits"
+bit = 1
+bits = 8
+[[device.point]]
+id = "on"
+function = "holding"
+address = 0
+type = "bit"
+bit = 0
+[[device.output]]
+id = "lamp"
+function = "coil"
+address = 3
+[[alarm]]
+id = "low"
+point = "pump.flow"
+below = 2
+suppressed_when = "pump.on == false"
+[[alarm]]
+id = "dry"
+when = "pump.flow < 2 AND pump.on"
+[[output]]
+id = "lamp"
+drive = "pump.lamp"
+when = ["low", "dry"]
+)",
+                              pump.port()));
+  const auto stored = [&](double flow) {
+    auto reader = journal::Reader::open(bench.dir.path() / "state");
+    const auto rows = reader ? (*reader)->readings("pump.flow", WallTime{}, 1000) : fail(reader.error());
+    return rows && !rows->empty() && rows->back()["v"] == flow;
+  };
+  constexpr std::uint16_t kRuns = 5 * 2 + 1;
+  pump.log_answers();
+  pump.set_register(ModbusSimulator::Kind::holding, 0, kRuns);
+  bench.start();
+  for (const std::uint16_t state : {kRuns, std::uint16_t{0}, kRuns}) {
+    pump.set_register(ModbusSimulator::Kind::holding, 0, state);
+    REQUIRE(bench.run_until([&] { return stored(state / 2); }));
+  }
+  pump.set_register(ModbusSimulator::Kind::holding, 0, 1 * 2 + 1);  // and now it is so
+  REQUIRE(bench.run_until([&] { return pump.coil(3); }));
+  bench.box->stop();
+  const auto answers = pump.answers();
+  CHECK(std::count_if(answers.begin(), answers.end(), [](const auto& each) { return each.written == true; }) == 1);
+  auto reader = journal::Reader::open(bench.dir.path() / "state");
+  REQUIRE(reader);
+  for (const auto* alarm : {"alarm/low", "alarm/dry"}) {
+    const auto state = (*reader)->state(alarm);
+    REQUIRE((state && state->size() == 1));
+    CHECK(state->front().second.find("\"occurrence\":1,") != std::string::npos);
+  }
+}

@@ -183,8 +183,15 @@ id = "a"
   CHECK(first_mistake(pump + "point = \"pump.on\"\nabove = 0.5\n").find("'pump.on' is a boolean") != std::string::npos);
   CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = \"on\"\n").find("another type") != std::string::npos);
   CHECK(first_mistake(pump + "point = \"pump.flow\"\nequals = true\n").find("another type") != std::string::npos);
+  CHECK(first_mistake(pump + "point = \"pump.flow\"\nequals = \"on\"\n").find("another type") != std::string::npos);  // it passed
+  CHECK(first_mistake(pump + "point = \"pump.on\"\n[[alarm.step]]\nid = \"b\"\nabove = 0.5\n").find("'pump.on' is a boolean") !=
+        std::string::npos);  // it passed
   CHECK(first_mistake(pump + "point = \"pump.on\"\nequals = true\n") == "none");
   CHECK(first_mistake(pump + "point = \"pump.flow\"\nrise = 1\nwithin = \"1min\"\n") == "none");
+  // A test of numbers on a switch passed, and did nothing.
+  const auto tested = pump + "point = \"pump.on\"\nequals = true\n[quality.\"pump.on\"]\n";
+  CHECK(first_mistake(tested + "flat_line = { tolerance = 1, suspect = \"1d\" }\n").find("this does nothing") != std::string::npos);
+  CHECK(first_mistake(tested + "gap = \"1h\"\nanomaly = {}\n") == "none");
 }
 
 TEST_CASE("a camera may not have the id of a device: both are sources of events") {

@@ -119,6 +119,9 @@ TEST_CASE("a mistake is told at its character") {
   CHECK(mistake("pump.on AND summ(rain.gauge, 1h) > 3") == "13: there is no function 'summ'; did you mean 'sum'?");
   CHECK(mistake("river.level") == "1: the point 'river.level' is not true or false; compare it with a limit or a text");
   CHECK(mistake("river.level + 1") == "1: expected a condition, this is a number; compare it, as > 3");
+  // What a Chinese keyboard gives was told as a missing comparison, of the point before it.
+  CHECK(mistake("river.level ＞ 3") == "13: '＞' means nothing here; the symbols are > >= < <= == != + - * / ( ) ,");
+  CHECK(mistake("pump.on AND sum(rain.gauge, 1h) ≥ 3").starts_with("33: '≥' means nothing here"));
   CHECK(mistake("pump.on > 3") == "1: the point 'pump.on' is not a number");
   CHECK(mistake("(NOT pump.on) + 1 > 3") == "1: expected a number, this is a condition");
   CHECK(mistake("(pump.on) + 1 > 3") == "1: the point 'pump.on' is not a number");
@@ -140,6 +143,7 @@ TEST_CASE("a mistake is told at its character") {
   CHECK(mistake("knwon(pump.on)") == "1: there is no function 'knwon'; did you mean 'known'?");
   CHECK(mistake("sequence(pump.on, 5min)") == "19: needs 2 conditions at least");
   CHECK(mistake("time in 25:00-06:00 and pump.on") == "9: expected hours, as 22:00-06:00");
+  CHECK(mistake("pump.on and time in 06:00-06:00") == "21: expected hours, as 22:00-06:00");  // it was never true
   CHECK(mistake("month in 0-3 and pump.on") == "10: expected months, as 5-9");
   CHECK(mistake("true") == "1: names no point and no event");
   CHECK(mistake("2 * river.level / 0 > 1") == "19: nothing can be divided by 0");
@@ -226,7 +230,7 @@ TEST_CASE("a sum over a window is at least what was seen until the window is ful
   for (int minute = 10; minute <= 50; minute += 10) CHECK(rain.set(minute * 60, "rain.gauge", 4.0) == '?');
   CHECK(rain.last.value == Value{25.0});
   CHECK(rain.set(55 * 60, "rain.gauge", 6.0) == 'y');  // 31, and the hour is not full
-  CHECK(rain.run(2 * 3600) == "3600n ");               // the first is an hour old
+  CHECK(rain.run(2 * 3600) == "3628+n ");               // the first is an hour old, and a 128th more without another
   CHECK(rain.set(2 * 3600, "rain.gauge", 40.0) == 'y');
 }
 

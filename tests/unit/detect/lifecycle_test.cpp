@@ -1,4 +1,5 @@
 // Alarms that are put aside, suppressed, chatter or come in floods; rules over several points, in the engine.
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -241,6 +242,31 @@ TEST_CASE("low flow is no alarm while the pump is off") {
   CHECK(feed(engine, 90, "pump.on", false) == "suppressed@90");
 }
 
+// What was read first was judged by what the others had been in the poll before: the alarm was raised for one poll.
+TEST_CASE("a poll is judged by all that it says, in whatever order") {
+  AlarmRule low{.id = "low-flow", .point = "pump.flow", .condition = Condition::below, .limit = 2.0};
+  low.suppressed_when = Expression::parse("pump.on == false", names()).value();
+  Engine engine{{.quality = {}, .alarms = {low, by("pump.flow < 2 AND pump.on", "dry")}}, kBoot};
+  static_cast<void>(tick(engine, 0));
+  bool flow_first = false;
+  SUBCASE("the flow first") { flow_first = true; }
+  SUBCASE("the pump first") {}
+  const auto poll = [&](std::int64_t s, double flow, bool on) {
+    const Reading of_flow{.point = "pump.flow", .at = at(s), .value = flow};
+    const Reading of_pump{.point = "pump.on", .at = at(s), .value = on};
+    CHECK(engine.evaluate(flow_first ? of_flow : of_pump, {}, true).transitions.empty());
+    return words(engine.evaluate(flow_first ? of_pump : of_flow).transitions);
+  };
+  CHECK(poll(1, 5, true) == "");
+  CHECK(poll(2, 0, false) == "suppressed@2");
+  CHECK(poll(3, 5, true) == "normal@3");
+  CHECK(poll(4, 1, true) == "unacked@4 unacked@4");
+  CHECK(poll(5, 0, false) == "suppressed@5 returned@5");
+  // The last of a poll may be of no alarm, or late: the others are judged all the same.
+  CHECK(engine.evaluate({.point = "pump.on", .at = at(6), .value = true}, {}, true).transitions.empty());
+  CHECK(words(engine.evaluate({.point = "rain.gauge", .at = at(6), .value = 1.0}).transitions) == "unacked@6 normal@6 unacked@6");
+}
+
 TEST_CASE("maintenance suppresses every alarm of a device, and ends by itself") {
   auto other = high("rain-much");
   other.point = "rain.gauge";
@@ -350,7 +376,7 @@ TEST_CASE("a rule over two points raises one alarm with both as sources") {
   CHECK(raised[0].limit == Value{3.0});
   CHECK(level(engine, 40, 11) == "");  // bad: neither raised nor returned
   CHECK(level(engine, 45, 3.5) == "");
-  CHECK(tick(engine, 5000) == "returned@3610");  // the rain is an hour old
+  CHECK(tick(engine, 5000) == "returned@3638.125");  // the rain is an hour old
 }
 
 TEST_CASE("a rule tells that a point is lost, also one that has never spoken") {
@@ -395,6 +421,34 @@ TEST_CASE("what a station tells of before the boot is no rain of the time since"
   CHECK(feed(engine, 120, "rain.gauge", 29.0) == "");
   CHECK(feed(engine, 180, "rain.gauge", 2.0) == "unacked@180");
   CHECK(feed(engine, 240, "rain.gauge", 8.0) == "unacked@240");  // by 6
+}
+
+// At each reading the oldest left before the newest was there: the alarm returned, and was raised again, every 5 minutes.
+TEST_CASE("steady rain is one alarm") {
+  Engine engine{{.quality = {}, .alarms = {by("sum(rain.gauge, 1h) > 30"), by("increase(river.level, 1h) > 30", "counter")}}, kBoot};
+  static_cast<void>(tick(engine, 0));
+  std::int64_t jitter = 0;
+  SUBCASE("on the minute") {}
+  SUBCASE("a little earlier or later") { jitter = 3; }
+  std::string told;
+  double total = 0;
+  const auto rain = [&](int i, double mm) {
+    const auto now = 300 * i + jitter * (i % 3 - 1);
+    if (const auto words = tick(engine, now - 1); !words.empty()) told += words + ' ';
+    for (const auto& words : {feed(engine, now, "rain.gauge", mm), feed(engine, now, "river.level", total += mm)}) {
+      if (!words.empty()) told += words + ' ';
+    }
+  };
+  int i = 1;
+  while (i < 40) rain(i++, 2.55);
+  CHECK(engine.alarms()[0].state == AlarmState::unacked);
+  CHECK(engine.alarms()[1].state == AlarmState::unacked);
+  CHECK(std::count(told.begin(), told.end(), '@') == 2);
+  while (i < 60) rain(i++, 0);
+  CHECK(engine.alarms()[0].state == AlarmState::returned);
+  CHECK(engine.alarms()[1].state == AlarmState::returned);
+  CHECK(engine.alarms()[0].occurrence == 1);
+  CHECK(engine.alarms()[1].occurrence == 1);
 }
 
 TEST_CASE("what a counter has gone up while it was lost for long is no rain of the last hour") {  // it was

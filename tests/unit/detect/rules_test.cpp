@@ -277,6 +277,23 @@ TEST_CASE("mistakes in steps, seasons and rules are told at their line") {
         "t.toml:5:20: alarm[1].suppressed_when: character 1: there is no point 'pump.no'; did you mean 'pump.on'?");
 }
 
+TEST_CASE("an alarm knows whether it goes by the clock") {
+  const auto goes = [](std::string_view alarm) {
+    const auto document = config::Document::parse(fmt::format("[[alarm]]\nid = \"a\"\n{}\n", alarm), "t.toml");
+    const std::vector<std::string> points{"river.level", "pump.on"};
+    const auto rules = read_rules(document.root(), points);
+    REQUIRE(document.ok());
+    return rules.alarms.at(0).goes_by_clock();
+  };
+  CHECK_FALSE(goes("point = \"river.level\"\nabove = 3"));
+  CHECK_FALSE(goes("when = 'sum(river.level, 1h) > 3'"));
+  CHECK(goes("point = \"river.level\"\nabove = 3\nseasons = [{ months = [6, 9], above = 2 }]"));
+  CHECK(goes("point = \"river.level\"\nabove = 3\nsuppressed_when = 'pump.on and month in 1-2'"));
+  CHECK(goes("when = 'pump.on and time in 22:00-06:00'"));
+  CHECK(goes("when = 'sum(river.level, since 06:00) > 3'"));
+  CHECK(goes("when = 'count(pump.on, since 06:00) > 3'"));
+}
+
 TEST_CASE("a limit that only bad readings could pass is an error") {
   const auto errors = read(R"([quality."river.level"]
 range = [0, 5]

@@ -43,11 +43,13 @@ TEST_CASE("a poll asks again what brought silence, as often as it may, and then 
     CHECK(poll.asking()->address == 100);
     poll.take(tl::unexpected(kTimeout));
     poll.take(tl::unexpected(kTimeout));
+    clock.advance(std::chrono::seconds{1});
     poll.take(Words{2});
     CHECK(poll.asking() == nullptr);
     const auto polled = poll.finish();
     REQUIRE(polled);
     CHECK(polled->size() == 2);
+    for (const auto& reading : *polled) CHECK(reading.at == clock.mono());  // a poll is one moment to the rules
   }
   SUBCASE("no answer to any") {
     poll.take(tl::unexpected(kTimeout));
