@@ -114,11 +114,7 @@ inline double TrailingMinimum::add(MonoTime at, double x, Millis window) {
   return lows_[0].value;
 }
 
-AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot) : rule_{std::move(rule)}, boot_{boot} {
-  if (rule_.condition == Condition::rise || rule_.condition == Condition::fall) {
-    window_ = std::make_unique<TrailingMinimum>();
-  }
-}
+AlarmTrack::AlarmTrack(AlarmRule rule, std::uint32_t boot) : rule_{std::move(rule)}, boot_{boot} {}
 
 Alarm AlarmTrack::alarm() const {
   return {.id = rule_.id,
@@ -140,7 +136,6 @@ AlarmState AlarmTrack::state() const {
 
 // The lowest and the highest limit that may be meant: by season they are known while the clock is.
 inline std::pair<double, double> AlarmTrack::limits(double limit, std::optional<WallTime> wall) const {
-  if (rule_.seasons.empty()) return {limit, limit};
   if (!wall) {
     std::pair out{limit, limit};
     for (const auto& season : rule_.seasons)
@@ -171,11 +166,12 @@ inline std::optional<bool> AlarmTrack::holds(MonoTime at, const Value& value, st
   const auto* limit = std::get_if<double>(&rule_.limit);
   if (x == nullptr || limit == nullptr) return {};
   const double back = raised() ? rule_.deadband : 0;
-  if (rule_.condition == Condition::rise) return *x - window_->add(at, *x, rule_.within) > *limit - back;
-  if (rule_.condition == Condition::fall) return -*x - window_->add(at, -*x, rule_.within) > *limit - back;
-  const auto [low, high] = limits(*limit, wall);
-  if (!rule_.seasons.empty() && low == high) set_last_limit(low);
+  if (rule_.condition == Condition::rise) return *x - window_.add(at, *x, rule_.within) > *limit - back;
+  if (rule_.condition == Condition::fall) return -*x - window_.add(at, -*x, rule_.within) > *limit - back;
   const bool above = rule_.condition == Condition::above;
+  if (rule_.seasons.empty()) return above ? *x > *limit - back : *x < *limit + back;
+  const auto [low, high] = limits(*limit, wall);
+  if (low == high) set_last_limit(low);
   const bool surely = above ? *x > high - back : *x < low + back;
   const bool perhaps = above ? *x > low - back : *x < high + back;
   return surely == perhaps ? std::optional{surely} : std::nullopt;

@@ -27,6 +27,7 @@ class TrailingMinimum {
  public:
   /// Takes a value, not older than the last one, and gives the minimum of the window that ends with it.
   double add(MonoTime at, double x, Millis window);
+  void prefetch() const { lows_.prefetch(); }
 
  private:
   Extremes lows_;
@@ -126,9 +127,11 @@ class AlarmTrack {
     __builtin_prefetch(&rule_.limit);
     __builtin_prefetch(&state_);
     __builtin_prefetch(&delay_);
+    window_.prefetch();
   }
 
-  /// Whether what save() gives has changed since the last call.
+  /// Whether what save() gives has changed since the last take_changed(): with every transition it has.
+  [[nodiscard]] bool is_changed() const { return changed_; }
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
 
  private:
@@ -180,7 +183,7 @@ class AlarmTrack {
   };
   std::unique_ptr<Limits> limits_;  // where they are not the rule's: of expressions, by season
   std::optional<Delay> delay_;
-  std::unique_ptr<TrailingMinimum> window_;  // rise; of the negative values for fall
+  TrailingMinimum window_;  // of rise; of the negative values for fall
   std::unique_ptr<Aside> aside_;
   std::array<MonoTime, 2> raised_at_{};      // the newest but one, and the newest
 };

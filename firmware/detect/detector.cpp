@@ -14,6 +14,7 @@ static_assert(std::endian::native == std::endian::little, "what save() gives is 
 
 constexpr double kLn2 = 0.6931471805599453;
 constexpr double kLn10 = 2.302585092994046;
+constexpr double kLog2 = 0.3010299956639812;  // of 10
 
 constexpr std::uint8_t kScaleFrom = 30;           // samples that set a Tail's scale
 constexpr std::uint32_t kTailFrom = 120;          // and those it needs to say something
@@ -121,10 +122,9 @@ inline std::size_t Tail::bin_of(double u) const {
   constexpr auto kOneThird = fraction(std::bit_cast<std::uint64_t>(0.6299605249474366));  // of an octave from 0.5 on
   constexpr auto kTwoThirds = fraction(std::bit_cast<std::uint64_t>(0.7937005259840998));
   const double ratio = u / scale_;
-  if (!(ratio < 0x1p16)) return kBins - 1;
-  if (ratio < 0x1p-16) return 0;
   const auto bits = std::bit_cast<std::uint64_t>(ratio);
   const auto octave = (bits >> 52) - (1023 - 16);
+  if (octave >= kBins / 3) return ratio < 1 ? 0 : kBins - 1;
   return 3 * octave + (fraction(bits) >= kOneThird ? 1 : 0) + (fraction(bits) >= kTwoThirds ? 1 : 0);
 }
 
@@ -165,9 +165,10 @@ void Tail::take(const Bins& bins) {
 inline double Tail::rarity(double u, std::size_t bin) const {
   if (bin < top_ || inserted_ < kTailFrom) return 0;
   // At the top's lower end what is fitted is never less than what is counted.
-  const double decades = bin == top_ ? std::log10((inserted_ + 1.0) / (in_top_ + 1.0)) : beyond_top(u, bin);
-  return std::max(0.0, std::min(kMostRare, decades) -
-                           0.25 * std::log10(inserted_ / 1000.0));  // the more samples, the more that are rare
+  // The more samples, the more that are rare: a quarter of their decades beyond 1,000 counts for nothing.
+  const double samples = inserted_ / 1000.0;
+  if (bin == top_) return std::max(0.0, kLog2 / 4 * std::log2(fourth((inserted_ + 1.0) / (in_top_ + 1.0)) / samples));
+  return std::max(0.0, std::min(kMostRare, beyond_top(u, bin)) - kLog2 / 4 * std::log2(samples));
 }
 
 double Tail::beyond_top(double u, std::size_t bin) const {
@@ -195,7 +196,7 @@ void Tail::prime(double u) {
 }
 
 inline void Tail::insert(std::size_t bin) {
-  if (bin < first_ || bin >= end()) grow_to(bin);
+  if (bin - first_ >= bins_.size()) grow_to(bin);
   ++bins_[bin - first_];
   ++inserted_;
   const bool in_top = bin >= top_;
@@ -225,7 +226,7 @@ inline double Detector::gain(double least) const {
   return std::max(least, 1 / (static_cast<double>(state_.samples) + 1));
 }
 
-inline Detector::Means Detector::take_in(double x, double residual) const {
+inline Detector::Means Detector::means_with(double x, double residual) const {
   auto means = state_.means;
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
   towards(means.fast, kFast, x);
@@ -244,35 +245,36 @@ std::optional<double> Detector::score(double raw, MonoTime at, const std::option
     const double x = value_of(raw);
     state_.low = state_.high = state_.previous = state_.near = state_.slow = state_.means.fast = x;
   }
-  Pending next{.raw = raw, .at_ms = to_ms(at)};
+  auto& next = pending_.emplace(Pending{.raw = raw, .at_ms = to_ms(at)});
   if (local) next.hour = static_cast<std::uint8_t>(local->hour + (local->weekend ? 24 : 0));
-  const auto seen = look_at(next);
+  const auto seen = look_at(raw, next.hour);
   const auto measures = measure(seen, next.hour);
-  next.bins = bins_of(measures);
-  const double strange = strangeness(seen.over, measures, next.bins);
-  next.peak = state_.peak * (1 - kFade);
-  const bool finding = strange > kStranger * next.peak;
-  next.peak = std::max(next.peak, strange);
-  pending_ = next;
+  next.means = seen.means;
+  const double strange = strangeness(seen.x, measures, next.bins);
+  const double peak = state_.peak * (1 - kFade);
+  next.peak = std::max(peak, strange);
   if (!ready()) return {};
-  return finding ? strange / (strange + kHalfway) : 0;
+  return strange > kStranger * peak ? strange / (strange + kHalfway) : 0;
 }
 
 inline double Detector::value_of(double raw) const {
   return state_.counter == 0 || raw < state_.raw ? raw : raw - state_.raw;
 }
 
-inline Detector::Seen Detector::look_at(const Pending& sample) const {
-  const double x = value_of(sample.raw);
-  const double range = std::max(state_.high - state_.low, 1e-12);
-  const bool known = sample.hour != kNone && seen_.at(sample.hour) > 0;
-  const double residual = x - (known ? static_cast<double>(usual_.at(sample.hour)) : state_.slow);
-  return {.x = x, .range = range, .residual = residual, .means = take_in(x, residual), .over = over(x, range)};
+inline Detector::Seen Detector::look_at(double raw, std::uint8_t hour) const {
+  const double x = value_of(raw);
+  const bool known = hour != kNone && seen_.at(hour) > 0;
+  const double residual = x - (known ? static_cast<double>(usual_.at(hour)) : state_.slow);
+  return {.x = x, .residual = residual, .means = means_with(x, residual)};
+}
+
+inline double Detector::range() const {
+  return std::max(state_.high - state_.low, 1e-12);
 }
 
 // Those not above 0 are none.
 inline Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour) const {
-  const double least = 0.01 * std::max(seen.range, 1e-6 * (std::abs(seen.x) + 1));  // what is smaller is the same
+  const double least = 0.01 * std::max(range(), 1e-6 * (std::abs(seen.x) + 1));  // what is smaller is the same
   const double calm = 0.01 * least * least;
   const auto& means = seen.means;
   Measures out{};
@@ -288,66 +290,70 @@ inline Detector::Measures Detector::measure(const Seen& seen, std::uint8_t hour)
   return out;
 }
 
-inline Detector::Bins Detector::bins_of(const Measures& measures) const {
-  static_assert(Tail::kBins < kPriming);
-  Bins out;
-  out.fill(kNone);
-  for (std::size_t i = 0; i < kMeasures; ++i) {
-    const auto& tail = tails_[i];
-    if (measures[i] > 0) out[i] = tail.is_primed() ? static_cast<std::uint8_t>(tail.bin_of(measures[i])) : kPriming;
-  }
-  return out;
-}
-
 // A first change says little of how large changes are.
-inline double Detector::over(double x, double range) const {
-  if (state_.low == state_.high) return 0;
-  return std::clamp(std::max(state_.low - x, x - state_.high) / range, 0.0, 3.0);
+inline double Detector::over(double x) const {
+  if (state_.low == state_.high || (x >= state_.low && x <= state_.high)) return 0;
+  return std::min(std::max(state_.low - x, x - state_.high) / range(), 3.0);
 }
 
-inline double Detector::strangeness(double over, const Measures& measures, const Bins& bins) const {
+// Notes their bins, too.
+inline double Detector::strangeness(double x, const Measures& measures, Bins& bins) const {
+  static_assert(Tail::kBins < kPriming);
   double sum = 0;
   for (std::size_t i = 0; i < kMeasures; ++i) {
-    const double rarity = bins[i] < kPriming ? tails_[i].rarity(measures[i], bins[i]) : 0;
+    const auto& tail = tails_[i];
+    bins[i] = measures[i] > 0 ? kPriming : kNone;
+    if (bins[i] == kNone || !tail.is_primed()) continue;
+    const auto bin = tail.bin_of(measures[i]);
+    bins[i] = static_cast<std::uint8_t>(bin);
+    const double rarity = tail.rarity(measures[i], bin);
     if (rarity > 0) sum += fourth(rarity * (i == 6 ? kJumpWeight : 1));
   }
-  if (ready() && over > 0) sum += fourth(11.4 * (0.3 + over / (1 + kUsualOver * state_.usual_over)));
+  if (const double beyond = over(x); ready() && beyond > 0) {
+    sum += fourth(11.4 * (0.3 + beyond / (1 + kUsualOver * state_.usual_over)));
+  }
   return std::sqrt(std::sqrt(sum));
 }
 
 void Detector::learn() {
   if (!pending_) return;
-  const auto sample = *pending_;
+  if (!find_counter(pending_->raw)) take_in(*pending_);
   pending_.reset();
-  if (find_counter(sample.raw)) return;
-  const auto now = look_at(sample);
+}
+
+inline void Detector::take_in(const Pending& sample) {
+  const double x = value_of(sample.raw);
+  const double beyond = over(x);
   auto& s = state_;
   std::optional<Measures> measures;  // only while young
   for (std::size_t i = 0; i < kMeasures; ++i) {
-    if (sample.bins[i] < kPriming) tails_[i].insert(sample.bins[i]);
-    if (sample.bins[i] != kPriming) continue;
-    if (!measures) measures = measure(now, sample.hour);
+    if (sample.bins[i] < kPriming) {
+      tails_[i].insert(sample.bins[i]);
+      continue;
+    }
+    if (sample.bins[i] == kNone) continue;
+    if (!measures) measures = measure(look_at(sample.raw, sample.hour), sample.hour);
     tails_[i].prime((*measures)[i]);
   }
   const auto towards = [&](double& mean, double least, double y) { mean += gain(least) * (y - mean); };
-  const double step = std::abs(now.x - s.previous);
+  const double step = std::abs(x - s.previous);
   towards(s.step_fast, kFast, step);
   towards(s.step_slow, kLong, step);
-  towards(s.near, kNear, now.x);
-  towards(s.slow, kSlow, now.x);
+  towards(s.near, kNear, x);
+  towards(s.slow, kSlow, x);
   if (sample.hour != kNone) {
     auto& seen = seen_.at(sample.hour);
     seen = static_cast<std::uint8_t>(std::min(seen + 1, int{kSeen}));
     auto& usual = usual_.at(sample.hour);
-    usual += static_cast<float>(std::max(kHour, 1.0 / seen) * (now.x - static_cast<double>(usual)));
+    usual += static_cast<float>(std::max(kHour, 1.0 / seen) * (x - static_cast<double>(usual)));
   }
-  s.means = now.means;
+  s.means = sample.means;
   s.peak = sample.peak;
-  if (now.over > 0 && s.samples >= 10) s.usual_over += kRecord * (now.over - s.usual_over);
-  s.low = std::min(s.low, now.x);
-  s.high = std::max(s.high, now.x);
-  if (now.x != s.previous) s.changes = std::min(s.changes + 1, kChanges);
-  s.previous = now.x;
+  if (beyond > 0 && s.samples >= 10) s.usual_over += kRecord * (beyond - s.usual_over);
+  s.low = std::min(s.low, x);
+  s.high = std::max(s.high, x);
+  if (x != s.previous) s.changes = std::min(s.changes + 1, kChanges);
+  s.previous = x;
   s.raw = sample.raw;
   if (s.samples > 0) s.learned_ms += std::clamp<std::int64_t>(sample.at_ms - s.last_ms, 0, kMostBetween);
   s.last_ms = sample.at_ms;

@@ -171,27 +171,27 @@ class Detector {
   struct Pending {
     double raw;
     std::int64_t at_ms;
-    double peak = 0;            // with this sample
+    double peak = 0;            // with this sample, as are the means
+    Means means{};
     std::uint8_t hour = kNone;  // of kHours
     Bins bins{};
   };
   // A sample against what is known without it.
   struct Seen {
     double x;
-    double range;
     double residual;
     Means means;
-    double over;  // in ranges, beyond all that was seen
   };
 
   [[nodiscard]] double value_of(double raw) const;
-  [[nodiscard]] Seen look_at(const Pending& sample) const;
+  [[nodiscard]] Seen look_at(double raw, std::uint8_t hour) const;
   [[nodiscard]] double gain(double least) const;
-  [[nodiscard]] Means take_in(double x, double residual) const;
-  [[nodiscard]] double over(double x, double range) const;
+  [[nodiscard]] Means means_with(double x, double residual) const;
+  [[nodiscard]] double range() const;
+  [[nodiscard]] double over(double x) const;
   [[nodiscard]] Measures measure(const Seen& seen, std::uint8_t hour) const;
-  [[nodiscard]] Bins bins_of(const Measures& measures) const;
-  [[nodiscard]] double strangeness(double over, const Measures& measures, const Bins& bins) const;
+  [[nodiscard]] double strangeness(double x, const Measures& measures, Bins& bins) const;
+  void take_in(const Pending& sample);
   [[nodiscard]] bool find_counter(double raw);
   void begin_anew(bool counter, double raw);
   template <class Archive>

@@ -124,7 +124,8 @@ inline void Engine::note(std::size_t alarm) {
   arm(alarm);
 }
 
-inline void Engine::gather(Transitions& all, std::size_t alarm, Transitions changes) {
+inline void Engine::gather(Transitions& all, std::size_t alarm, Transitions&& changes) {
+  if (!alarms_[alarm].is_changed()) return;
   for (auto& change : changes) {
     const bool raised = change.state == AlarmState::unacked;
     const auto at = change.since.mono;
@@ -473,10 +474,12 @@ Outcome Engine::evaluate(Reading reading, std::optional<WallTime> wall, bool mor
 }
 
 inline Outcome Engine::take_in(Reading reading, std::optional<WallTime> wall) {
-  Outcome out{.reading = std::move(reading), .transitions = {}};
+  Outcome out{std::move(reading)};
   normalise(out.reading);
-  const auto found = find_point(out.reading.point);
+  const bool as_expected = expected_ < points_.size() && points_[expected_].quality.rule().point == out.reading.point;
+  const auto found = as_expected ? std::optional{expected_} : find_point(out.reading.point);
   if (!found) return out;
+  expected_ = *found + 1;
   auto& point = points_[*found];
   point.quality.prefetch();
   for (const auto i : point.alarms) alarms_[i].prefetch();

@@ -32,6 +32,8 @@ struct Outcome {
   bool anomalous = false;               ///< the score is at the point's threshold or above
   std::optional<Flag> spike_before{};   ///< the spike test's flag of the point's sample before
   std::optional<Reading> correction{};  ///< that sample, where this makes its quality worse than was said
+
+  explicit Outcome(Reading&& evaluated) : reading{std::move(evaluated)} {}
 };
 
 /// How a point is being tested.
@@ -217,7 +219,7 @@ class Engine {
   [[nodiscard]] std::optional<std::size_t> find_point(std::string_view name) const;
   void arm(std::size_t alarm);
   void note(std::size_t alarm);
-  void gather(Transitions& all, std::size_t alarm, Transitions changes);
+  void gather(Transitions& all, std::size_t alarm, Transitions&& changes);
   void judge(Transitions& all, std::size_t watch, MonoTime at, std::optional<WallTime> wall, bool releases = true);
   [[nodiscard]] Outcome take_in(Reading reading, std::optional<WallTime> wall);
   void judge_heard(Transitions& all, std::optional<WallTime> wall);
@@ -247,6 +249,7 @@ class Engine {
   std::uint32_t boot_;
   std::vector<Point> points_;
   std::vector<std::uint32_t> slots_;  // of points_ by hash of the name, open addressing: 0, or its place and one more
+  std::size_t expected_ = 0;  // of points_: devices are read in the config's order
   std::vector<AlarmTrack> alarms_;
   std::vector<std::uint32_t> alarms_by_id_;                  // of alarms_, sorted by id
   std::vector<Watching> watches_;

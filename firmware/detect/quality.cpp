@@ -102,10 +102,13 @@ Flag climatology(std::optional<double> x, std::span<const ClimatologyMember> mem
   const auto within = [](int value, int first, int last) {
     return first <= last ? value >= first && value <= last : value >= first || value <= last;
   };
-  const auto member = std::find_if(members.rbegin(), members.rend(), [&](const auto& each) {
-    return within(at->month, each.first_month, each.last_month) && within(at->hour, each.first_hour, each.last_hour);
-  });
-  return member == members.rend() ? Flag::not_evaluated : gross_range(x, member->range, member->suspect);
+  for (auto member = members.rbegin(); member != members.rend(); ++member) {
+    if (within(at->month, member->first_month, member->last_month) &&
+        within(at->hour, member->first_hour, member->last_hour)) {
+      return gross_range(x, member->range, member->suspect);
+    }
+  }
+  return Flag::not_evaluated;
 }
 
 Flag neighbour(std::optional<double> x, std::optional<double> other, const NeighbourRule& rule) {
@@ -118,41 +121,28 @@ Flag neighbour(std::optional<double> x, std::optional<double> other, const Neigh
   return differs && out_of_ratio && *x != *other ? Flag::suspect : Flag::good;
 }
 
-namespace {
-
-Flag judge_spike(const SpikeRule& rule, double before, double x, double after) {
+Flag spike(const SpikeRule& rule, std::optional<double> before, std::optional<double> x, std::optional<double> after) {
+  if (!x) return Flag::missing;
+  if (!before || !after) return Flag::not_evaluated;
   double apart = 0;
   if (rule.method == SpikeRule::Method::average) {
-    apart = std::abs(x - (before + after) / 2);
-  } else if ((x - before) * (after - x) < 0) {
-    apart = std::min(std::abs(x - before), std::abs(after - x));
+    apart = std::abs(*x - (*before + *after) / 2);
+  } else if ((*x - *before) * (*after - *x) < 0) {
+    apart = std::min(std::abs(*x - *before), std::abs(*after - *x));
   }
   if (!std::isfinite(apart)) return Flag::not_evaluated;
   if (rule.fail != 0 && apart > rule.fail) return Flag::fail;
   return rule.suspect != 0 && apart > rule.suspect ? Flag::suspect : Flag::good;
 }
 
-}  // namespace
-
-std::optional<Flag> Spike::check(const SpikeRule& rule, std::optional<double> x) {
-  std::optional<Flag> out;
-  if (begun_) {
-    out = !last_ ? Flag::missing : before_ && x ? judge_spike(rule, *before_, *last_, *x) : Flag::not_evaluated;
-  }
-  before_ = std::exchange(last_, x);
-  begun_ = true;
-  return out;
-}
-
 Flag time_gap(Millis since_last, Millis span) {
   return since_last > span ? Flag::fail : Flag::good;
 }
 
-Flag RateOfChange::check(double per_second, MonoTime at, std::optional<double> x) {
-  const auto before = std::exchange(last_, x);
-  const auto seconds = std::chrono::duration<double>{at - std::exchange(last_at_, at)}.count();
+Flag rate_of_change(double per_second, Millis since_last, std::optional<double> before, std::optional<double> x) {
   if (!x) return Flag::missing;
   if (!before) return Flag::good;
+  const auto seconds = std::chrono::duration<double>{since_last}.count();
   // In no time at all a change is infinitely fast, and no change is 0 / 0, which is not above anything.
   return std::abs(*x - *before) / seconds > per_second ? Flag::suspect : Flag::good;
 }
@@ -182,11 +172,6 @@ void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
   samples_.push_back({static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32), after});
 }
 
-void Extremes::drop_before(std::int64_t position) {
-  auto stays = samples_.begin();
-  while (stays != samples_.end() && base_ + (*stays)[2] < position) ++stays;
-  if (stays != samples_.begin()) samples_.erase(samples_.begin(), stays);
-}
 
 Flag FlatLine::check(const FlatLineRule& rule, MonoTime at, std::optional<double> x) {
   const bool by_count = rule.every.has_value();
@@ -217,17 +202,17 @@ void FlatLine::restart() {
 
 // The newest sample that is too far off is among the lowest, or the highest, of those since.
 inline void FlatLine::add(double x, double tolerance, std::int64_t longest) {
-  const auto too_far = [&](const Extremes& extremes, double sign) {
-    for (std::size_t i = 0; i < extremes.size() && sign * x - extremes[i].value >= tolerance; ++i) {
-      flat_since_ = std::max(flat_since_, extremes[i].position + 1);
-    }
+  const auto drop = [&](Extremes& extremes, double sign) {
+    extremes.drop_while([&](const auto& each) {
+      const bool too_far = sign * x - each.value >= tolerance;
+      if (too_far) flat_since_ = std::max(flat_since_, each.position + 1);
+      return too_far || each.position < std::max(flat_since_, position_ - longest);
+    });
   };
-  too_far(lows_, 1);
-  too_far(highs_, -1);
-  const auto from = std::max(flat_since_, position_ - longest);
+  drop(lows_, 1);
+  drop(highs_, -1);
+  lows_.drop_before(flat_since_);
   const auto granule = (longest + kExactSteps - 1) / kExactSteps;
-  lows_.drop_before(from);
-  highs_.drop_before(from);
   lows_.add(position_, x, granule);
   highs_.add(position_, -x, granule);
 }
@@ -248,7 +233,7 @@ std::int64_t missing(int words) {
 }
 
 double power(std::uint8_t decimals) {
-  return kPowers.at(decimals);
+  return kPowers[decimals];
 }
 
 // Not the nearest where that is a matter of the last bit: who asks compares.
@@ -280,8 +265,17 @@ inline std::optional<double> Samples::value(std::size_t word) const {
   return static_cast<double>(out) / power(form_.decimals);
 }
 
+// Whether its form does, as is mostly so: what fitting() says, in short.
+inline bool Samples::holds(std::int64_t since_ms, std::optional<double> x) const {
+  if (since_ms > std::numeric_limits<std::uint16_t>::max() && form_.time_words == 1) return false;
+  if (!x || form_.value_words == kWhole) return true;
+  const double scaled = *x * power(form_.decimals);
+  if (!(std::abs(scaled) < static_cast<double>(largest(form_.value_words)))) return false;
+  return *x != 0 && static_cast<double>(near(scaled)) / power(form_.decimals) == *x;
+}
+
 // The least that holds what `form` does, and this.
-inline Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<double> x) {
+Samples::Form Samples::fitting(Form form, std::int64_t since_ms, std::optional<double> x) {
   if (since_ms > std::numeric_limits<std::uint16_t>::max()) form.time_words = 2;
   if (!x || form.value_words == kWhole) return form;
   for (auto decimals = form.decimals; decimals < kPowers.size() && (*x != 0 || !std::signbit(*x)); ++decimals) {
@@ -303,17 +297,21 @@ inline void Samples::push(std::int64_t at_ms, std::optional<double> x) {
     first_ms_ = last_ms_ = at_ms;
   }
   const auto since_ms = at_ms - std::exchange(last_ms_, at_ms);
-  if (auto form = fitting(form_, since_ms, x); form != form_) {
-    std::vector<std::pair<std::int64_t, std::optional<double>>> before;
-    auto last_ms = first_ms_;
-    each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
-    for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
-    words_.clear();
-    first_ = size_ = 0;
-    form_ = form;
-    for (const auto& [ms, value] : before) append(ms, value);
-  }
+  if (!holds(since_ms, x)) make_hold(since_ms, x);
   append(since_ms, x);
+}
+
+void Samples::make_hold(std::int64_t since_ms, std::optional<double> x) {
+  auto form = fitting(form_, since_ms, x);
+  if (form == form_) return;
+  std::vector<std::pair<std::int64_t, std::optional<double>>> before;
+  auto last_ms = first_ms_;
+  each([&](std::int64_t ms, auto value) { before.emplace_back(ms - std::exchange(last_ms, ms), value); });
+  for (const auto& [ms, value] : before) form = fitting(form, ms, value);  // with more decimals they are longer
+  words_.clear();
+  first_ = size_ = 0;
+  form_ = form;
+  for (const auto& [ms, value] : before) append(ms, value);
 }
 
 inline void Samples::append(std::int64_t since_ms, std::optional<double> x) {
@@ -511,7 +509,7 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
     if (rule_.range || rule_.suspect) out.tests[Test::gross_range] = gross_range(x, rule_.range, rule_.suspect);
     if (!rule_.climatology.empty()) out.tests[Test::climatology] = climatology(x, rule_.climatology, context.local);
     if (!late) run_tests(reading, x, context, out);
-    for (std::size_t i = 0; i < kTests; ++i) {
+    for (std::size_t i = 0; i < kTests && out.tests.any_worse(); ++i) {
       const auto test = static_cast<Test>(i);
       const auto flag = out.tests[test];
       if (flag > Flag::not_evaluated && test != Test::time_gap) blame(reading, flag, test);  // the silence itself was told
@@ -527,15 +525,21 @@ PointQuality::Judgement PointQuality::judge(Reading& reading, const Context& con
 }
 
 inline void PointQuality::run_tests(const Reading& reading, std::optional<double> x, const Context& context, Judgement& out) {
+  const auto* const number = std::get_if<double>(&last_value_);
+  const auto last = number != nullptr ? std::optional{*number} : std::nullopt;
+  const auto since_last = last_at_ ? reading.at - *last_at_ : Millis{};
   if (rule_.spike) {
-    out.spike = spike_.check(*rule_.spike, x);
+    if (last_tests_[Test::spike] != Flag::none) out.spike = spike(*rule_.spike, before_, last, x);
     out.tests[Test::spike] = x ? Flag::not_evaluated : Flag::missing;
+    before_ = last;
   }
-  if (rule_.rate_of_change) out.tests[Test::rate_of_change] = rate_.check(*rule_.rate_of_change, reading.at, x);
+  if (rule_.rate_of_change) {
+    out.tests[Test::rate_of_change] = rate_of_change(*rule_.rate_of_change, since_last, last, x);
+  }
   if (rule_.flat_line) out.tests[Test::flat_line] = flat_.check(*rule_.flat_line, reading.at, x);
   if (rule_.attenuated) out.tests[Test::attenuated_signal] = attenuated_.check(*rule_.attenuated, reading.at, x);
   if (rule_.gap) {
-    out.tests[Test::time_gap] = last_at_ ? time_gap(reading.at - *last_at_, *rule_.gap) : Flag::not_evaluated;
+    out.tests[Test::time_gap] = last_at_ ? time_gap(since_last, *rule_.gap) : Flag::not_evaluated;
   }
   if (rule_.neighbour) {
     std::optional<double> other;
@@ -556,9 +560,8 @@ inline void PointQuality::look_back(Judgement& out) {
 
 // The detector sees what all tests call good.
 inline void PointQuality::watch(const Reading& reading, const Context& context, Judgement& out) {
-  const auto x = as_number(reading.value);
-  if (!detector_ || !x || reading.quality != Quality::good || !detector_->is_news(reading.at)) return;
-  out.score = detector_->score(*x, reading.at, context.local);
+  if (!detector_ || reading.quality != Quality::good || !detector_->is_news(reading.at)) return;
+  if (const auto x = as_number(reading.value)) out.score = detector_->score(*x, reading.at, context.local);
 }
 
 void PointQuality::prime(const Reading& reading, const Context& context) {
@@ -577,7 +580,7 @@ inline void PointQuality::remember(const Reading& reading, const Flags& tests, s
   gap_told_ = false;
   assign(last_value_, reading.value);
   last_quality_ = reading.quality;
-  last_why_ = reading.why;
+  if (last_why_ != reading.why) last_why_ = reading.why;
   last_tests_ = tests;
   last_score_ = score;
 }

@@ -58,6 +58,11 @@ class Flags {
   [[nodiscard]] Flag& operator[](Test test) { return flags_.at(static_cast<std::size_t>(test)); }
   [[nodiscard]] Flag operator[](Test test) const { return flags_.at(static_cast<std::size_t>(test)); }
   [[nodiscard]] std::span<const Flag> all() const { return flags_; }
+  /// Whether one is suspect or worse: all at once, that is when a byte and 125 are 128 or more.
+  [[nodiscard]] bool any_worse() const {
+    static_assert(sizeof flags_ == sizeof(std::uint64_t) && static_cast<int>(Flag::suspect) == 3);
+    return ((std::bit_cast<std::uint64_t>(flags_) + 0x7D7D'7D7D'7D7D'7D7D) & 0x8080'8080'8080'8080) != 0;
+  }
 
  private:
   std::array<Flag, kTests> flags_{};
@@ -84,29 +89,15 @@ class Flags {
 /// or one is 0, any ratio is exceeded.
 [[nodiscard]] Flag neighbour(std::optional<double> x, std::optional<double> other, const NeighbourRule& rule);
 
-/// A sample that stands out, strictly by more than a threshold, from its neighbours in order. The first and the last of
-/// a series, and one beside a missing one, are not evaluated.
-class Spike {
- public:
-  /// The flag of the sample before; nothing where this is the first.
-  [[nodiscard]] std::optional<Flag> check(const SpikeRule& rule, std::optional<double> x);
-
- private:
-  std::optional<double> before_{};
-  std::optional<double> last_{};
-  bool begun_ = false;
-};
+/// A sample that stands out, strictly by more than a threshold, from its neighbours in order; missing where it is so
+/// itself. The first and the last of a series, and one beside a missing one, are not evaluated.
+[[nodiscard]] Flag spike(const SpikeRule& rule, std::optional<double> before, std::optional<double> x,
+                         std::optional<double> after);
 
 /// |dx| / dt strictly above the threshold: suspect, for the later sample. The first, and one after a missing one, is
 /// good; a change in no time at all is suspect.
-class RateOfChange {
- public:
-  [[nodiscard]] Flag check(double per_second, MonoTime at, std::optional<double> x);
-
- private:
-  MonoTime last_at_{};
-  std::optional<double> last_{};
-};
+[[nodiscard]] Flag rate_of_change(double per_second, Millis since_last, std::optional<double> before,
+                                  std::optional<double> x);
 
 /// The samples of a series that are lower than all later ones, of which any window's lowest is one.
 class Extremes {
@@ -117,8 +108,16 @@ class Extremes {
   };
   /// Not before the last one. Samples of the same granule share one, of the newest's position.
   void add(std::int64_t position, double x, std::int64_t granule);
-  /// Takes out those before `position`.
-  void drop_before(std::int64_t position);
+  /// Takes out the oldest, as long as leaves(sample).
+  template <class Leaves>
+  void drop_while(Leaves leaves) {
+    std::size_t gone = 0;
+    while (gone < size() && leaves((*this)[gone])) ++gone;
+    if (gone > 0) samples_.erase(samples_.begin(), samples_.begin() + static_cast<std::ptrdiff_t>(gone));
+  }
+  void drop_before(std::int64_t position) {
+    drop_while([&](const Sample& each) { return each.position < position; });
+  }
   void clear() { samples_.clear(); }
   [[nodiscard]] bool empty() const { return samples_.empty(); }
   [[nodiscard]] std::size_t size() const { return samples_.size(); }
@@ -211,6 +210,8 @@ class Samples {
   [[nodiscard]] std::int64_t time_since(std::size_t word) const;
   [[nodiscard]] std::optional<double> value(std::size_t word) const;
   [[nodiscard]] static Form fitting(Form form, std::int64_t since_ms, std::optional<double> x);
+  [[nodiscard]] bool holds(std::int64_t since_ms, std::optional<double> x) const;
+  void make_hold(std::int64_t since_ms, std::optional<double> x);
   void append(std::int64_t since_ms, std::optional<double> x);
   void grow();
 
@@ -328,13 +329,12 @@ class PointQuality {
   void watch(const Reading& reading, const Context& context, Judgement& out);
 
   QualityRule rule_;
-  Spike spike_;
-  RateOfChange rate_;
   FlatLine flat_;
   AttenuatedSignal attenuated_;
   std::optional<Detector> detector_;
   std::optional<Known> newest_good_;
   std::optional<MonoTime> last_at_;  // of the newest sample
+  std::optional<double> before_;     // that number before it
   Value last_value_;                 // and what it was, and how it was judged
   std::string last_why_;
   std::optional<double> last_score_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -75,19 +76,21 @@ FlagList run_spike(const json& args, const Samples& samples) {
                                                                                    : SpikeRule::Method::average,
                        .suspect = limit_of(args, "suspect_threshold"),
                        .fail = limit_of(args, "fail_threshold")};
-  Spike test;
   FlagList out;
-  for (const auto& sample : samples) {
-    if (const auto before = test.check(rule, sample.x)) out.back() = *before;
-    out.push_back(sample.x ? Flag::not_evaluated : Flag::missing);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto beside = [&](std::size_t j) { return j < samples.size() ? samples[j].x : std::nullopt; };
+    out.push_back(spike(rule, beside(i - 1), samples[i].x, beside(i + 1)));
   }
   return out;
 }
 
 FlagList run_rate_of_change(const json& args, const Samples& samples) {
   const auto per_second = args.at("threshold_per_s").get<double>();
-  RateOfChange test;
-  return each(samples, [&](const Sample& sample) { return test.check(per_second, sample.at, sample.x); });
+  Sample last{};
+  return each(samples, [&](const Sample& sample) {
+    const auto before = std::exchange(last, sample);
+    return rate_of_change(per_second, sample.at - before.at, before.x, sample.x);
+  });
 }
 
 FlagList run_flat_line(const json& args, const Samples& samples) {

@@ -52,14 +52,12 @@ TEST_CASE("the ends of a range are in it") {
 }
 
 TEST_CASE("a rate of exactly the threshold is good, and a change in no time is suspect") {
-  RateOfChange test;
-  CHECK(test.check(0.5, at(0), 1.0) == Flag::good);
-  CHECK(test.check(0.5, at(2), 2.0) == Flag::good);
-  CHECK(test.check(0.5, at(4), 3.5) == Flag::suspect);
-  CHECK(test.check(0.5, at(4), 3.5) == Flag::good);
-  CHECK(test.check(0.5, at(4), 3.6) == Flag::suspect);
-  CHECK(test.check(0.5, at(5), {}) == Flag::missing);
-  CHECK(test.check(0.5, at(6), 99.0) == Flag::good);  // nothing to compare with
+  CHECK(rate_of_change(0.5, seconds{2}, 1.0, 2.0) == Flag::good);
+  CHECK(rate_of_change(0.5, seconds{2}, 2.0, 3.5) == Flag::suspect);
+  CHECK(rate_of_change(0.5, seconds{0}, 3.5, 3.5) == Flag::good);
+  CHECK(rate_of_change(0.5, seconds{0}, 3.5, 3.6) == Flag::suspect);
+  CHECK(rate_of_change(0.5, seconds{1}, 3.6, {}) == Flag::missing);
+  CHECK(rate_of_change(0.5, seconds{1}, {}, 99.0) == Flag::good);  // nothing to compare with
 }
 
 TEST_CASE("a flat line without a sampling interval is judged by time") {
@@ -236,14 +234,21 @@ TEST_CASE("local time is Beijing's") {
 }
 
 TEST_CASE("a spike is known when the next sample is there") {
-  const SpikeRule rule{.suspect = 1, .fail = 3};
-  Spike test;
-  CHECK(!test.check(rule, 5.0));
-  CHECK(test.check(rule, 9.0) == Flag::not_evaluated);  // the first has none before it
-  CHECK(test.check(rule, 5.0) == Flag::fail);
-  CHECK(test.check(rule, 5.0) == Flag::suspect);  // 2 from the middle of 9 and 5
-  CHECK(test.check(rule, {}) == Flag::not_evaluated);
-  CHECK(test.check(rule, 5.0) == Flag::missing);
+  PointQuality point{QualityRule{.point = "a.b", .spike = SpikeRule{.suspect = 1, .fail = 3}}};
+  auto flag_before = [&, second = 0](Value x) mutable {
+    Reading reading{.point = "a.b", .at = at(++second), .value = std::move(x)};
+    normalise(reading);
+    return point.judge(reading, {}).spike;
+  };
+  CHECK(!flag_before(5.0));
+  CHECK(flag_before(9.0) == Flag::not_evaluated);  // the first has none before it
+  CHECK(flag_before(5.0) == Flag::fail);
+  CHECK(flag_before(5.0) == Flag::suspect);  // 2 from the middle of 9 and 5
+  CHECK(flag_before({}) == Flag::not_evaluated);
+  CHECK(flag_before(5.0) == Flag::missing);
+  CHECK(flag_before(true) == std::nullopt);  // of what is no number nothing is known
+  CHECK(flag_before(5.0) == std::nullopt);
+  CHECK(flag_before(5.0) == Flag::not_evaluated);
 }
 
 TEST_CASE("neighbours") {
