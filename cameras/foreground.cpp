@@ -392,8 +392,12 @@ void Foreground::Model::take(const Picture& picture) {
   y.set(half);
   u.set(picture.u());
   v.set(picture.v());
-  const cv::Mat none{size, CV_8UC1, cv::Scalar{128}};
-  const double colours = cv::norm(picture.u(), none, cv::NORM_L1) + cv::norm(picture.v(), none, cv::NORM_L1);
+  unsigned colours = 0;
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) {
+      for (const auto* plane : {&u, &v}) colours += cv::v_reduce_sad(load(plane->row(row) + column), all(128));
+    }
+  }
   if (empty || colours >= kNoColour * size.area()) last_coloured = last;
 }
 
