@@ -24,7 +24,6 @@ constexpr int kBlockBytes = Foreground::kSamples * kSampleBytes;
 constexpr int kPad = 16;     // columns and rows around each plane: shifts and neighbours look there
 constexpr int kNoiseOne = 16;
 constexpr int kNoiseMost = 40;
-constexpr int kFlutters = 4000;  // of 65,280: one and a half times a second
 constexpr int kGreyNear = 10;        // sixteenths: without colours a thing differs by its brightness alone
 constexpr double kNoColour = 2;      // shades, in U and V together
 constexpr Millis kGreyAfter{10'000};  // the scene has been learned without its colours by then
@@ -44,6 +43,7 @@ constexpr double kMostLit = 0.7;     // of the picture as it was, or more: it is
 constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
+constexpr std::array<int, kMostWeight + 1> kUnsteady{6500, 10500, 16000, 24000};  // of 65280, had each picture been a turn; who passes is in fewer pictures of fewer
 constexpr std::array<int, kMostWeight + 1> kGhostMean{64954, 61000, 48000, 31700};  // of a mean that has been full for 170, 85, 42 and 21 pictures
 
 // Neighbours that the texture looks at.
@@ -228,8 +228,8 @@ struct Verdict {
   v_uint16x8 texture;   // and in texture
   v_uint16x8 ghost;     // all ones or nothing
   v_uint16x8 restless;
-  v_uint16x8 flutters;  // it comes and goes: leaves, water
   v_uint16x8 locked;
+  v_uint16x8 unsteady;  // what matches and what does not keep taking turns
 };
 
 }  // namespace
@@ -246,12 +246,12 @@ struct Foreground::Model {
         raw(size, 255) {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
-    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &too_few_matches, &last_y, &ghost_flag, &uncovered, &scene_y,
-                        &mask, &placed_mask, &light, &around}) {
+    for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
+                        &mask, &placed_mask, &light, &around, &unsteady}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
-    for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &flip_share, &pace, &reach, &still}) {
+    for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &taken_turns, &pace, &reach, &still}) {
       mean->resize(pixels);
     }
     scene_sum.resize(pixels);
@@ -277,12 +277,12 @@ struct Foreground::Model {
 
   // What has been learned. `samples`: a block of 16 pixels, its samples, their planes, 16 bytes each.
   std::vector<std::uint8_t> samples;
-  std::vector<std::uint16_t> strangeness, raw_share, mask_share, change, raw_long, flip_share;  // means: see learn()
+  std::vector<std::uint16_t> strangeness, raw_share, mask_share, change, raw_long, taken_turns;  // means: see learn()
   std::vector<std::uint16_t> pace, reach;                                           // v and R of the paper
   std::vector<std::uint16_t> still;  // seconds in the mask
   std::vector<std::int16_t> scene_sum;
   cv::Mat scene_y;
-  cv::Mat near, texture_near, too_few_matches;  // what a match is, and how many are too few
+  cv::Mat near, texture_near;
   cv::Mat last_y;
   cv::Mat ghost_flag;
   cv::Mat uncovered;  // 255 where a thing has clearly gone, for as long as nothing comes
@@ -299,6 +299,7 @@ struct Foreground::Model {
   int far_for = 0;         // pictures at 25 a second that the noise has been beyond any gain
   int noise_gain = kNoiseOne;  // the present noise as a multiple of it
   Plane raw;  // 255: no two samples match
+  cv::Mat unsteady;     // 255 where what matches and what does not keep taking turns
   cv::Mat raw_before, blink_before, nearness;
   cv::Mat around;       // the mask of the picture before, and what is near to it
   cv::Mat light;        // 255 where only the light has changed
@@ -326,8 +327,8 @@ struct Foreground::Model {
   void leave_out_light();
   void find_ghosts();
   void learn(bool trusted);
-  [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
-                              v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 flipped8);
+  [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
+                              v_uint16x8 change8, v_uint16x8 flag8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
   void learn_scene();
   void age();
@@ -342,14 +343,13 @@ void Foreground::Model::begin() {
   still_ticked = last;
   unlike_pictures = 0;
   shift = {};
-  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around}) plane->setTo(0);
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around, &unsteady}) plane->setTo(0);
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
-  too_few_matches.setTo(1);
   y.inside().copyTo(last_y);
   y.inside().copyTo(scene_y);
-  for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &flip_share, &still}) {
+  for (auto* mean : {&strangeness, &raw_share, &mask_share, &change, &raw_long, &taken_turns, &still}) {
     std::fill(mean->begin(), mean->end(), std::uint16_t{0});
   }
   std::fill(cells.begin(), cells.end(), Cell{});
@@ -392,8 +392,12 @@ void Foreground::Model::take(const Picture& picture) {
   y.set(half);
   u.set(picture.u());
   v.set(picture.v());
-  const cv::Mat none{size, CV_8UC1, cv::Scalar{128}};
-  const double colours = cv::norm(picture.u(), none, cv::NORM_L1) + cv::norm(picture.v(), none, cv::NORM_L1);
+  unsigned colours = 0;
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; column += kLanes) {
+      for (const auto* plane : {&u, &v}) colours += cv::v_reduce_sad(load(plane->row(row) + column), all(128));
+    }
+  }
   if (empty || colours >= kNoColour * size.area()) last_coloured = last;
 }
 
@@ -674,7 +678,6 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
                              cv::v_shr<4>(cv::v_mul_wrap(cv::v_expand_high(near_enough), all16(gain))));
     texture_enough = texture_enough + all((noise_gain - kNoiseOne) / 3);
   }
-  const auto too_few = load(too_few_matches.ptr(row) + column);
   const auto one = all(1);
   auto matches = all(0);
   auto least = all(255);
@@ -687,9 +690,9 @@ void Foreground::Model::match_block(std::size_t block, int row, int column) {
     matches = matches + ((off <= near_enough) & (texture <= texture_enough) & one);
     least = cv::v_min(least, off);
     least_texture = cv::v_min(least_texture, texture);
-    if (i % 2 == 1 && cv::v_check_all(matches > too_few)) break;
+    if (i % 2 == 1 && cv::v_check_all(matches > one)) break;
   }
-  const auto is_raw = matches <= too_few;
+  const auto is_raw = matches <= one;
   const auto half_least = cv::v_pack(cv::v_shr<1>(cv::v_expand_low(least)), cv::v_shr<1>(cv::v_expand_high(least)));
   const auto twice = least_texture + least_texture;
   const auto eight = twice + twice + twice + twice;
@@ -708,7 +711,7 @@ void Foreground::Model::clean() {
   const cv::Mat found = raw.inside()(where).clone();
   static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
   cv::Mat closed;
-  cv::morphologyEx(found, closed, cv::MORPH_CLOSE, five);
+  cv::morphologyEx(found & ~unsteady(where), closed, cv::MORPH_CLOSE, five);
   cv::Mat holes = closed.clone();
   fill_holes(holes);
   holes -= closed;
@@ -827,11 +830,9 @@ void Foreground::Model::find_ghosts() {
 
 // Means over some 32 pictures: how far each place was from what it had learned (`strangeness`), how often it did not match
 // (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
-// how near a match has to be (`reach`) and how fast that is adapted (`pace`). Over some 256: how often it did not match (`raw_long`), and
-// how often it began or ceased to (`flip_share`): a thing that passes does that twice, leaves do it all the time, and where
-// they are one match is enough.
-Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8,
-                                 v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 flipped8) {
+// how near a match has to be (`reach`) and how fast that is adapted (`pace`).
+Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
+                                 v_uint16x8 change8, v_uint16x8 flag8) {
   const auto follow = [at](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
     auto* place = mean.data() + at;
     const auto old = load(place);
@@ -843,15 +844,14 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   const auto raws = follow(raw_share, raw8);
   const auto masks = follow(mask_share, mask8);
   const auto changes = follow(change, change8);
-  const auto follow_long = [at, this](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
-    auto* place = mean.data() + at;
-    const auto old = load(place);
+  const auto slowly = [&](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
+    const auto old = load(mean.data() + at);
     const auto now = old - (old >> (8 - weight)) + (value << weight);
-    cv::v_store(place, now);
+    cv::v_store(mean.data() + at, now);
     return now;
   };
-  const auto raws_long = follow_long(raw_long, raw8);
-  const auto flips = follow_long(flip_share, flipped8);
+  const auto raws_long = slowly(raw_long, raw8);
+  const auto turns = slowly(taken_turns, flipped8);
 
   const auto none = all16(0);
   const auto in_mask = mask8 > none;
@@ -883,7 +883,7 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   verdict.texture = texture + all16(3) + (unstable & all16(3));
   verdict.ghost = (raws > all16(kGhostMean.at(static_cast<std::size_t>(weight)))) & (changes < all16(kStill)) & (flag8 > none);
   verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
-  verdict.flutters = flips > all16(kFlutters << weight);
+  verdict.unsteady = turns > all16(kUnsteady.at(static_cast<std::size_t>(weight)));
   verdict.locked = in_mask & (changes <= all16(1024)) & ~verdict.ghost;
   return verdict;
 }
@@ -911,13 +911,13 @@ void Foreground::Model::learn(bool trusted) {
 
       const auto at = block * kLanes;
       const auto a = judge(at, cv::v_expand_low(strange), cv::v_expand_low(is_raw), cv::v_expand_low(in_mask),
-                           cv::v_expand_low(blink), cv::v_expand_low(changed), cv::v_expand_low(flag), cv::v_expand_low(flipped));
+                           cv::v_expand_low(blink), cv::v_expand_low(flipped), cv::v_expand_low(changed), cv::v_expand_low(flag));
       const auto b = judge(at + kLanes / 2, cv::v_expand_high(strange), cv::v_expand_high(is_raw),
-                           cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(changed),
-                           cv::v_expand_high(flag), cv::v_expand_high(flipped));
+                           cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(flipped), cv::v_expand_high(changed),
+                           cv::v_expand_high(flag));
       cv::v_store(near.ptr(row) + column, cv::v_pack(a.near, b.near));
       cv::v_store(texture_near.ptr(row) + column, cv::v_pack(a.texture, b.texture));
-      cv::v_store(too_few_matches.ptr(row) + column, all(1) & ~cv::v_pack(a.flutters, b.flutters));
+      cv::v_store(unsteady.ptr(row) + column, cv::v_pack(a.unsteady, b.unsteady));
       const auto ghost = cv::v_pack(a.ghost, b.ghost);
       const auto restless = cv::v_pack(a.restless, b.restless);
       const auto locked = warm_up ? all(0) : cv::v_pack(a.locked, b.locked);

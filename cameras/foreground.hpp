@@ -23,6 +23,8 @@ namespace hamlet::cameras {
 ///   slowly over the picture, and its colours are learned anew where the camera turns to infra-red,
 /// - light in a part of it (headlights, a cloud's edge, a lamp) has no outline either: no thing, but what stands in it is,
 /// - a thing that leaves uncovers ground that has never been seen: no thing, for it has no outline (`ghost`),
+/// - where what matches and what does not keep taking turns (leaves against the sky), specks are not joined to a thing,
+/// - where there are no colours, a match has to be nearer,
 /// - a thing that stands still stays a thing, for kStillBecomesScene.
 /// While nothing is found, a picture that does not differ from the one looked at last is passed over, but for every fourth.
 class Foreground {

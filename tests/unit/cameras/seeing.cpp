@@ -535,6 +535,27 @@ TEST_CASE("somebody pacing before a bare wall has not turned the camera") {
   CHECK(stage.told() == "intrusion start, intrusion end, turned start");
 }
 
+TEST_CASE("where what is seen keeps changing to and fro, as leaves do, specks are no thing, and who stands there is") {
+  const cv::Rect tree{80, 20, 160, 96};
+  Foreground foreground{kPicture};
+  cv::RNG chance{7};
+  double found = 0;
+  constexpr int kAll = 450;
+  for (int i = 0; i < kAll; ++i) {
+    cv::Mat bgr = support::scene(kPicture, i);
+    for (int x = tree.x; x < tree.br().x; x += 4) {
+      for (int y = tree.y; y < tree.br().y; y += 4) {
+        if (chance.uniform(0, 10) < 3) bgr({x, y, 4, 4}).setTo(cv::Scalar{chance.uniform(0.0, 255.0), chance.uniform(0.0, 255.0), chance.uniform(0.0, 255.0)});
+      }
+    }
+    if (i == kAll - 1) person(bgr, 160, 100);
+    const auto& mask = foreground.look(Picture::from_bgr(bgr, static_cast<std::uint64_t>(i + 1), i * Millis{40}));
+    if (i >= kAll - 51 && i < kAll - 1) found += cv::countNonZero(mask) * 4.0 / tree.area() / 50;
+  }
+  CHECK(found < 0.15);
+  CHECK(cv::countNonZero(foreground.mask()({74, 20, 12, 30})) > 0.8 * 12 * 30);
+}
+
 TEST_CASE("where there are no colours, as by night, a thing differs enough by its brightness alone") {
   const cv::Rect there{140, 100, 40, 60};
   Foreground foreground{kPicture};
