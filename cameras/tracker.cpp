@@ -388,7 +388,7 @@ void Tracker::place(Track& track, cv::Rect2f box, double area, Millis time, floa
   }
   // By shape, by how much of its box it fills (who has arms and legs fills less), and by how many of its own heights it goes a second.
   const double shape = static_cast<double>(track.box.height) / static_cast<double>(track.box.width);
-  const bool boxy = shape < 2.2 && track.area >= kBoxy * static_cast<double>(track.box.area());
+  const bool boxy = shape < 1.8 && track.area >= kBoxy * static_cast<double>(track.box.area());
   const double speed = length(track.velocity) / static_cast<double>(track.box.height);
   const auto vote = track.area < 30                            ? ThingClass::small
                     : shape >= 1.25 && speed < 3 && !boxy      ? ThingClass::person
