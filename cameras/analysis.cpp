@@ -169,6 +169,10 @@ bool Analysis::quiet() const {
          std::none_of(zones_.begin(), zones_.end(), [](const auto& zone) { return zone.occupancy.occupied(); });
 }
 
+bool Analysis::is_followed(int track) const {
+  return std::any_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& each) { return each.id == track; });
+}
+
 // Where it is, with some room, as the scene lies.
 cv::Rect Analysis::place_of(const Track& track) const {
   return widened(scaled(track.box, foreground_.size(), foreground_.size()), foreground_.size());
@@ -189,7 +193,7 @@ std::vector<cv::Rect> Analysis::known_things() const {
 
 void Analysis::watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages) {
   const bool at_once = foreground_.unlike() > kMuchChanged;
-  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once, known_things())) {
+  for (const auto& change : scene_.see(foreground_.luma(), picture.media, at_once, [this] { return known_things(); })) {
     if (change.fault != SceneFault::frozen) foreground_.learn_anew();  // it is another picture now
     auto& id = faults_.at(static_cast<std::size_t>(change.fault));
     if (change.phase == Phase::start) id = random_hex64();
@@ -305,9 +309,7 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
   Sight sight{at, picture.media, picture.number};
   cv::Mat inside;
   cv::bitwise_and(foreground_.mask(), zone.mask, inside);
-  std::erase_if(zone.inside, [&](const auto& entry) {
-    return std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
-  });
+  std::erase_if(zone.inside, [&](const auto& entry) { return !is_followed(entry.first); });
   if (zone.config.rule == ZoneRule::motion) {  // of what goes somewhere; an event once begun goes on with all
     const bool open = zone.occupancy.occupied();
     const bool enough = cv::countNonZero(inside) >= zone.config.min_area * zone.pixels;
@@ -379,9 +381,7 @@ void Analysis::remember(Zone& zone, const Sight& sight) const {
     thing.box = sight.thing.box;
   }
   const auto best = most_seen(zone.things);
-  std::erase_if(zone.things, [&](const auto& entry) {
-    return entry.first != best->first && std::none_of(tracker_.tracks().begin(), tracker_.tracks().end(), [&](const Track& track) { return track.id == entry.first; });
-  });
+  std::erase_if(zone.things, [&](const auto& entry) { return entry.first != best->first && !is_followed(entry.first); });
 }
 
 Message Analysis::tell(Zone& zone, Phase phase, std::string_view why) {

@@ -103,6 +103,7 @@ class Analysis {
   [[nodiscard]] std::vector<cv::Point2f> points(const Polygon& polygon, cv::Size size) const;
   [[nodiscard]] Zone make_zone(const ZoneConfig& config) const;
   void blank(Picture& picture) const;
+  [[nodiscard]] bool is_followed(int track) const;
   [[nodiscard]] cv::Rect place_of(const Track& track) const;
   [[nodiscard]] std::vector<cv::Rect> known_things() const;
   void watch_scene(const Picture& picture, MonoTime at, std::vector<Message>& messages);

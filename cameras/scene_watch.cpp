@@ -62,14 +62,14 @@ SceneWatch::View SceneWatch::view_of(const cv::Mat& luma) {
 }
 
 // Another view than usual, also where no thing stands before it: before a bare wall somebody has most of the detail.
-bool SceneWatch::is_another(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const {
+bool SceneWatch::is_another(const View& now, const Things& things, cv::Size size) const {
   cv::Mat then;
   cv::Mat here;
   cv::sqrt(usual_->detail, then);  // one strong edge is not all of the view
   cv::sqrt(now.detail, here);
   if (correlation(then, here) >= kOtherView) return false;
   cv::Mat hidden = cv::Mat::zeros(then.size(), CV_8UC1);
-  for (const auto& box : things) {
+  for (const auto& box : things()) {
     const cv::Point first{box.x * kColumns / size.width, box.y * kRows / size.height};
     const cv::Point last{(box.br().x - 1) * kColumns / size.width, (box.br().y - 1) * kRows / size.height};
     cv::rectangle(hidden, first, last, {255}, cv::FILLED);
@@ -79,7 +79,7 @@ bool SceneWatch::is_another(const View& now, const std::vector<cv::Rect>& things
   return correlation(then, here) < kOtherView;
 }
 
-std::optional<SceneFault> SceneWatch::judge(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const {
+std::optional<SceneFault> SceneWatch::judge(const View& now, const Things& things, cv::Size size) const {
   if (now.mean < kDark && now.spread < kFlat) return SceneFault::dark;
   if (now.mean > kBright && now.spread < kFlat) return SceneFault::bright;
   if (!usual_ || last_ - usual_since_ < kLearns) return std::nullopt;
@@ -105,7 +105,7 @@ void SceneWatch::remember(const View& now, Millis time) {
   usual_->fineness += (now.fineness - usual_->fineness) * weight;
 }
 
-std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once, const std::vector<cv::Rect>& things) {
+std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time, bool at_once, const Things& things) {
   std::vector<Change> changes;
   if (looked_ && time - *looked_ < (at_once ? kLooksAtOnce : kLooksEvery)) return changes;
   looked_ = time;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ class SceneWatch {
   static constexpr Millis kFrozenAfter{30'000};
   static constexpr Millis kRemembers{600'000};  ///< after that another view is the view
 
+  using Things = std::function<std::vector<cv::Rect>()>;
+
   struct Change {
     SceneFault fault = SceneFault::dark;
     Phase phase = Phase::start;
@@ -34,8 +37,9 @@ class SceneWatch {
   };
 
   /// `luma`: the picture's brightness, a few hundred pixels wide. `things`: where something stands before the view, in its pixels;
-  /// believed of a part of it only. Looks at most every kLooksEvery, and at once where `at_once`.
-  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time, bool at_once, const std::vector<cv::Rect>& things = {});
+  /// asked for only where it seems to be another view, and believed of a part of it only. Looks at most every kLooksEvery, and at once where
+  /// `at_once`.
+  [[nodiscard]] std::vector<Change> see(const cv::Mat& luma, Millis time, bool at_once, const Things& things);
   [[nodiscard]] bool faulty() const;
   /// A fault seems to begin or to end: what is seen now is not to be relied on.
   [[nodiscard]] bool in_doubt() const;
@@ -52,8 +56,8 @@ class SceneWatch {
     [[nodiscard]] double all_detail() const;
   };
   [[nodiscard]] static View view_of(const cv::Mat& luma);
-  [[nodiscard]] std::optional<SceneFault> judge(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const;
-  [[nodiscard]] bool is_another(const View& now, const std::vector<cv::Rect>& things, cv::Size size) const;
+  [[nodiscard]] std::optional<SceneFault> judge(const View& now, const Things& things, cv::Size size) const;
+  [[nodiscard]] bool is_another(const View& now, const Things& things, cv::Size size) const;
   void remember(const View& now, Millis time);
   void note(SceneFault fault, bool there, Millis time, std::vector<Change>& changes);
 
