@@ -64,11 +64,15 @@ window = "0s"
     REQUIRE(box->start());
   }
 
+  // The readings of a point that are stored, oldest first.
+  auto stored_of(std::string_view point) const {
+    auto reader = journal::Reader::open(dir.path() / "state");
+    return reader ? (*reader)->readings(point, WallTime{}, 1000) : fail(reader.error());
+  }
+
   // How many readings of a quality and why are stored.
   std::size_t stored(std::string_view quality, std::string_view why) const {
-    auto reader = journal::Reader::open(dir.path() / "state");
-    REQUIRE(reader);
-    const auto rows = (*reader)->readings("river.level", WallTime{}, 100);
+    const auto rows = stored_of("river.level");
     REQUIRE(rows);
     return static_cast<std::size_t>(std::count_if(rows->begin(), rows->end(), [&](const auto& row) {
       return row.value("q", "") == quality && row.value("why", "") == why;
@@ -120,8 +124,7 @@ counter = true
 )",
                               meter.port()));
   const auto stored = [&](double total) {
-    auto reader = journal::Reader::open(bench.dir.path() / "state");
-    const auto rows = reader ? (*reader)->readings("rain.total", WallTime{}, 1000) : fail(reader.error());
+    const auto rows = bench.stored_of("rain.total");
     return rows && std::any_of(rows->begin(), rows->end(), [&](const auto& row) { return row["v"] == total; });
   };
   meter.set_register(ModbusSimulator::Kind::holding, 0, 65530);
@@ -217,8 +220,7 @@ when = ["low", "dry"]
 )",
                               pump.port()));
   const auto stored = [&](double flow) {
-    auto reader = journal::Reader::open(bench.dir.path() / "state");
-    const auto rows = reader ? (*reader)->readings("pump.flow", WallTime{}, 1000) : fail(reader.error());
+    const auto rows = bench.stored_of("pump.flow");
     return rows && !rows->empty() && rows->back()["v"] == flow;
   };
   constexpr std::uint16_t kRuns = 5 * 2 + 1;
