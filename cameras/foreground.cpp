@@ -44,7 +44,8 @@ constexpr double kColoured = 8;      // shades, in U and V together
 constexpr int kStrangePictures = 50;
 constexpr int kStill = 652;          // a mean change below this: two and a half shades
 constexpr std::array<int, kMostWeight + 1> kUnsteady{6500, 10500, 16000, 24000};  // of 65280, had each picture been a turn; who passes is in fewer pictures of fewer
-constexpr std::array<int, kMostWeight + 1> kGhostMean{64954, 61000, 48000, 31700};  // of a mean that has been full for 170, 85, 42 and 21 pictures
+constexpr std::array<int, kMostWeight + 1> kGhostMean{51900, 35700, 21400, 11300};  // of a mean that has been full for 50, 25, 12 and 6 pictures
+constexpr int kNearAThing = 3;       // pixels: so near to a thing its own outline comes and goes
 
 // Neighbours that the texture looks at.
 struct Offset {
@@ -328,7 +329,7 @@ struct Foreground::Model {
   void find_ghosts();
   void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
-                              v_uint16x8 change8, v_uint16x8 flag8);
+                              v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 around8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
   void learn_scene();
   void age();
@@ -781,8 +782,8 @@ void Foreground::Model::leave_out_light() {
 
 // ---- learning ------------------------------------------------------------------------------------------------------
 
-// Where a thing has gone, the scene as remembered has an outline that the picture has not. The scene soon forgets it: what was clearly
-// uncovered stays so while it is still.
+// Where a thing has gone, the scene as remembered has a contrast across the outline that the picture has not. The scene soon forgets
+// it: what was uncovered stays so while it is still. Beside what has not gone nothing is a ghost.
 void Foreground::Model::find_ghosts() {
   cv::Mat labels;
   const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
@@ -792,22 +793,37 @@ void Foreground::Model::find_ghosts() {
     return;
   }
   struct Piece {
-    int edges = 0;        // along its outline, of the picture
-    int scene_edges = 0;  // and of the scene
+    int contrast = 0;        // across its outline, in the picture
+    int scene_contrast = 0;  // and in the scene
     int pixels = 0;
-    int as_before = 0;    // of them: uncovered, and still
+    int as_before = 0;       // of them: uncovered, and still
+    [[nodiscard]] bool gone() const { return scene_contrast * 5 > contrast * 6 || 2 * as_before > pixels; }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
+  constexpr int kApart = 3;  // pixels inwards, and outwards
+  const auto mean = [](const cv::Mat& of, int width) {
+    cv::Mat out;
+    cv::blur(of, out, {width, width}, {-1, -1}, cv::BORDER_REPLICATE);
+    return out;
+  };
   cv::Mat inner;
   cv::erode(placed_mask, inner, cv::Mat());
-  const cv::Mat in_picture = strongest_edges(y.inside());
-  const cv::Mat in_scene = strongest_edges(scene_y);
-  for (int row = 2; row < size.height - 2; ++row) {
-    for (int column = 2; column < size.width - 2; ++column) {
+  const cv::Mat slope = mean(placed_mask, 5);
+  const cv::Mat now = mean(y.inside(), 3);
+  const cv::Mat then = mean(scene_y, 3);
+  for (int row = kApart; row < size.height - kApart; ++row) {
+    for (int column = kApart; column < size.width - kApart; ++column) {
       if (placed_mask.at<std::uint8_t>(row, column) == 0 || inner.at<std::uint8_t>(row, column) != 0) continue;
-      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
-      piece.edges += in_picture.at<std::uint8_t>(row, column);
-      piece.scene_edges += in_scene.at<std::uint8_t>(row, column);
+      const cv::Point2d inwards(slope.at<std::uint8_t>(row, column + 2) - slope.at<std::uint8_t>(row, column - 2),
+                                slope.at<std::uint8_t>(row + 2, column) - slope.at<std::uint8_t>(row - 2, column));
+      const double length = std::hypot(inwards.x, inwards.y);
+      if (length < 1) continue;
+      const cv::Point here(column, row);
+      const cv::Point step(inwards * (kApart / length));
+      const auto across = [&](const cv::Mat& of) { return std::abs(of.at<std::uint8_t>(here + step) - of.at<std::uint8_t>(here - step)); };
+      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(here))];
+      piece.contrast += across(now);
+      piece.scene_contrast += across(then);
     }
   }
   for (int row = 0; row < size.height; ++row) {
@@ -820,19 +836,20 @@ void Foreground::Model::find_ghosts() {
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; ++column) {
       const auto label = static_cast<std::size_t>(labels.at<int>(row, column));
-      const auto& piece = pieces[label];
-      const bool gone = label != 0 && (piece.scene_edges > 2 * piece.edges || 2 * piece.as_before > piece.pixels);
+      const bool gone = label != 0 && pieces[label].gone();
       uncovered.at<std::uint8_t>(row, column) = gone ? 255 : 0;
-      if (label != 0 && !gone && piece.scene_edges * 5 <= piece.edges * 6) ghost_flag.at<std::uint8_t>(row, column) = 0;
+      if (label != 0 && !gone) ghost_flag.at<std::uint8_t>(row, column) = 0;
     }
   }
+  cv::erode(ghost_flag, ghost_flag, cv::Mat(), {-1, -1}, kNearAThing);
+  ghost_flag |= uncovered;
 }
 
 // Means over some 32 pictures: how far each place was from what it had learned (`strangeness`), how often it did not match
 // (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
 // how near a match has to be (`reach`) and how fast that is adapted (`pace`).
 Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
-                                 v_uint16x8 change8, v_uint16x8 flag8) {
+                                 v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 around8) {
   const auto follow = [at](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
     auto* place = mean.data() + at;
     const auto old = load(place);
@@ -884,12 +901,12 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   verdict.ghost = (raws > all16(kGhostMean.at(static_cast<std::size_t>(weight)))) & (changes < all16(kStill)) & (flag8 > none);
   verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
   verdict.unsteady = turns > all16(kUnsteady.at(static_cast<std::size_t>(weight)));
-  verdict.locked = in_mask & (changes <= all16(1024)) & ~verdict.ghost;
+  verdict.locked = (around8 > none) & (changes <= all16(1024)) & ~verdict.ghost;
   return verdict;
 }
 
 void Foreground::Model::learn(bool trusted) {
-  cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, 3);
+  cv::dilate(placed_mask, around, cv::Mat(), {-1, -1}, kNearAThing);
   const auto own_chance = all(31 << weight);
   const auto any_chance = all(16 << weight);
   const auto ghost_chance = all(std::min(128 << weight, 255));
@@ -899,8 +916,9 @@ void Foreground::Model::learn(bool trusted) {
       const auto now_y = load(y.row(row) + column);
       const auto is_raw = load(raw.row(row) + column);
       const auto in_mask = load(placed_mask.ptr(row) + column);
+      const auto beside = load(around.ptr(row) + column);
       const auto flipped = is_raw ^ load(raw_before.ptr(row) + column);
-      const auto blink = (flipped | load(blink_before.ptr(row) + column)) & ~load(around.ptr(row) + column);
+      const auto blink = (flipped | load(blink_before.ptr(row) + column)) & ~beside;
       cv::v_store(blink_before.ptr(row) + column, flipped);
       cv::v_store(raw_before.ptr(row) + column, is_raw);
       const auto changed = cv::v_absdiff(now_y, load(last_y.ptr(row) + column));
@@ -911,10 +929,10 @@ void Foreground::Model::learn(bool trusted) {
 
       const auto at = block * kLanes;
       const auto a = judge(at, cv::v_expand_low(strange), cv::v_expand_low(is_raw), cv::v_expand_low(in_mask),
-                           cv::v_expand_low(blink), cv::v_expand_low(flipped), cv::v_expand_low(changed), cv::v_expand_low(flag));
+                           cv::v_expand_low(blink), cv::v_expand_low(flipped), cv::v_expand_low(changed), cv::v_expand_low(flag), cv::v_expand_low(beside));
       const auto b = judge(at + kLanes / 2, cv::v_expand_high(strange), cv::v_expand_high(is_raw),
                            cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(flipped), cv::v_expand_high(changed),
-                           cv::v_expand_high(flag));
+                           cv::v_expand_high(flag), cv::v_expand_high(beside));
       cv::v_store(near.ptr(row) + column, cv::v_pack(a.near, b.near));
       cv::v_store(texture_near.ptr(row) + column, cv::v_pack(a.texture, b.texture));
       cv::v_store(unsteady.ptr(row) + column, cv::v_pack(a.unsteady, b.unsteady));
@@ -927,7 +945,7 @@ void Foreground::Model::learn(bool trusted) {
       const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column)) | load(light.ptr(row) + column);
       auto* here = samples.data() + block * kBlockBytes;
       const auto roll = dice.roll();
-      const auto own = (~is_raw & (rolls < own_chance)) | (whatever & (rolls < any_chance));
+      const auto own = (~(is_raw | locked) & (rolls < own_chance)) | (whatever & (rolls < any_chance));
       replace(here + (roll >> 8) % kSamples * kSampleBytes, own, row, column);
       // From a neighbour.
       const int dx = static_cast<int>((roll >> 12) % 3) - 1;
