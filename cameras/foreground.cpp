@@ -248,7 +248,7 @@ struct Foreground::Model {
     CV_Assert(size.width % kLanes == 0 && size.width > 2 * kMaxShift && size.height > 2 * kMaxShift);
     samples.resize(blocks * kBlockBytes + kLanes);
     for (auto* plane : {&raw_before, &blink_before, &nearness, &near, &texture_near, &last_y, &ghost_flag, &uncovered, &scene_y,
-                        &mask, &placed_mask, &light, &around, &unsteady}) {
+                        &mask, &placed_mask, &light, &around, &solid, &unsteady}) {
       plane->create(size, CV_8UC1);
     }
     const auto pixels = static_cast<std::size_t>(size.area());
@@ -302,6 +302,7 @@ struct Foreground::Model {
   Plane raw;  // 255: no two samples match
   cv::Mat unsteady;     // 255 where what matches and what does not keep taking turns
   cv::Mat raw_before, blink_before, nearness;
+  cv::Mat solid;        // 255 at and beside what has an outline of its own
   cv::Mat around;       // the mask of the picture before, and what is near to it
   cv::Mat light;        // 255 where only the light has changed
   cv::Mat placed_mask;  // as the samples lie; `mask` as the picture lies
@@ -329,7 +330,7 @@ struct Foreground::Model {
   void find_ghosts();
   void learn(bool trusted);
   [[nodiscard]] Verdict judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
-                              v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 around8);
+                              v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 solid8);
   void replace(std::uint8_t* sample, v_uint8x16 lanes, int row, int column) const;
   void learn_scene();
   void age();
@@ -344,7 +345,7 @@ void Foreground::Model::begin() {
   still_ticked = last;
   unlike_pictures = 0;
   shift = {};
-  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around, &unsteady}) plane->setTo(0);
+  for (auto* plane : {&raw_before, &blink_before, &nearness, &uncovered, &placed_mask, &mask, &around, &solid, &unsteady}) plane->setTo(0);
   ghost_flag.setTo(255);
   near.setTo(30);
   texture_near.setTo(5);
@@ -783,11 +784,13 @@ void Foreground::Model::leave_out_light() {
 // ---- learning ------------------------------------------------------------------------------------------------------
 
 // Where a thing has gone, the scene as remembered has a contrast across the outline that the picture has not. The scene soon forgets
-// it: what was uncovered stays so while it is still. Beside what has not gone nothing is a ghost.
+// it: what was uncovered stays so while it is still. Beside what has not gone nothing is a ghost. What stands there has a contrast of
+// its own: it is `solid`, and not worn away from its outline, which is of it and of the scene in turns.
 void Foreground::Model::find_ghosts() {
   cv::Mat labels;
   const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
   ghost_flag.setTo(255);
+  solid.setTo(0);
   if (count <= 1) {
     uncovered.setTo(0);
     return;
@@ -796,8 +799,12 @@ void Foreground::Model::find_ghosts() {
     int contrast = 0;        // across its outline, in the picture
     int scene_contrast = 0;  // and in the scene
     int pixels = 0;
-    int as_before = 0;       // of them: uncovered, and still
+    double shades = 0;       // of the picture, in all
+    double scene_shades = 0;
+    int as_before = 0;       // pixels: uncovered, and still
     [[nodiscard]] bool gone() const { return scene_contrast * 5 > contrast * 6 || 2 * as_before > pixels; }
+    // It has an outline of its own: not only the scene's, in more light.
+    [[nodiscard]] bool solid() const { return !gone() && contrast * 3.0 > scene_contrast * 5.0 * std::max(1.0, shades / std::max(1.0, scene_shades)); }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
   constexpr int kApart = 3;  // pixels inwards, and outwards
@@ -830,6 +837,8 @@ void Foreground::Model::find_ghosts() {
     for (int column = 0; column < size.width; ++column) {
       auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
       ++piece.pixels;
+      piece.shades += y.row(row)[column];
+      piece.scene_shades += scene_y.at<std::uint8_t>(row, column);
       piece.as_before += uncovered.at<std::uint8_t>(row, column) != 0 && change[static_cast<std::size_t>(row * size.width + column)] < kStill;
     }
   }
@@ -838,9 +847,11 @@ void Foreground::Model::find_ghosts() {
       const auto label = static_cast<std::size_t>(labels.at<int>(row, column));
       const bool gone = label != 0 && pieces[label].gone();
       uncovered.at<std::uint8_t>(row, column) = gone ? 255 : 0;
-      if (label != 0 && !gone) ghost_flag.at<std::uint8_t>(row, column) = 0;
+      ghost_flag.at<std::uint8_t>(row, column) = label == 0 || gone ? 255 : 0;
+      solid.at<std::uint8_t>(row, column) = label != 0 && pieces[label].solid() ? 255 : 0;
     }
   }
+  cv::dilate(solid, solid, cv::Mat(), {-1, -1}, kNearAThing);
   cv::erode(ghost_flag, ghost_flag, cv::Mat(), {-1, -1}, kNearAThing);
   ghost_flag |= uncovered;
 }
@@ -849,7 +860,7 @@ void Foreground::Model::find_ghosts() {
 // (`raw_share`), was part of a thing (`mask_share`), and how much it changed from frame to frame (`change`). From them,
 // how near a match has to be (`reach`) and how fast that is adapted (`pace`).
 Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x8 raw8, v_uint16x8 mask8, v_uint16x8 blink8, v_uint16x8 flipped8,
-                                 v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 around8) {
+                                 v_uint16x8 change8, v_uint16x8 flag8, v_uint16x8 solid8) {
   const auto follow = [at](std::vector<std::uint16_t>& mean, const v_uint16x8& value) {
     auto* place = mean.data() + at;
     const auto old = load(place);
@@ -901,7 +912,7 @@ Verdict Foreground::Model::judge(std::size_t at, v_uint16x8 nearness8, v_uint16x
   verdict.ghost = (raws > all16(kGhostMean.at(static_cast<std::size_t>(weight)))) & (changes < all16(kStill)) & (flag8 > none);
   verdict.restless = (raws_long > all16(20000)) & (changes > all16(1024));
   verdict.unsteady = turns > all16(kUnsteady.at(static_cast<std::size_t>(weight)));
-  verdict.locked = (around8 > none) & (changes <= all16(1024)) & ~verdict.ghost;
+  verdict.locked = (in_mask | (solid8 > none)) & (changes <= all16(1024)) & ~verdict.ghost;
   return verdict;
 }
 
@@ -916,23 +927,23 @@ void Foreground::Model::learn(bool trusted) {
       const auto now_y = load(y.row(row) + column);
       const auto is_raw = load(raw.row(row) + column);
       const auto in_mask = load(placed_mask.ptr(row) + column);
-      const auto beside = load(around.ptr(row) + column);
       const auto flipped = is_raw ^ load(raw_before.ptr(row) + column);
-      const auto blink = (flipped | load(blink_before.ptr(row) + column)) & ~beside;
+      const auto blink = (flipped | load(blink_before.ptr(row) + column)) & ~load(around.ptr(row) + column);
       cv::v_store(blink_before.ptr(row) + column, flipped);
       cv::v_store(raw_before.ptr(row) + column, is_raw);
       const auto changed = cv::v_absdiff(now_y, load(last_y.ptr(row) + column));
       cv::v_store(last_y.ptr(row) + column, now_y);
       if (!trusted) continue;
+      const auto is_solid = load(solid.ptr(row) + column);
       const auto flag = load(ghost_flag.ptr(row) + column);
       const auto strange = load(nearness.ptr(row) + column);
 
       const auto at = block * kLanes;
       const auto a = judge(at, cv::v_expand_low(strange), cv::v_expand_low(is_raw), cv::v_expand_low(in_mask),
-                           cv::v_expand_low(blink), cv::v_expand_low(flipped), cv::v_expand_low(changed), cv::v_expand_low(flag), cv::v_expand_low(beside));
+                           cv::v_expand_low(blink), cv::v_expand_low(flipped), cv::v_expand_low(changed), cv::v_expand_low(flag), cv::v_expand_low(is_solid));
       const auto b = judge(at + kLanes / 2, cv::v_expand_high(strange), cv::v_expand_high(is_raw),
                            cv::v_expand_high(in_mask), cv::v_expand_high(blink), cv::v_expand_high(flipped), cv::v_expand_high(changed),
-                           cv::v_expand_high(flag), cv::v_expand_high(beside));
+                           cv::v_expand_high(flag), cv::v_expand_high(is_solid));
       cv::v_store(near.ptr(row) + column, cv::v_pack(a.near, b.near));
       cv::v_store(texture_near.ptr(row) + column, cv::v_pack(a.texture, b.texture));
       cv::v_store(unsteady.ptr(row) + column, cv::v_pack(a.unsteady, b.unsteady));
@@ -945,7 +956,7 @@ void Foreground::Model::learn(bool trusted) {
       const auto whatever = warm_up ? all(255) : restless | (ghost & load(uncovered.ptr(row) + column)) | load(light.ptr(row) + column);
       auto* here = samples.data() + block * kBlockBytes;
       const auto roll = dice.roll();
-      const auto own = (~(is_raw | locked) & (rolls < own_chance)) | (whatever & (rolls < any_chance));
+      const auto own = (~(is_raw | (locked & is_solid)) & (rolls < own_chance)) | (whatever & (rolls < any_chance));
       replace(here + (roll >> 8) % kSamples * kSampleBytes, own, row, column);
       // From a neighbour.
       const int dx = static_cast<int>((roll >> 12) % 3) - 1;

@@ -532,7 +532,7 @@ TEST_CASE("somebody pacing before a bare wall has not turned the camera") {
   });
   CHECK(stage.told() == "intrusion start");
   stage.play(100, [](cv::Mat& bgr, int) { cv::flip(bgr, bgr, 0); });
-  CHECK(stage.told() == "intrusion start, intrusion end, turned start");
+  CHECK(stage.told() == "intrusion start, turned start, intrusion end");
 }
 
 TEST_CASE("where what is seen keeps changing to and fro, as leaves do, specks are no thing, and who stands there is") {
