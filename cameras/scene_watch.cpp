@@ -88,7 +88,7 @@ std::optional<SceneFault> SceneWatch::judge(const View& now, const Things& thing
     if (now.fineness < kLessFineness * usual_->fineness) return SceneFault::blurred;  // not by night: it is as fine, and darker
   }
   if (is_another(now, things, size)) return SceneFault::turned;
-  if (now.fineness < kLittleFineness * usual_->fineness) return SceneFault::blurred;
+  if (now.fineness < kLittleFineness * usual_->fineness && now.all_detail() < usual_->all_detail()) return SceneFault::blurred;  // a blur adds none
   return std::nullopt;
 }
 
@@ -147,7 +147,7 @@ bool SceneWatch::in_doubt() const {
     const auto fault = static_cast<SceneFault>(i);
     const auto& one = faults_[i];
     if (fault == SceneFault::frozen) continue;
-    if (one.pending() && fault != SceneFault::turned) return true;
+    if (one.pending() && one.last() == last_ && fault != SceneFault::turned) return true;
     if (one.occupied() && one.last() < last_) return true;
   }
   return false;
