@@ -35,7 +35,7 @@ constexpr Millis kCountedStep{40};
 constexpr int kMostWeight = 3;       // what is longer ago than 8 pictures was another moment
 constexpr int kEdge = 24;            // shades
 constexpr int kFewPixels = 12;
-constexpr double kOutlined = 0.15;   // of an outline: less has what the light makes
+constexpr double kOutlined = 0.3;    // of an outline, and of what it encloses: less has what the light makes
 constexpr int kBrighter = 8;         // or darker, shades: a mere colour is not the light
 constexpr int kBrighterBy = 4;       // or by a quarter
 constexpr double kSameLight = 0.9;   // of the picture as it was
@@ -746,10 +746,11 @@ void Foreground::Model::leave_out_light() {
     int outline = 0;
     int outlined = 0;  // of that, where an edge has changed
     int pixels = 0;
+    int edged = 0;     // of them, where an edge has changed
     int off = 0;       // shades, in all
     int shades = 0;    // of the scene, in all
     [[nodiscard]] bool is_light() const {
-      return outlined <= kOutlined * outline && (off >= kBrighter * pixels || off * kBrighterBy >= shades);
+      return outlined <= kOutlined * outline && edged <= kOutlined * pixels && (off >= kBrighter * pixels || off * kBrighterBy >= shades);
     }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
@@ -760,6 +761,7 @@ void Foreground::Model::leave_out_light() {
       if (things.at<std::uint8_t>(row, column) == 0) continue;
       auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
       ++piece.pixels;
+      piece.edged += edges.at<std::uint8_t>(row, column) != 0;
       piece.off += std::abs(now.at<std::uint8_t>(row, column) - then.at<std::uint8_t>(row, column));
       piece.shades += then.at<std::uint8_t>(row, column);
       if (inner.at<std::uint8_t>(row, column) != 0) continue;
