@@ -286,7 +286,7 @@ struct Foreground::Model {
   cv::Mat near, texture_near;
   cv::Mat last_y;
   cv::Mat ghost_flag;
-  cv::Mat uncovered;  // 255 where a thing has clearly gone, for as long as nothing comes
+  cv::Mat uncovered;  // 255 where a thing has gone, for as long as nothing comes
   struct Cell {
     int now = 0;    // how far it is from last_y, summed up
     int usual = 0;  // and has been, times 8
@@ -785,9 +785,10 @@ void Foreground::Model::leave_out_light() {
 
 // ---- learning ------------------------------------------------------------------------------------------------------
 
-// Where a thing has gone, the scene as remembered has a contrast across the outline that the picture has not. The scene soon forgets
-// it: what was uncovered stays so while it is still. Beside what has not gone nothing is a ghost. What stands there has a contrast of
-// its own: it is `solid`, and not worn away from its outline, which is of it and of the scene in turns.
+// Where a thing has gone, the scene as remembered has a contrast across the outline that the picture has not. The scene soon forgets it:
+// what was uncovered stays so while it is still. What stands there has one
+// of its own, more than the scene's in more light: it is `solid`, and not worn away from its outline, which is of it and of the scene in
+// turns. Beside what has not gone nothing is a ghost.
 void Foreground::Model::find_ghosts() {
   cv::Mat labels;
   const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
@@ -800,16 +801,14 @@ void Foreground::Model::find_ghosts() {
   struct Piece {
     int contrast = 0;        // across its outline, in the picture
     int scene_contrast = 0;  // and in the scene
-    int pixels = 0;
     double shades = 0;       // of the picture, in all
     double scene_shades = 0;
-    int as_before = 0;       // pixels: uncovered, and still
+    int pixels = 0;
+    int as_before = 0;       // of them: uncovered, and still
     [[nodiscard]] bool gone() const { return scene_contrast * 5 > contrast * 6 || 2 * as_before > pixels; }
-    // It has an outline of its own: not only the scene's, in more light.
-    [[nodiscard]] bool solid() const { return !gone() && contrast * 3.0 > scene_contrast * 5.0 * std::max(1.0, shades / std::max(1.0, scene_shades)); }
+    [[nodiscard]] bool solid() const { return contrast * 3.0 > scene_contrast * 5.0 * std::max(1.0, shades / std::max(1.0, scene_shades)); }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
-  constexpr int kApart = 3;  // pixels inwards, and outwards
   const auto mean = [](const cv::Mat& of, int width) {
     cv::Mat out;
     cv::blur(of, out, {width, width}, {-1, -1}, cv::BORDER_REPLICATE);
@@ -820,42 +819,39 @@ void Foreground::Model::find_ghosts() {
   const cv::Mat slope = mean(placed_mask, 5);
   const cv::Mat now = mean(y.inside(), 3);
   const cv::Mat then = mean(scene_y, 3);
-  for (int row = kApart; row < size.height - kApart; ++row) {
-    for (int column = kApart; column < size.width - kApart; ++column) {
-      if (placed_mask.at<std::uint8_t>(row, column) == 0 || inner.at<std::uint8_t>(row, column) != 0) continue;
-      const cv::Point2d inwards(slope.at<std::uint8_t>(row, column + 2) - slope.at<std::uint8_t>(row, column - 2),
-                                slope.at<std::uint8_t>(row + 2, column) - slope.at<std::uint8_t>(row - 2, column));
-      const double length = std::hypot(inwards.x, inwards.y);
-      if (length < 1) continue;
-      const cv::Point here(column, row);
-      const cv::Point step(inwards * (kApart / length));
-      const auto across = [&](const cv::Mat& of) { return std::abs(of.at<std::uint8_t>(here + step) - of.at<std::uint8_t>(here - step)); };
+  const auto slope_at = [&slope](int row, int column) { return static_cast<double>(slope.at<std::uint8_t>(row, column)); };
+  constexpr int kApart = 3;  // pixels inwards, and outwards
+  const cv::Rect not_at_edge{kApart, kApart, size.width - 2 * kApart, size.height - 2 * kApart};
+  for (int row = 0; row < size.height; ++row) {
+    for (int column = 0; column < size.width; ++column) {
+      const cv::Point here{column, row};
+      if (placed_mask.at<std::uint8_t>(here) == 0) continue;
       auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(here))];
+      ++piece.pixels;
+      piece.as_before += uncovered.at<std::uint8_t>(here) != 0 && change[static_cast<std::size_t>(row * size.width + column)] < kStill;
+      piece.shades += now.at<std::uint8_t>(here);
+      piece.scene_shades += then.at<std::uint8_t>(here);
+      if (inner.at<std::uint8_t>(here) != 0 || !not_at_edge.contains(here)) continue;
+      const cv::Point2d inwards{slope_at(row, column + 2) - slope_at(row, column - 2), slope_at(row + 2, column) - slope_at(row - 2, column)};
+      const double length = cv::norm(inwards);
+      if (length < 1) continue;
+      const cv::Point step{inwards * (kApart / length)};
+      const auto across = [&](const cv::Mat& of) { return std::abs(of.at<std::uint8_t>(here + step) - of.at<std::uint8_t>(here - step)); };
       piece.contrast += across(now);
       piece.scene_contrast += across(then);
     }
   }
   for (int row = 0; row < size.height; ++row) {
     for (int column = 0; column < size.width; ++column) {
-      auto& piece = pieces[static_cast<std::size_t>(labels.at<int>(row, column))];
-      ++piece.pixels;
-      piece.shades += y.row(row)[column];
-      piece.scene_shades += scene_y.at<std::uint8_t>(row, column);
-      piece.as_before += uncovered.at<std::uint8_t>(row, column) != 0 && change[static_cast<std::size_t>(row * size.width + column)] < kStill;
-    }
-  }
-  for (int row = 0; row < size.height; ++row) {
-    for (int column = 0; column < size.width; ++column) {
       const auto label = static_cast<std::size_t>(labels.at<int>(row, column));
-      const bool gone = label != 0 && pieces[label].gone();
-      uncovered.at<std::uint8_t>(row, column) = gone ? 255 : 0;
-      ghost_flag.at<std::uint8_t>(row, column) = label == 0 || gone ? 255 : 0;
-      solid.at<std::uint8_t>(row, column) = label != 0 && pieces[label].solid() ? 255 : 0;
+      uncovered.at<std::uint8_t>(row, column) = label != 0 && pieces[label].gone() ? 255 : 0;
+      if (label == 0) continue;
+      ghost_flag.at<std::uint8_t>(row, column) = uncovered.at<std::uint8_t>(row, column);
+      solid.at<std::uint8_t>(row, column) = pieces[label].solid() ? 255 : 0;
     }
   }
   cv::dilate(solid, solid, cv::Mat(), {-1, -1}, kNearAThing);
   cv::erode(ghost_flag, ghost_flag, cv::Mat(), {-1, -1}, kNearAThing);
-  ghost_flag |= uncovered;
 }
 
 // Means over some 32 pictures: how far each place was from what it had learned (`strangeness`), how often it did not match
