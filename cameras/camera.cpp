@@ -11,6 +11,8 @@ namespace {
 
 constexpr Millis kFirstRetry{1'000};
 constexpr Millis kSlowestRetry{30'000};
+// One that has given pictures for so long is tried again at once; one that comes and goes is not told of each second.
+constexpr Millis kProven{60'000};
 // Cameras shut out whoever tries a wrong password about five times within half an hour.
 constexpr Millis kRefusedRetry{600'000};
 constexpr Millis kFiguresEvery{5'000};
@@ -60,7 +62,7 @@ void Camera::run() {
     }
     finish_events(cancel_ ? "stopped" : ended ? "ended" : "camera-lost");
     if (cancel_) break;
-    if (state_.condition == CameraCondition::up) retry = kFirstRetry;
+    if (began_ && clock_.mono() - *began_ >= kProven) retry = kFirstRetry;
     report(CameraCondition::down, over.why, std::move(over.message));
     if (ended) {
       wait_until(MonoTime::max());
@@ -112,12 +114,13 @@ void Camera::handle(Picture picture) {
     picture.media = at - *began_;
   }
   media_last_ = picture.media;
-  if (!analysis_ || analysed_size_ != picture.source) {
+  const bool another = !analysis_ || analysed_size_ != picture.source;
+  if (another) {
     finish_events("camera-lost");
     analysis_.emplace(config_, picture.source, picture.size());
     analysed_size_ = picture.source;
   }
-  if (state_.condition != CameraCondition::up) {
+  if (another || state_.condition != CameraCondition::up) {
     const auto& blind = analysis_->blind_zones();
     report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
            blind.empty() ? "" : "outside the picture: zone " + blind.front());

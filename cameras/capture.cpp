@@ -63,7 +63,7 @@ class Options {
   AVDictionary* dictionary_ = nullptr;
 };
 
-std::string_view why_of(int error) {
+std::string_view why_of(int error, bool live) {
   switch (error) {
     case AVERROR(ENOENT):
     case AVERROR_HTTP_NOT_FOUND:
@@ -80,8 +80,11 @@ std::string_view why_of(int error) {
     case AVERROR(EHOSTUNREACH):
     case AVERROR(ENETUNREACH):
       return "unreachable";
-    case AVERROR_INVALIDDATA:
-      return "corrupt";
+    case AVERROR(EIO):  // of a host name that is not known, say
+      return live ? "unreachable" : "failed";
+    case AVERROR_INVALIDDATA:  // a web page, say
+      return live ? "no-video" : "corrupt";
+    case AVERROR(EISDIR):
     case AVERROR_STREAM_NOT_FOUND:
     case AVERROR_DECODER_NOT_FOUND:
       return "no-video";
@@ -189,7 +192,7 @@ struct Capture::State {
   [[nodiscard]] CaptureError error(int code, std::string_view doing) const {
     if (cancel) return {"stopped", "stopped"};
     if (Steady::now() > deadline) return {"timeout", fmt::format("{}: nothing came within the deadline", doing)};
-    return {std::string{why_of(code)}, fmt::format("{}: {}", doing, words_of(code))};
+    return {std::string{why_of(code, !is_file)}, fmt::format("{}: {}", doing, words_of(code))};
   }
 
   int open_format(const CameraConfig& camera) {
@@ -276,7 +279,6 @@ struct Capture::State {
       avcodec_send_packet(codec.get(), nullptr);
       return {};
     }
-    if (got == AVERROR_EOF) return tl::unexpected(CaptureError{"unreachable", "read: the camera ended the stream"});
     if (interrupted(this) != 0) {
       av_packet_unref(packet.get());
       return tl::unexpected(error(got, "read"));
@@ -285,6 +287,9 @@ struct Capture::State {
     if (got == AVERROR_INVALIDDATA) {
       ++corrupt;
       return {};
+    }
+    if (!is_file && (got == AVERROR_EOF || got == AVERROR(EIO) || got == AVERROR(ECONNRESET) || got == AVERROR(EPIPE))) {
+      return tl::unexpected(CaptureError{"closed", "read: the camera ended the stream"});
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
     arrived = Steady::now();

@@ -634,7 +634,7 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::why, "late", "迟到的数据", "came late"},
     {Kind::why, "timeout", "超时没有应答", "no answer in time"},
     {Kind::why, "refused", "被拒绝（检查地址、用户名和密码）", "refused (check address, user and password)"},
-    {Kind::why, "unreachable", "网络不通", "unreachable"},
+    {Kind::why, "unreachable", "连不上", "unreachable"},
     {Kind::why, "not-found", "找不到", "not found"},
     {Kind::why, "no-video", "没有视频流", "no video"},
     {Kind::why, "corrupt", "数据损坏", "corrupt"},

@@ -20,7 +20,6 @@ namespace hamlet::daemon::texts {
 
 [[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);
 [[nodiscard]] Text unknown_camera(std::string_view camera);
-[[nodiscard]] Text camera_without_picture(std::string_view camera, std::string_view why);
 [[nodiscard]] Text camera_shows_nothing(std::string_view camera);
 [[nodiscard]] Text snapshot_late(std::string_view camera);
 [[nodiscard]] Text unknown_picture(std::string_view name);

@@ -218,6 +218,31 @@ TEST_CASE("pictures without time stamps are looked at at the camera's own pace, 
   }
 }
 
+TEST_CASE("a camera that comes and goes is tried, and told of, more and more seldom") {
+  const RawServer server{mjpeg(std::chrono::milliseconds{1}, 2)};
+  auto camera = file_camera("http", "", kSize.width, kSize.height);
+  camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+  Harness harness{Harness::With::eyes};
+  REQUIRE(harness.link.start({camera}));
+  const auto downs = [&] { return harness.events_of("http", "down", Phase::start); };
+  REQUIRE(harness.until([&] { return downs().size() >= 4; }));
+  CHECK(downs()[0].detail.at("why") == "closed");
+  CHECK(downs()[3].at - downs()[0].at >= Millis{3'500});  // half of 1 + 2 + 4 s at least
+}
+
+TEST_CASE("a host without an address is unreachable, and a web page is no video") {
+  const RawServer server{[](tcp::socket& client) { send(client, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9000\r\n\r\n" + std::string(9'000, ' ')); }};
+  auto page = file_camera("page", "", kSize.width, kSize.height);
+  page.source = fmt::format("http://127.0.0.1:{}/", server.port());
+  auto nowhere = page;
+  nowhere.id = "nowhere";
+  nowhere.source = "rtsp://camera.invalid/stream";
+  Harness harness{Harness::With::eyes};
+  REQUIRE(harness.link.start({page, nowhere}));
+  CHECK(harness.until([&] { return harness.state_of("page") == "down no-video"; }));
+  CHECK(harness.until([&] { return harness.state_of("nowhere") == "down unreachable"; }));
+}
+
 TEST_CASE("key frames that come seldom are not waited for") {
   const support::TempDir folder;
   const auto file = folder.path() / "seldom.mp4";
