@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "firmware/core/log.hpp"
 
 namespace hamlet::cameras {
@@ -21,6 +23,20 @@ constexpr Millis kRestsAfter{10'000};
 constexpr Millis kRoundGap{40};
 // Beyond open_timeout and read_timeout: looking up a host's name has no deadline of its own.
 constexpr Millis kHangs{20'000};
+
+// What was drawn on a larger picture than this one is not where it was meant to be: why, and words.
+std::pair<std::string, std::string> misfit(const CameraConfig& config, cv::Size source) {
+  const std::pair<double, double> size{source.width, source.height};
+  const auto fits = [&](const Polygon& polygon) { return config.drawn_on || is_fractions(polygon) || lies_in(polygon, size); };
+  const auto words = [&](std::string_view what) { return fmt::format("the picture is {} x {}, and {} goes beyond it", source.width, source.height, what); };
+  for (const auto& mask : config.masks) {
+    if (!fits(mask)) return {"mask-outside", words("a mask")};
+  }
+  for (const auto& zone : config.zones) {
+    if (!fits(zone.polygon)) return {"zone-outside", words("zone " + zone.id)};
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -121,9 +137,8 @@ void Camera::handle(Picture picture) {
     analysed_size_ = picture.source;
   }
   if (another || state_.condition != CameraCondition::up) {
-    const auto& blind = analysis_->blind_zones();
-    report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
-           blind.empty() ? "" : "outside the picture: zone " + blind.front());
+    auto [why, message] = misfit(config_, picture.source);
+    report(CameraCondition::up, std::move(why), std::move(message));
   }
   put(analysis_->process(picture, at, minute_of_day()));
   show(picture, at);

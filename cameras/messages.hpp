@@ -60,7 +60,8 @@ struct CameraState {
   CameraCondition condition = CameraCondition::starting;
   /// An id, when it is not simply up: "ended" (a file, played to its end), "not-found", "refused" (by the other side,
   /// or user and password are wrong), "timeout", "unreachable", "closed" (by the camera, while it was
-  /// watched), "no-video", "corrupt", "failed"; up with "zone-outside": a zone has no pixel in the picture.
+  /// watched), "no-video", "corrupt", "failed"; up with "zone-outside" or "mask-outside": one has a corner outside
+  /// the picture.
   std::string why{};
   std::string message{};     ///< the same in words, for whoever looks deeper; English
   double fps = 0;            ///< frames received a second, over the last seconds

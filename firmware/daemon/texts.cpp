@@ -33,6 +33,13 @@ Text camera_down(std::string_view camera, std::string_view why) {
   return {fmt::format("摄像机 {} 没有画面（{}）：{}", camera, why, now.zh), fmt::format("camera {} gives no picture ({}): {}", camera, why, now.en)};
 }
 
+Text camera_misfit(std::string_view camera, std::string_view why) {
+  const bool mask = why == "mask-outside";
+  return {fmt::format("摄像机 {} 的{}超出画面，位置不对：把 drawn_on 设为绘制时画面的宽和高，或重新绘制", camera, mask ? "遮挡区" : "区域"),
+          fmt::format("a {} of camera {} goes beyond its picture and is not where it was drawn: set drawn_on to the size of the picture that it was drawn on, or draw it again",
+                      mask ? "mask" : "zone", camera)};
+}
+
 Text eyes_lost() {
   return {"视频分析进程没有运行，正在重新启动：查看 journalctl -u hamlet-eyes",
           "the video process is not running and is being restarted: see journalctl -u hamlet-eyes"};

@@ -243,6 +243,21 @@ TEST_CASE("a host without an address is unreachable, and a web page is no video"
   CHECK(harness.until([&] { return harness.state_of("nowhere") == "down unreachable"; }));
 }
 
+TEST_CASE("what was drawn on a larger picture than the camera's is told of, a mask before a zone") {
+  auto camera = file_camera("cam", video(), 640, 480);
+  camera.loop = true;
+  camera.speed = 1;
+  Harness harness{Harness::With::eyes};
+  REQUIRE(harness.link.start({camera}));
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up zone-outside"; }));
+  camera.masks = {{{600, 0}, {640, 0}, {640, 100}}};
+  harness.link.reload({camera});
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up mask-outside"; }));
+  camera.drawn_on = {640, 480};
+  harness.link.reload({camera});
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up"; }));
+}
+
 TEST_CASE("key frames that come seldom are not waited for") {
   const support::TempDir folder;
   const auto file = folder.path() / "seldom.mp4";
