@@ -736,6 +736,21 @@ constexpr auto kVocabulary = std::to_array<Word>({
     {Kind::detail, "device", "设备", "device"},
     {Kind::detail, "begins", "开始", "begins"},
     {Kind::detail, "for_ms", "时长毫秒", "for_ms"},
+    {Kind::detail, "frame", "帧号", "frame"},
+    {Kind::detail, "media_ms", "视频毫秒", "media_ms"},
+    {Kind::detail, "left", "向左次数", "left"},
+    {Kind::detail, "right", "向右次数", "right"},
+
+    {Kind::fact, "person", "人", "person"},
+    {Kind::fact, "vehicle", "车辆", "vehicle"},
+    {Kind::fact, "small", "小物体", "small"},
+    {Kind::fact, "other", "其他", "other"},
+    {Kind::fact, "left", "向左", "left"},
+    {Kind::fact, "right", "向右", "right"},
+    {Kind::fact, "view", "查看", "view"},
+    {Kind::fact, "upload", "上传", "upload"},
+    {Kind::fact, "hold", "封存", "hold"},
+    {Kind::fact, "release", "解除封存", "release"},
 
     // the fields of frames, in the standards' terms
     {Kind::frame_field, "start", "起始符", "start"},

@@ -45,6 +45,11 @@ Text eyes_lost() {
           "the video process is not running and is being restarted: see journalctl -u hamlet-eyes"};
 }
 
+Text pictures_lost() {
+  return {"摄像机的图片存不下来，县里只有缩略图：检查剩余空间、存储卡和 media 目录的权限",
+          "pictures of cameras cannot be stored, the county has thumbnails alone: check free space, the card, and who may write to the folder media"};
+}
+
 Text journal_fails(std::string_view why) {
   return {fmt::format("数据无法写入磁盘（{}）：检查剩余空间和存储卡", why),
           fmt::format("data cannot be written to disk ({}): check free space and the card", why)};

@@ -14,6 +14,7 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text camera_down(std::string_view camera, std::string_view why);
 [[nodiscard]] Text camera_misfit(std::string_view camera, std::string_view why);
 [[nodiscard]] Text eyes_lost();
+[[nodiscard]] Text pictures_lost();
 [[nodiscard]] Text journal_fails(std::string_view why);
 [[nodiscard]] Text uplink_away(std::string_view broker, const Text& why);
 /// `waiting`: the alarms that go by hour or season.

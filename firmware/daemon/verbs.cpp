@@ -210,6 +210,7 @@ json Box::problems_json() const {
     const bool down = camera.value("state", "") == "down";
     out.push_back(problem("camera:" + id, down ? texts::camera_down(id, why) : texts::camera_misfit(id, why)));
   }
+  if (pictures_->failing()) out.push_back(problem("media", texts::pictures_lost()));
   const auto uplink = uplink_->status();
   const auto state = uplink.value("state", "");
   if (state == "offline" || state == "connecting") {
