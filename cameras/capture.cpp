@@ -69,6 +69,8 @@ std::string_view why_of(int error, bool live) {
     case AVERROR_HTTP_NOT_FOUND:
       return "not-found";
     case AVERROR(EACCES):
+    case AVERROR(EPERM):  // of an address that hamlet-eyes.service does not let through, say
+      return "denied";
     case AVERROR_HTTP_UNAUTHORIZED:
     case AVERROR_HTTP_FORBIDDEN:
       return "refused";
@@ -95,7 +97,7 @@ std::string_view why_of(int error, bool live) {
 
 std::string_view why_of(Errc code) {
   return code == Errc::not_found     ? "not-found"
-         : code == Errc::denied      ? "refused"
+         : code == Errc::denied      ? "denied"
          : code == Errc::invalid     ? "no-video"
          : code == Errc::unavailable ? "unreachable"
                                      : "failed";

@@ -10,6 +10,10 @@ namespace {
 Text what_to_do(std::string_view why) {
   if (why == "refused") return {"检查用户名、密码和 source 里的路径；改正前每 10 分钟才重试一次", "check user, password and the path in source; it is tried again each 10 minutes only"};
   if (why == "not-found" || why == "no-video" || why == "corrupt") return {"检查配置里的 source：路径、设备或视频流", "check source in the config: path, device or stream"};
+  if (why == "denied") {
+    return {"用户 hamlet-eyes 须能读该文件或设备；内网以外的地址须在 hamlet-eyes.service 里放行（IPAddressAllow）",
+            "the user hamlet-eyes has to be able to read that file or device; an address outside private networks has to be let through in hamlet-eyes.service (IPAddressAllow)"};
+  }
   if (why == "ended") return {"文件已播放完；要循环播放，写 loop = true", "the file was played to its end; to play it again and again, loop = true"};
   if (why == "disabled") return {"配置里已停用（enabled = false）", "it is switched off in the config (enabled = false)"};
   if (why == "starting" || why == "eyes-lost") return {"等几秒再试", "try again in some seconds"};
