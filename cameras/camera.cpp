@@ -219,7 +219,7 @@ void Camera::report_figures() {
 
 bool Camera::wait_until(MonoTime until) {
   std::unique_lock lock{mutex_};
-  ticked_at_ = to_ms(until);
+  ticked_at_ = to_ms(std::max(until, clock_.mono()));  // a file that is played late is no hang
   while (!cancel_) {
     // In parts: a condition variable cannot wait for ever by a duration, and the clock counts suspend.
     const Millis left = std::min(until - clock_.mono(), Millis{60'000});

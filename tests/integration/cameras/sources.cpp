@@ -111,13 +111,21 @@ class RawServer {
 
 void send(tcp::socket& client, const std::string& bytes) { boost::asio::write(client, boost::asio::buffer(bytes)); }
 
+constexpr const char* kMjpegHead = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n";
+
+std::string mjpeg_part(int frame) {
+  const auto jpeg = cameras::encode_jpeg(wanderer(frame), 1U << 20).value();
+  return fmt::format("--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n", jpeg.size(), jpeg);
+}
+
 // Motion-JPEG as cameras send it by HTTP; of `pictures` no more than those, and then it hangs up.
-auto mjpeg(std::chrono::milliseconds interval, int pictures = -1, bool first = true) {
-  return [interval, pictures, first](tcp::socket& client) {
-    if (first) send(client, "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n");
+auto mjpeg(std::chrono::milliseconds interval, int pictures = -1) {
+  return [interval, pictures](tcp::socket& client) {
+    std::array<char, 512> request{};
+    client.read_some(boost::asio::buffer(request));  // closed with that unread, the connection would be reset
+    send(client, kMjpegHead);
     for (int frame = 0; frame != pictures; ++frame) {
-      const auto jpeg = cameras::encode_jpeg(wanderer(frame), 1U << 20).value();
-      send(client, fmt::format("--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n", jpeg.size(), jpeg));
+      send(client, mjpeg_part(frame));
       std::this_thread::sleep_for(interval);
     }
   };
@@ -219,11 +227,12 @@ TEST_CASE("pictures without time stamps are looked at at the camera's own pace, 
 }
 
 TEST_CASE("what a stall of the link kept back of pictures without time stamps is passed over, too") {
-  const RawServer server{[](tcp::socket& client) {
+  std::string kept_back;
+  for (int frame = 0; frame < 30; ++frame) kept_back += mjpeg_part(frame);
+  const RawServer server{[&](tcp::socket& client) {
     mjpeg(std::chrono::milliseconds{100}, 30)(client);
     std::this_thread::sleep_for(std::chrono::seconds{3});
-    mjpeg(std::chrono::milliseconds{0}, 30, false)(client);
-    mjpeg(std::chrono::milliseconds{100}, 5, false)(client);
+    send(client, kept_back);
   }};
   auto camera = file_camera("http", "", kSize.width, kSize.height);
   camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
@@ -231,11 +240,10 @@ TEST_CASE("what a stall of the link kept back of pictures without time stamps is
   const std::atomic<bool> cancel{false};
   auto capture = cameras::Capture::open(camera, cancel);
   REQUIRE_MESSAGE(capture, capture.error().message);
-  std::uint64_t last = 0;
-  std::uint64_t jumped = 0;
-  while (const auto picture = capture->read()) jumped = std::max(jumped, (*picture)->number - std::exchange(last, (*picture)->number));
-  CHECK(last == 65);
-  CHECK(jumped > 20);
+  int seen = 0;
+  while (capture->read()) ++seen;
+  CHECK(capture->frames() == 60);
+  CHECK(seen < 40);  // of those that came at once next to none
 }
 
 TEST_CASE("a camera that comes and goes is tried, and told of, more and more seldom") {
