@@ -67,6 +67,7 @@ std::string_view why_of(int error, bool live) {
   switch (error) {
     case AVERROR(ENOENT):
     case AVERROR_HTTP_NOT_FOUND:
+    case AVERROR_HTTP_BAD_REQUEST:  // of a path that it does not know, by RTSP
       return "not-found";
     case AVERROR(EACCES):
     case AVERROR(EPERM):  // of an address that hamlet-eyes.service does not let through, say
@@ -74,6 +75,9 @@ std::string_view why_of(int error, bool live) {
     case AVERROR_HTTP_UNAUTHORIZED:
     case AVERROR_HTTP_FORBIDDEN:
       return "refused";
+    case AVERROR_HTTP_OTHER_4XX:
+    case AVERROR_HTTP_SERVER_ERROR:
+      return "exception";
     case AVERROR(ETIMEDOUT):
       return "timeout";
     case AVERROR(ECONNREFUSED):

@@ -14,6 +14,10 @@ Text what_to_do(std::string_view why) {
     return {"用户 hamlet-eyes 须能读该文件或设备；内网以外的地址须在 hamlet-eyes.service 里放行（IPAddressAllow）",
             "the user hamlet-eyes has to be able to read that file or device; an address outside private networks has to be let through in hamlet-eyes.service (IPAddressAllow)"};
   }
+  if (why == "exception") {
+    return {"可能同时看的人太多，或它不支持 TCP（写 transport = \"udp\"）；也可重启摄像机",
+            "too many may watch it, or it may know no TCP (transport = \"udp\"); or restart it"};
+  }
   if (why == "ended") return {"文件已播放完；要循环播放，写 loop = true", "the file was played to its end; to play it again and again, loop = true"};
   if (why == "disabled") return {"配置里已停用（enabled = false）", "it is switched off in the config (enabled = false)"};
   if (why == "starting" || why == "eyes-lost") return {"等几秒再试", "try again in some seconds"};

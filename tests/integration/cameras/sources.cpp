@@ -258,7 +258,12 @@ TEST_CASE("a camera that comes and goes is tried, and told of, more and more sel
   CHECK(downs()[3].at - downs()[0].at >= Millis{3'500});  // half of 1 + 2 + 4 s at least
 }
 
-TEST_CASE("a host without an address is unreachable, and a web page is no video") {
+TEST_CASE("a host without an address is unreachable, a web page is no video, and a camera that has too many watchers says so") {
+  const RawServer busy{[](tcp::socket& client) {
+    std::array<char, 512> request{};
+    client.read_some(boost::asio::buffer(request));
+    send(client, "RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: 1\r\n\r\n");
+  }};
   const RawServer server{[](tcp::socket& client) { send(client, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9000\r\n\r\n" + std::string(9'000, ' ')); }};
   auto page = file_camera("page", "", kSize.width, kSize.height);
   page.source = fmt::format("http://127.0.0.1:{}/", server.port());
@@ -266,7 +271,11 @@ TEST_CASE("a host without an address is unreachable, and a web page is no video"
   nowhere.id = "nowhere";
   nowhere.source = "rtsp://camera.invalid/stream";
   Harness harness{Harness::With::eyes};
-  REQUIRE(harness.link.start({page, nowhere}));
+  auto full = page;
+  full.id = "full";
+  full.source = fmt::format("rtsp://127.0.0.1:{}/", busy.port());
+  REQUIRE(harness.link.start({page, nowhere, full}));
+  CHECK(harness.until([&] { return harness.state_of("full") == "down exception"; }));
   CHECK(harness.until([&] { return harness.state_of("page") == "down no-video"; }));
   CHECK(harness.until([&] { return harness.state_of("nowhere") == "down unreachable"; }));
 }
