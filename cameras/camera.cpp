@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "firmware/core/log.hpp"
 
 namespace hamlet::cameras {
@@ -11,6 +13,8 @@ namespace {
 
 constexpr Millis kFirstRetry{1'000};
 constexpr Millis kSlowestRetry{30'000};
+// One that has given pictures for so long is tried again at once; one that comes and goes is not told of each second.
+constexpr Millis kProven{60'000};
 // Cameras shut out whoever tries a wrong password about five times within half an hour.
 constexpr Millis kRefusedRetry{600'000};
 constexpr Millis kFiguresEvery{5'000};
@@ -19,6 +23,20 @@ constexpr Millis kRestsAfter{10'000};
 constexpr Millis kRoundGap{40};
 // Beyond open_timeout and read_timeout: looking up a host's name has no deadline of its own.
 constexpr Millis kHangs{20'000};
+
+// What was drawn on a larger picture than this one is not where it was meant to be: why, and words.
+std::pair<std::string, std::string> misfit(const CameraConfig& config, cv::Size source) {
+  const std::pair<double, double> size{source.width, source.height};
+  const auto fits = [&](const Polygon& polygon) { return config.drawn_on || is_fractions(polygon) || lies_in(polygon, size); };
+  const auto words = [&](std::string_view what) { return fmt::format("the picture is {} x {}, and {} goes beyond it", source.width, source.height, what); };
+  for (const auto& mask : config.masks) {
+    if (!fits(mask)) return {"mask-outside", words("a mask")};
+  }
+  for (const auto& zone : config.zones) {
+    if (!fits(zone.polygon)) return {"zone-outside", words("zone " + zone.id)};
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -60,7 +78,7 @@ void Camera::run() {
     }
     finish_events(cancel_ ? "stopped" : ended ? "ended" : "camera-lost");
     if (cancel_) break;
-    if (state_.condition == CameraCondition::up) retry = kFirstRetry;
+    if (began_ && clock_.mono() - *began_ >= kProven) retry = kFirstRetry;
     report(CameraCondition::down, over.why, std::move(over.message));
     if (ended) {
       wait_until(MonoTime::max());
@@ -112,15 +130,15 @@ void Camera::handle(Picture picture) {
     picture.media = at - *began_;
   }
   media_last_ = picture.media;
-  if (!analysis_ || analysed_size_ != picture.source) {
+  const bool another = !analysis_ || analysed_size_ != picture.source;
+  if (another) {
     finish_events("camera-lost");
     analysis_.emplace(config_, picture.source, picture.size());
     analysed_size_ = picture.source;
   }
-  if (state_.condition != CameraCondition::up) {
-    const auto& blind = analysis_->blind_zones();
-    report(CameraCondition::up, blind.empty() ? "" : "zone-outside",
-           blind.empty() ? "" : "outside the picture: zone " + blind.front());
+  if (another || state_.condition != CameraCondition::up) {
+    auto [why, message] = misfit(config_, picture.source);
+    report(CameraCondition::up, std::move(why), std::move(message));
   }
   put(analysis_->process(picture, at, minute_of_day()));
   show(picture, at);
@@ -201,7 +219,7 @@ void Camera::report_figures() {
 
 bool Camera::wait_until(MonoTime until) {
   std::unique_lock lock{mutex_};
-  ticked_at_ = to_ms(until);
+  ticked_at_ = to_ms(std::max(until, clock_.mono()));  // a file that is played late is no hang
   while (!cancel_) {
     // In parts: a condition variable cannot wait for ever by a duration, and the clock counts suspend.
     const Millis left = std::min(until - clock_.mono(), Millis{60'000});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -108,18 +109,63 @@ inline constexpr std::size_t kMaxCameras = 32;
 inline constexpr std::size_t kMaxZones = 8;
 inline constexpr std::size_t kMaxCorners = 32;
 
+/// Whether all of it lies in a picture of this width and height, in the pixels that it is given in.
+[[nodiscard]] inline bool lies_in(const Polygon& polygon, std::pair<double, double> size) {
+  return std::all_of(polygon.begin(), polygon.end(),
+                     [&](const auto& corner) { return corner.first <= size.first && corner.second <= size.second; });
+}
+[[nodiscard]] inline bool is_fractions(const Polygon& polygon) { return lies_in(polygon, {1, 1}); }
+
 namespace detail {
+
+using Corner = Polygon::value_type;
+
+// Twice the area of a, b and c; above 0 where c is right of the way from a to b.
+inline double turn(const Corner& a, const Corner& b, const Corner& c) {
+  return (b.first - a.first) * (c.second - a.second) - (b.second - a.second) * (c.first - a.first);
+}
+
+inline double area_of(const Polygon& polygon) {
+  double twice = 0;
+  for (std::size_t i = 2; i < polygon.size(); ++i) twice += turn(polygon[0], polygon[i - 1], polygon[i]);
+  return std::abs(twice) / 2;
+}
+
+// Corners that were given in a wrong order: a part of what was meant is not enclosed. Sides that touch do not cross.
+inline bool crosses_itself(const Polygon& polygon) {
+  const auto side = [&](std::size_t i) { return std::pair{polygon[i], polygon[(i + 1) % polygon.size()]}; };
+  for (std::size_t i = 0; i < polygon.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto [a, b] = side(i);
+      const auto [c, d] = side(j);
+      if (turn(a, b, c) * turn(a, b, d) < 0 && turn(c, d, a) * turn(c, d, b) < 0) return true;
+    }
+  }
+  return false;
+}
 
 inline Polygon read_polygon(const config::Table& table, std::size_t least, std::size_t most) {
   auto polygon = table.pairs_or("polygon");
-  if (polygon.size() < least || polygon.size() > most) {
-    table.error("polygon", most == 2 ? texts::want_line() : texts::want_corners(most));
+  const bool line = most == 2;
+  if (polygon.size() < least || polygon.size() > most || (line && polygon[0] == polygon[1])) {
+    table.error("polygon", line ? texts::want_line() : texts::want_corners(most));
+    return polygon;
   }
   for (const auto& [x, y] : polygon) {
     if (x < 0 || y < 0 || x > 16384 || y > 16384) {
       table.error("polygon", texts::corner_outside(x, y));
-      break;
+      return polygon;
     }
+  }
+  const bool fractions = is_fractions(polygon);
+  const auto between = [](double value) { return value > 0 && value < 1; };
+  const double least_area = fractions ? 0.0001 : 16;
+  if (!fractions && std::any_of(polygon.begin(), polygon.end(), [&](const Corner& corner) { return between(corner.first) || between(corner.second); })) {
+    table.error("polygon", texts::mixed_numbers());
+  } else if (!line && crosses_itself(polygon)) {
+    table.error("polygon", texts::sides_cross());
+  } else if (!line && area_of(polygon) < least_area) {
+    table.error("polygon", texts::no_area());
   }
   return polygon;
 }
@@ -134,7 +180,7 @@ inline std::optional<Hours> hours_from(std::string_view text) {
   }
   const auto number = [text](std::size_t at) { return (text[at] - '0') * 10 + text[at + 1] - '0'; };
   const Hours hours{number(0) * 60 + number(3), number(6) * 60 + number(9)};
-  const bool valid = number(3) < 60 && number(9) < 60 && hours.first <= 24 * 60 && hours.second <= 24 * 60;
+  const bool valid = number(3) < 60 && number(9) < 60 && hours.first <= 24 * 60 && hours.second <= 24 * 60 && hours.first != hours.second;
   return valid ? std::optional{hours} : std::nullopt;
 }
 
@@ -210,6 +256,7 @@ inline CameraConfig read_camera(const config::Table& table) {
   camera.enabled = table.flag_or("enabled", camera.enabled);
   camera.user = table.text_or("user", "");
   camera.password = table.secret_or("password");
+  if (camera.user.empty() && table.has("password")) table.error("password", texts::want_user());
   camera.transport = static_cast<Transport>(table.choice_or("transport", 0, kTransportWords));
   camera.open_timeout = table.duration_or("open_timeout", camera.open_timeout, {Millis{500}, Millis{60'000}});
   camera.read_timeout = table.duration_or("read_timeout", camera.read_timeout, {Millis{500}, Millis{60'000}});
@@ -232,6 +279,14 @@ inline CameraConfig read_camera(const config::Table& table) {
     if (!ids.insert(camera.zones.back().id).second) part.error("id", texts::zone_twice());
   }
   for (const auto& part : table.tables("mask")) camera.masks.push_back(read_polygon(part, 3, kMaxCorners));
+  if (camera.drawn_on) {
+    for (const auto& zone : camera.zones) {
+      if (!lies_in(zone.polygon, *camera.drawn_on)) table.error("drawn_on", texts::beyond_drawn_on(zone.id));
+    }
+    for (const auto& mask : camera.masks) {
+      if (!lies_in(mask, *camera.drawn_on)) table.error("drawn_on", texts::beyond_drawn_on("mask"));
+    }
+  }
   if (camera.masks.size() > kMaxZones) table.error("mask", texts::too_many_masks(kMaxZones));
   if (camera.zones.size() > kMaxZones) table.error("zone", texts::too_many_zones(kMaxZones));
   return camera;

@@ -29,6 +29,8 @@ constexpr std::int64_t kMaxPixels = 8192 * 4320;
 // A step of the time stamps that is longer than this is a fault in them, not a pause.
 constexpr Millis kMaxStep{10'000};
 constexpr Millis kUsualStep{40};
+// Key frames of which one comes so late tell too little to do with them alone: "smart" encoders send one in ten seconds or more.
+constexpr Millis kFarApart{5'000};
 // A live source that was silent for this long, and for more than is usual with it, has stalled: what follows may be old.
 constexpr Millis kStall{1'000};
 
@@ -61,15 +63,21 @@ class Options {
   AVDictionary* dictionary_ = nullptr;
 };
 
-std::string_view why_of(int error) {
+std::string_view why_of(int error, bool live) {
   switch (error) {
     case AVERROR(ENOENT):
     case AVERROR_HTTP_NOT_FOUND:
+    case AVERROR_HTTP_BAD_REQUEST:  // of a path that it does not know, by RTSP
       return "not-found";
     case AVERROR(EACCES):
+    case AVERROR(EPERM):  // of an address that hamlet-eyes.service does not let through, say
+      return "denied";
     case AVERROR_HTTP_UNAUTHORIZED:
     case AVERROR_HTTP_FORBIDDEN:
       return "refused";
+    case AVERROR_HTTP_OTHER_4XX:
+    case AVERROR_HTTP_SERVER_ERROR:
+      return "exception";
     case AVERROR(ETIMEDOUT):
       return "timeout";
     case AVERROR(ECONNREFUSED):
@@ -78,8 +86,11 @@ std::string_view why_of(int error) {
     case AVERROR(EHOSTUNREACH):
     case AVERROR(ENETUNREACH):
       return "unreachable";
-    case AVERROR_INVALIDDATA:
-      return "corrupt";
+    case AVERROR(EIO):  // of a host name that is not known, say
+      return live ? "unreachable" : "failed";
+    case AVERROR_INVALIDDATA:  // a web page, say
+      return live ? "no-video" : "corrupt";
+    case AVERROR(EISDIR):
     case AVERROR_STREAM_NOT_FOUND:
     case AVERROR_DECODER_NOT_FOUND:
       return "no-video";
@@ -90,7 +101,7 @@ std::string_view why_of(int error) {
 
 std::string_view why_of(Errc code) {
   return code == Errc::not_found     ? "not-found"
-         : code == Errc::denied      ? "refused"
+         : code == Errc::denied      ? "denied"
          : code == Errc::invalid     ? "no-video"
          : code == Errc::unavailable ? "unreachable"
                                      : "failed";
@@ -155,7 +166,6 @@ struct Capture::State {
   Steady::time_point deadline{};
   std::unique_ptr<AVFormatContext, FormatCloser> format;
   std::optional<VideoDevice> device;  // in place of `format`
-  Steady::time_point device_opened{};
   std::unique_ptr<AVCodecContext, CodecCloser> codec;
   std::unique_ptr<AVPacket, PacketCloser> packet{av_packet_alloc()};
   std::unique_ptr<AVFrame, FrameCloser> frame{av_frame_alloc()};
@@ -163,7 +173,9 @@ struct Capture::State {
   int stream = -1;
   bool keys_alone_asked = false;
   bool keys_alone = false;
+  Steady::time_point last_key{};
   bool drained = false;  // no packet will come any more
+  bool stamps = true;    // Motion-JPEG by HTTP has none, and FFmpeg makes some up, 25 a second
 
   std::uint64_t frames = 0;
   std::uint64_t corrupt = 0;
@@ -171,11 +183,12 @@ struct Capture::State {
   Millis media{};
   Millis next_due{};
 
-  Steady::time_point arrived{};  // the last packet
-  Millis waited{};               // for it
-  std::optional<Steady::time_point> arrived_before;
-  Millis usual_wait{};
-  Millis behind{};  // how much of what a stall kept back is still to come
+  Steady::time_point arrived{};         // the last packet
+  Millis waited{};                      // for it
+  Steady::time_point arrived_before{};  // the last frame
+  Millis usual_wait{};                  // between frames
+  bool was_silent = false;              // before the last frame
+  Millis behind{};                      // how much of what a stall kept back is still to come
 
   static int interrupted(void* self) {
     const auto* state = static_cast<const State*>(self);
@@ -185,7 +198,7 @@ struct Capture::State {
   [[nodiscard]] CaptureError error(int code, std::string_view doing) const {
     if (cancel) return {"stopped", "stopped"};
     if (Steady::now() > deadline) return {"timeout", fmt::format("{}: nothing came within the deadline", doing)};
-    return {std::string{why_of(code)}, fmt::format("{}: {}", doing, words_of(code))};
+    return {std::string{why_of(code, !is_file)}, fmt::format("{}: {}", doing, words_of(code))};
   }
 
   int open_format(const CameraConfig& camera) {
@@ -205,6 +218,7 @@ struct Capture::State {
     const int opened = avformat_open_input(&context, address_of(camera).c_str(), rtsp, options.get());
     if (opened < 0) return opened;  // FFmpeg has freed it
     format.reset(context);
+    stamps = is_file || (format->iformat->flags & AVFMT_NOTIMESTAMPS) == 0;
     return avformat_find_stream_info(format.get(), nullptr);
   }
 
@@ -229,7 +243,7 @@ struct Capture::State {
     auto opened = VideoDevice::open(path, calls);
     if (!opened) return tl::unexpected(CaptureError{std::string{why_of(opened.error().code)}, opened.error().message});
     device = *std::move(opened);
-    device_opened = Steady::now();
+    stamps = false;
     const bool jpeg = device->format() == VideoDevice::Format::jpeg;
     const auto* decoder = avcodec_find_decoder(jpeg ? AV_CODEC_ID_MJPEG : AV_CODEC_ID_RAWVIDEO);
     codec.reset(decoder == nullptr ? nullptr : avcodec_alloc_context3(decoder));
@@ -239,7 +253,6 @@ struct Capture::State {
     codec->pix_fmt = jpeg ? AV_PIX_FMT_NONE : AV_PIX_FMT_YUYV422;
     codec->thread_count = 1;
     codec->max_pixels = kMaxPixels;
-    codec->pkt_timebase = {1, 1000};
     const int done = avcodec_open2(codec.get(), decoder, nullptr);
     if (done < 0) return tl::unexpected(error(done, "open decoder"));
     return {};
@@ -252,7 +265,6 @@ struct Capture::State {
     const auto read = device->read(kLook, [this, began](std::span<const std::uint8_t> bytes) {
       if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0) return;
       std::copy(bytes.begin(), bytes.end(), packet->data);
-      packet->pts = packet->dts = std::chrono::duration_cast<Millis>(Steady::now() - device_opened).count();
       packet->flags |= AV_PKT_FLAG_KEY;
       arrived = Steady::now();
       waited = std::chrono::duration_cast<Millis>(arrived - began);
@@ -273,7 +285,6 @@ struct Capture::State {
       avcodec_send_packet(codec.get(), nullptr);
       return {};
     }
-    if (got == AVERROR_EOF) return tl::unexpected(CaptureError{"unreachable", "read: the camera ended the stream"});
     if (interrupted(this) != 0) {
       av_packet_unref(packet.get());
       return tl::unexpected(error(got, "read"));
@@ -282,6 +293,9 @@ struct Capture::State {
     if (got == AVERROR_INVALIDDATA) {
       ++corrupt;
       return {};
+    }
+    if (!is_file && (got == AVERROR_EOF || got == AVERROR(EIO) || got == AVERROR(ECONNRESET) || got == AVERROR(EPIPE))) {
+      return tl::unexpected(CaptureError{"closed", "read: the camera ended the stream"});
     }
     if (got < 0) return tl::unexpected(error(got, "read"));
     arrived = Steady::now();
@@ -294,7 +308,8 @@ struct Capture::State {
   // After a pause the frames between key frames would refer to what was never decoded: the switch waits for a key frame.
   [[nodiscard]] bool wanted() {
     if ((packet->flags & AV_PKT_FLAG_KEY) != 0) {
-      keys_alone = keys_alone_asked;
+      keys_alone = keys_alone_asked && (is_file || arrived - last_key < kFarApart);
+      last_key = arrived;
       return true;
     }
     return !keys_alone;
@@ -309,42 +324,44 @@ struct Capture::State {
       if (whole && frame->width > 0 && frame->height > 0) return true;
       ++corrupt;
       if (got < 0) return false;
-      advance();
+      static_cast<void>(advance());
     }
   }
 
-  // Counts the frame and moves the source's time on to it: by so much.
-  Millis advance() {
+  // By how much the frame goes on from the last, if it has a time stamp that can be right.
+  [[nodiscard]] std::optional<Millis> stamped_step() {
+    const auto stamp = frame->best_effort_timestamp;
+    if (!stamps || stamp == AV_NOPTS_VALUE) return std::nullopt;
+    const auto before = std::exchange(last_stamp, stamp);
+    if (!before) return std::nullopt;
+    const Millis step{av_rescale_q(stamp - *before, codec->pkt_timebase, {1, 1000})};
+    return step >= Millis{0} && step <= kMaxStep ? std::optional{step} : std::nullopt;
+  }
+
+  // Counts the frame and moves the source's time on to it. Whether it was kept back by a stall: then as much as the stall was long
+  // comes without our having to wait for it. By the time stamps alone a camera whose clock is off would be stale for ever.
+  [[nodiscard]] bool advance() {
     ++frames;
-    if (frames == 1) {
-      last_stamp = frame->best_effort_timestamp;
-      return {};
+    const auto step = stamped_step();
+    const auto since = std::chrono::duration_cast<Millis>(arrived - std::exchange(arrived_before, arrived));
+    if (frames == 1) return false;
+    media += step.value_or(is_file ? kUsualStep : since);
+    if (is_file) return false;
+    const Millis due = step.value_or(usual_wait);
+    const bool silent = since - due > kStall + 4 * usual_wait;
+    if (std::exchange(was_silent, silent) && silent) {  // nothing was kept back: so slow is its pace
+      usual_wait = since;
+      behind = Millis{0};
+      return false;
     }
-    Millis step = kUsualStep;
-    if (frame->best_effort_timestamp != AV_NOPTS_VALUE) {
-      if (last_stamp && *last_stamp != AV_NOPTS_VALUE) {
-        const auto from_last = av_rescale_q(frame->best_effort_timestamp - *last_stamp, codec->pkt_timebase, {1, 1000});
-        if (from_last >= 0 && from_last <= kMaxStep.count()) step = Millis{from_last};
-      }
-      last_stamp = frame->best_effort_timestamp;
-    }
-    media += step;
-    return step;
-  }
-
-  // Whether a frame that goes on from the last by `step` was kept back by a stall: then as much as the stall was long comes without
-  // our having to wait for it. By the time stamps alone a camera whose clock is off would be stale for ever.
-  [[nodiscard]] bool stale(Millis step) {
-    const auto before = std::exchange(arrived_before, arrived);
-    if (is_file || !before) return false;
-    const auto since = std::chrono::duration_cast<Millis>(arrived - *before);
-    if (since - step > kStall + 4 * usual_wait) {
-      behind = since - step;
+    if (silent) {
+      behind = since - due;
       return true;
     }
+    behind = waited > due / 2 ? Millis{0} : behind - due;
+    if (behind > Millis{0}) return true;
     usual_wait += (since - usual_wait) / 8;
-    behind = waited > step / 2 ? Millis{0} : behind - step;
-    return behind > Millis{0};
+    return false;
   }
 
   [[nodiscard]] tl::expected<Picture, CaptureError> scale() {
@@ -405,7 +422,7 @@ tl::expected<std::optional<Picture>, CaptureError> Capture::read() {
       if (auto fed = state.feed(); !fed) return tl::unexpected(std::move(fed).error());
       continue;
     }
-    const bool stale = state.stale(state.advance());
+    const bool stale = state.advance();
     state.deadline = Steady::now() + state.read_timeout;
     if (stale || state.media < state.next_due) continue;
     state.next_due = std::max(state.next_due + state.interval, state.media);

@@ -39,7 +39,8 @@ class Capture {
   /// passed over. Nothing at the end of the source.
   [[nodiscard]] tl::expected<std::optional<Picture>, CaptureError> read();
 
-  /// From the next key frame on, only key frames are decoded, or all again. Where every frame is one, nothing changes.
+  /// From the next key frame on, only key frames are decoded, or all again. Nothing changes where every frame is one, or where a live
+  /// source sends them more than 5 s apart.
   void rest(bool key_frames_alone);
 
   /// Frames decoded so far, those passed over included.

@@ -27,6 +27,23 @@ inline Text corner_outside(double x, double y) {
                   "the corner [{}, {}] is outside any picture; pixels are counted from the upper left, 0 to 16384", x,
                   y);
 }
+inline Text mixed_numbers() {
+  return sentence("同时有大于 1 的数和 0 到 1 之间的小数：画面比例不能超过 1；若用像素，请全部用像素",
+                  "numbers above 1 and fractions are mixed: fractions of the picture go from 0 to 1; in pixels, give all in pixels");
+}
+inline Text sides_cross() {
+  return sentence("多边形的边互相交叉：请沿边缘依次写出角点", "its sides cross one another: give the corners in the order in which one walks around it");
+}
+inline Text no_area() {
+  return sentence("这些角点几乎围不出面积：检查坐标，像素还是比例（0 至 1）",
+                  "these corners enclose next to nothing: check them, and whether they are pixels or fractions (0 to 1)");
+}
+inline Text beyond_drawn_on(std::string_view what) {
+  return sentence("{} 有角点超出 drawn_on 的画面：检查角点或 drawn_on", "{} has a corner beyond the picture of drawn_on: check its corners, or drawn_on", what);
+}
+inline Text want_user() {
+  return sentence("有密码而没有用户名：请写 user = \"…\"", "there is a password and no user: write user = \"…\"");
+}
 inline Text source_too_long() {
   return sentence("source 超过 1024 字节", "the source is longer than 1024 bytes");
 }

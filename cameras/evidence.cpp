@@ -65,10 +65,12 @@ Result<std::string> encode_jpeg(const cv::Mat& bgr, std::size_t max_bytes) {
 }
 
 Result<std::string> encode_thumbnail(const cv::Mat& bgr, std::size_t max_bytes) {
-  const int columns = std::min(bgr.cols, kThumbnailColumns);
-  cv::Mat small;
-  cv::resize(bgr, small, {columns, std::max(1, bgr.rows * columns / bgr.cols)}, 0, 0, cv::INTER_AREA);
-  return encode_jpeg(small, max_bytes);
+  for (int columns = std::min(bgr.cols, kThumbnailColumns);; columns /= 2) {
+    cv::Mat small;
+    cv::resize(bgr, small, {columns, std::max(1, bgr.rows * columns / bgr.cols)}, 0, 0, cv::INTER_AREA);
+    auto jpeg = encode_jpeg(small, max_bytes);
+    if (jpeg || jpeg.error().code != Errc::full || columns < kThumbnailColumns / 4) return jpeg;
+  }
 }
 
 }  // namespace hamlet::cameras

@@ -17,7 +17,7 @@ namespace hamlet::cameras {
 /// large.
 [[nodiscard]] Result<std::string> encode_jpeg(const cv::Mat& bgr, std::size_t max_bytes);
 
-/// The same, at most kThumbnailColumns wide.
+/// The same, at most kThumbnailColumns wide; less where there is too much to see for that.
 inline constexpr int kThumbnailColumns = 192;
 [[nodiscard]] Result<std::string> encode_thumbnail(const cv::Mat& bgr, std::size_t max_bytes);
 

@@ -58,9 +58,10 @@ inline constexpr std::array<std::string_view, 3> kConditionWords{"starting", "up
 struct CameraState {
   std::string camera;
   CameraCondition condition = CameraCondition::starting;
-  /// An id, when it is not simply up: "ended" (a file, played to its end), "not-found", "refused" (by the other side,
-  /// or user and password are wrong), "timeout", "unreachable", "no-video", "corrupt", "failed"; up with
-  /// "zone-outside": a zone has no pixel in the picture.
+  /// An id, when it is not simply up: "ended" (a file, played to its end), "not-found", "refused" (user and password
+  /// are wrong), "denied" (by this machine), "exception" (the camera says that it cannot), "timeout", "unreachable",
+  /// "closed" (by the camera, while it was watched), "no-video", "corrupt", "failed"; up with "zone-outside" or
+  /// "mask-outside": one has a corner outside the picture.
   std::string why{};
   std::string message{};     ///< the same in words, for whoever looks deeper; English
   double fps = 0;            ///< frames received a second, over the last seconds

@@ -429,6 +429,7 @@ enum class Kind {
   time_quality,
   lane,
   detail,
+  fact,
   frame_field,
   output
 };

@@ -321,6 +321,7 @@ std::string View::detail_of(const json& event) const {
     if (key == "why" || key == "reason") words = called(of_output ? Kind::output : Kind::why, words);
     if (key == "q") words = called(Kind::quality, words);
     if (key == "lane") words = called(Kind::lane, words);
+    if (key == "class" || key == "direction" || key == "act") words = called(Kind::fact, words);
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", called(Kind::detail, key), words);
   }
   return out;

@@ -1,6 +1,7 @@
 #include "firmware/daemon/picture_store.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <map>
 #include <system_error>
@@ -66,6 +67,7 @@ class PictureStore::Files {
   Files(fs::path media, Options options) : media_{std::move(media)}, options_{options} {}
 
   void set_options(Options options) { options_ = options; }
+  [[nodiscard]] bool failing() const { return failing_; }  // any thread
 
   void keep(const std::string& name, const std::string& jpeg, std::string_view about) {
     load();
@@ -75,8 +77,7 @@ class PictureStore::Files {
     const auto written = journal::write_durably(full(), file_name(name), bytes);
     struct stat there {};
     if (!written || ::stat((full() / file_name(name)).c_str(), &there) != 0) {
-      if (!failing_) log::error("pictures cannot be stored", {{"why", written ? "gone" : written.error().message}});
-      failing_ = true;
+      if (!failing_.exchange(true)) log::error("pictures cannot be stored", {{"why", written ? "gone" : written.error().message}});
       return;
     }
     failing_ = false;
@@ -142,17 +143,20 @@ class PictureStore::Files {
     return (is_held ? held() : full()) / file_name(name);
   }
 
+  // Where they are not, or no longer; that one cannot be made, the first picture tells.
+  void make_folders() const {
+    std::error_code ignored;
+    fs::create_directories(media_, ignored);
+    for (const auto& folder : {full(), held()}) ::mkdir(folder.c_str(), 0700);
+  }
+
   void load() {
+    make_folders();
     if (std::exchange(loaded_, true)) return;
     std::error_code error;
-    fs::create_directories(media_, error);
     std::vector<std::pair<WallTime, std::string>> found;
     for (const bool is_held : {false, true}) {
       const auto folder = is_held ? held() : full();
-      if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-        log::error("pictures cannot be stored",
-                   {{"folder", folder.string()}, {"why", std::generic_category().message(errno)}});
-      }
       for (auto entry = fs::directory_iterator{folder, error}; !error && entry != fs::directory_iterator{};
            entry.increment(error)) {
         const auto stem = entry->path().stem().string();
@@ -246,7 +250,7 @@ class PictureStore::Files {
   const fs::path media_;
   Options options_;
   bool loaded_ = false;
-  bool failing_ = false;
+  std::atomic<bool> failing_{false};
   std::map<std::string, File, std::less<>> known_;
   std::vector<std::string> order_;  // as stored
   std::uint64_t bytes_ = 0;
@@ -259,6 +263,10 @@ PictureStore::PictureStore(boost::asio::io_context& io, fs::path media, Options 
 
 PictureStore::~PictureStore() {
   stop();
+}
+
+bool PictureStore::failing() const {
+  return files_->failing();
 }
 
 void PictureStore::stop() {

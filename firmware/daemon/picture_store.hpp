@@ -65,6 +65,8 @@ class PictureStore {
   void read(const std::string& name, std::function<void(Result<std::string>)> then);
   /// Durable when it says so. Errors: not_found, full, failed.
   void hold(const std::string& name, bool held, std::function<void(Status)> then);
+  /// The last picture could not be written.
+  [[nodiscard]] bool failing() const;
   /// Writes what waits. Idempotent.
   void stop();
 

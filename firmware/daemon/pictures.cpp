@@ -38,7 +38,7 @@ tl::unexpected<Failure> refuse_picture(const std::string& name, const Error& err
 tl::unexpected<Failure> refuse_snapshot(const std::string& camera, const Error& error) {
   if (error.code == Errc::not_found) return refuse(error.code, texts::unknown_camera(camera));
   if (error.code == Errc::denied) return refuse(Errc::unavailable, texts::camera_shows_nothing(camera));
-  if (error.code == Errc::unavailable) return refuse(error.code, texts::camera_without_picture(camera, error.message));
+  if (error.code == Errc::unavailable) return refuse(error.code, texts::camera_down(camera, error.message));
   return refuse(error.code, texts::snapshot_late(camera));
 }
 

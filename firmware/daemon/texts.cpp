@@ -4,6 +4,27 @@
 #include <fmt/ranges.h>
 
 namespace hamlet::daemon::texts {
+namespace {
+
+// About a camera that is down: see cameras::CameraState.
+Text what_to_do(std::string_view why) {
+  if (why == "refused") return {"检查用户名、密码和 source 里的路径；改正前每 10 分钟才重试一次", "check user, password and the path in source; it is tried again each 10 minutes only"};
+  if (why == "not-found" || why == "no-video" || why == "corrupt") return {"检查配置里的 source：路径、设备或视频流", "check source in the config: path, device or stream"};
+  if (why == "denied") {
+    return {"用户 hamlet-eyes 须能读该文件或设备；内网以外的地址须在 hamlet-eyes.service 里放行（IPAddressAllow）",
+            "the user hamlet-eyes has to be able to read that file or device; an address outside private networks has to be let through in hamlet-eyes.service (IPAddressAllow)"};
+  }
+  if (why == "exception") {
+    return {"可能同时看的人太多，或它不支持 TCP（写 transport = \"udp\"）；也可重启摄像机",
+            "too many may watch it, or it may know no TCP (transport = \"udp\"); or restart it"};
+  }
+  if (why == "ended") return {"文件已播放完；要循环播放，写 loop = true", "the file was played to its end; to play it again and again, loop = true"};
+  if (why == "disabled") return {"配置里已停用（enabled = false）", "it is switched off in the config (enabled = false)"};
+  if (why == "starting" || why == "eyes-lost") return {"等几秒再试", "try again in some seconds"};
+  return {"检查供电、网线和地址", "check its power, cable and address"};
+}
+
+}  // namespace
 
 Text device_down(std::string_view device, std::string_view why) {
   return {fmt::format("设备 {} 没有应答（{}）：检查供电、接线和地址", device, why),
@@ -16,13 +37,25 @@ Text output_fails(std::string_view output, std::string_view why) {
 }
 
 Text camera_down(std::string_view camera, std::string_view why) {
-  return {fmt::format("摄像机 {} 没有画面（{}）：检查供电、网线和地址", camera, why),
-          fmt::format("camera {} gives no picture ({}): check its power, cable and address", camera, why)};
+  const auto now = what_to_do(why);
+  return {fmt::format("摄像机 {} 没有画面（{}）：{}", camera, why, now.zh), fmt::format("camera {} gives no picture ({}): {}", camera, why, now.en)};
+}
+
+Text camera_misfit(std::string_view camera, std::string_view why) {
+  const bool mask = why == "mask-outside";
+  return {fmt::format("摄像机 {} 的{}超出画面，位置不对：把 drawn_on 设为绘制时画面的宽和高，或重新绘制", camera, mask ? "遮挡区" : "区域"),
+          fmt::format("a {} of camera {} goes beyond its picture and is not where it was drawn: set drawn_on to the size of the picture that it was drawn on, or draw it again",
+                      mask ? "mask" : "zone", camera)};
 }
 
 Text eyes_lost() {
   return {"视频分析进程没有运行，正在重新启动：查看 journalctl -u hamlet-eyes",
           "the video process is not running and is being restarted: see journalctl -u hamlet-eyes"};
+}
+
+Text pictures_lost() {
+  return {"摄像机的图片存不下来，县里只有缩略图：检查剩余空间、存储卡和 media 目录的权限",
+          "pictures of cameras cannot be stored, the county has thumbnails alone: check free space, the card, and who may write to the folder media"};
 }
 
 Text journal_fails(std::string_view why) {
@@ -52,11 +85,6 @@ Text unknown_point(std::string_view point, std::string_view nearest) {
 Text unknown_camera(std::string_view camera) {
   return {fmt::format("没有摄像机 {}：用 hamlet cameras 查看", camera),
           fmt::format("there is no camera {}: see hamlet cameras", camera)};
-}
-
-Text camera_without_picture(std::string_view camera, std::string_view why) {
-  return {fmt::format("摄像机 {} 现在没有画面（{}）：检查供电、网线和地址", camera, why),
-          fmt::format("camera {} gives no picture now ({}): check its power, cable and address", camera, why)};
 }
 
 Text camera_shows_nothing(std::string_view camera) {

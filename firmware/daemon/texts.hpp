@@ -12,7 +12,9 @@ namespace hamlet::daemon::texts {
 [[nodiscard]] Text device_down(std::string_view device, std::string_view why);
 [[nodiscard]] Text output_fails(std::string_view output, std::string_view why);
 [[nodiscard]] Text camera_down(std::string_view camera, std::string_view why);
+[[nodiscard]] Text camera_misfit(std::string_view camera, std::string_view why);
 [[nodiscard]] Text eyes_lost();
+[[nodiscard]] Text pictures_lost();
 [[nodiscard]] Text journal_fails(std::string_view why);
 [[nodiscard]] Text uplink_away(std::string_view broker, const Text& why);
 /// `waiting`: the alarms that go by hour or season.
@@ -20,7 +22,6 @@ namespace hamlet::daemon::texts {
 
 [[nodiscard]] Text unknown_point(std::string_view point, std::string_view nearest);
 [[nodiscard]] Text unknown_camera(std::string_view camera);
-[[nodiscard]] Text camera_without_picture(std::string_view camera, std::string_view why);
 [[nodiscard]] Text camera_shows_nothing(std::string_view camera);
 [[nodiscard]] Text snapshot_late(std::string_view camera);
 [[nodiscard]] Text unknown_picture(std::string_view name);

@@ -204,10 +204,13 @@ json Box::problems_json() const {
   const auto eyes = eyes_->status();
   if (eyes["eyes"].value("state", "") == "lost") out.push_back(problem("eyes", texts::eyes_lost()));
   for (const auto& camera : eyes["cameras"]) {
-    if (camera.value("state", "") != "down" || camera.value("why", "") == "disabled") continue;
     const auto id = camera.value("id", "");
-    out.push_back(problem("camera:" + id, texts::camera_down(id, camera.value("why", ""))));
+    const auto why = camera.value("why", "");
+    if (why.empty() || why == "disabled") continue;
+    const bool down = camera.value("state", "") == "down";
+    out.push_back(problem("camera:" + id, down ? texts::camera_down(id, why) : texts::camera_misfit(id, why)));
   }
+  if (pictures_->failing()) out.push_back(problem("media", texts::pictures_lost()));
   const auto uplink = uplink_->status();
   const auto state = uplink.value("state", "");
   if (state == "offline" || state == "connecting") {

@@ -263,7 +263,7 @@ TEST_CASE("a camera is watched by RTSP, lost when it falls silent, and found aga
   CHECK(harness.events_of("cam", "down", Phase::end).size() == 1);
 
   server.drop_client();
-  REQUIRE(harness.until([&] { return harness.state_of("cam") == "down unreachable"; }));
+  REQUIRE(harness.until([&] { return harness.state_of("cam") == "down closed"; }));
   CHECK(harness.until([&] { return harness.state_of("cam") == "up"; }));
 }
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include "cameras/capture.hpp"
 #include "cameras/evidence.hpp"
 #include "firmware/core/sanitized.hpp"
 #include "tests/integration/cameras/harness.hpp"
@@ -110,14 +111,24 @@ class RawServer {
 
 void send(tcp::socket& client, const std::string& bytes) { boost::asio::write(client, boost::asio::buffer(bytes)); }
 
-// Motion-JPEG as cameras send it by HTTP, 25 a second.
-void serve_mjpeg(tcp::socket& client) {
-  send(client, "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n");
-  for (int frame = 0;; ++frame) {
-    const auto jpeg = cameras::encode_jpeg(wanderer(frame), 1U << 20).value();
-    send(client, fmt::format("--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n", jpeg.size(), jpeg));
-    std::this_thread::sleep_for(std::chrono::milliseconds{40});
-  }
+constexpr const char* kMjpegHead = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n";
+
+std::string mjpeg_part(int frame) {
+  const auto jpeg = cameras::encode_jpeg(wanderer(frame), 1U << 20).value();
+  return fmt::format("--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n{}\r\n", jpeg.size(), jpeg);
+}
+
+// Motion-JPEG as cameras send it by HTTP; of `pictures` no more than those, and then it hangs up.
+auto mjpeg(std::chrono::milliseconds interval, int pictures = -1) {
+  return [interval, pictures](tcp::socket& client) {
+    std::array<char, 512> request{};
+    client.read_some(boost::asio::buffer(request));  // closed with that unread, the connection would be reset
+    send(client, kMjpegHead);
+    for (int frame = 0; frame != pictures; ++frame) {
+      send(client, mjpeg_part(frame));
+      std::this_thread::sleep_for(interval);
+    }
+  };
 }
 
 std::string status_line(pid_t process, const std::string& key) {
@@ -143,7 +154,7 @@ TEST_CASE("every kind of source is watched by a process that has given up its ri
     std::ofstream{folder.path() / fmt::format("in{:06}.jpg", i + 1), std::ios::binary} << cameras::encode_jpeg(wanderer(i), 1U << 20).value();
   }
   support::RtspServer rtsp{{.picture = wanderer}};
-  RawServer http{serve_mjpeg};
+  RawServer http{mjpeg(std::chrono::milliseconds{40})};
   GstCamera gst264{video()};
   GstCamera gst265{video(true), "h265"};
   Harness harness{Harness::With::eyes};
@@ -198,6 +209,107 @@ TEST_CASE("a camera is told of when it is stopped, killed or stalls, and found a
   CHECK(harness.events_of("gst", "down", Phase::end).size() == 2);
   for (const auto& down : downs) CHECK(down.detail.dump().find("s3cret") == std::string::npos);
   CHECK(harness.link.status().at("eyes").at("restarts") == 0);
+}
+
+TEST_CASE("pictures without time stamps are looked at at the camera's own pace, however slow it is") {
+  for (const auto& [interval, pictures] : {std::pair{std::chrono::milliseconds{100}, 30}, std::pair{std::chrono::milliseconds{1'300}, 6}}) {
+    CAPTURE(pictures);
+    const RawServer server{mjpeg(interval, pictures)};
+    auto camera = file_camera("http", "", kSize.width, kSize.height);
+    camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+    const std::atomic<bool> cancel{false};
+    auto capture = cameras::Capture::open(camera, cancel);
+    REQUIRE_MESSAGE(capture, capture.error().message);
+    int seen = 0;
+    while (capture->read()) ++seen;
+    CHECK(seen >= pictures - 2);  // before its pace is known the second of slow ones may be taken for what a stall has kept back
+  }
+}
+
+TEST_CASE("what a stall of the link kept back of pictures without time stamps is passed over, too") {
+  std::string kept_back;
+  for (int frame = 0; frame < 30; ++frame) kept_back += mjpeg_part(frame);
+  const RawServer server{[&](tcp::socket& client) {
+    mjpeg(std::chrono::milliseconds{100}, 30)(client);
+    std::this_thread::sleep_for(std::chrono::seconds{3});
+    send(client, kept_back);
+  }};
+  auto camera = file_camera("http", "", kSize.width, kSize.height);
+  camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+  camera.max_fps = 60;
+  const std::atomic<bool> cancel{false};
+  auto capture = cameras::Capture::open(camera, cancel);
+  REQUIRE_MESSAGE(capture, capture.error().message);
+  int seen = 0;
+  while (capture->read()) ++seen;
+  CHECK(capture->frames() == 60);
+  CHECK(seen < 40);  // of those that came at once next to none
+}
+
+TEST_CASE("a camera that comes and goes is tried, and told of, more and more seldom") {
+  const RawServer server{mjpeg(std::chrono::milliseconds{1}, 2)};
+  auto camera = file_camera("http", "", kSize.width, kSize.height);
+  camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+  Harness harness{Harness::With::eyes};
+  REQUIRE(harness.link.start({camera}));
+  const auto downs = [&] { return harness.events_of("http", "down", Phase::start); };
+  REQUIRE(harness.until([&] { return downs().size() >= 4; }));
+  CHECK(downs()[0].detail.at("why") == "closed");
+  CHECK(downs()[3].at - downs()[0].at >= Millis{3'500});  // half of 1 + 2 + 4 s at least
+}
+
+TEST_CASE("a host without an address is unreachable, a web page is no video, and a camera that has too many watchers says so") {
+  const RawServer busy{[](tcp::socket& client) {
+    std::array<char, 512> request{};
+    client.read_some(boost::asio::buffer(request));
+    send(client, "RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: 1\r\n\r\n");
+  }};
+  const RawServer server{[](tcp::socket& client) { send(client, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9000\r\n\r\n" + std::string(9'000, ' ')); }};
+  auto page = file_camera("page", "", kSize.width, kSize.height);
+  page.source = fmt::format("http://127.0.0.1:{}/", server.port());
+  auto nowhere = page;
+  nowhere.id = "nowhere";
+  nowhere.source = "rtsp://camera.invalid/stream";
+  Harness harness{Harness::With::eyes};
+  auto full = page;
+  full.id = "full";
+  full.source = fmt::format("rtsp://127.0.0.1:{}/", busy.port());
+  REQUIRE(harness.link.start({page, nowhere, full}));
+  CHECK(harness.until([&] { return harness.state_of("full") == "down exception"; }));
+  CHECK(harness.until([&] { return harness.state_of("page") == "down no-video"; }));
+  CHECK(harness.until([&] { return harness.state_of("nowhere") == "down unreachable"; }));
+}
+
+TEST_CASE("what was drawn on a larger picture than the camera's is told of, a mask before a zone") {
+  auto camera = file_camera("cam", video(), 640, 480);
+  camera.loop = true;
+  camera.speed = 1;
+  Harness harness{Harness::With::eyes};
+  REQUIRE(harness.link.start({camera}));
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up zone-outside"; }));
+  camera.masks = {{{600, 0}, {640, 0}, {640, 100}}};
+  harness.link.reload({camera});
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up mask-outside"; }));
+  camera.drawn_on = {640, 480};
+  harness.link.reload({camera});
+  CHECK(harness.until([&] { return harness.state_of("cam") == "up"; }));
+}
+
+TEST_CASE("key frames that come seldom are not waited for") {
+  const support::TempDir folder;
+  const auto file = folder.path() / "seldom.mp4";
+  support::write_video(file, 600, wanderer, {.key_every = 300});
+  const GstCamera server{file};
+  auto camera = server.config("gst");
+  camera.rest = true;
+  const std::atomic<bool> cancel{false};
+  auto capture = cameras::Capture::open(camera, cancel);
+  REQUIRE_MESSAGE(capture, capture.error().message);
+  capture->rest(true);
+  for (int i = 0; i < 200; ++i) {
+    const auto picture = capture->read();
+    REQUIRE_MESSAGE(picture, picture.error().message);
+  }
 }
 
 TEST_CASE("rubbish in place of video hurts nobody: eyes survives, or comes back, and the others are watched") {

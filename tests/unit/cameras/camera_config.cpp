@@ -1,6 +1,11 @@
 #include "cameras/camera_config.hpp"
 
+#include <filesystem>
+#include <fstream>
+
 #include <doctest/doctest.h>
+
+#include "tests/support/process.hpp"
 
 using namespace hamlet;
 using namespace hamlet::cameras;
@@ -81,6 +86,11 @@ TEST_CASE("what is wrong with a camera is said, with what to do") {
   CHECK(says(source("rtsp:///x"), "host is missing"));
   CHECK(says(source("rtsp://host/a b"), "space"));
   CHECK(says(problems_of("[[camera]]\nid = \"a\"\n"), "source"));
+  const support::TempDir folder;
+  const auto secret = folder.path() / "secret";
+  std::ofstream{secret} << "hunter2";
+  std::filesystem::permissions(secret, std::filesystem::perms::owner_read);
+  CHECK(says(problems_of("[[camera]]\nid = \"a\"\nsource = \"rtsp://host/x\"\npassword = { file = \"" + secret.string() + "\" }\n"), "no user"));
   CHECK(says(problems_of("[[camera]]\nid = \"a\"\nsource = \"file:/x\"\ngb28181 = \"123\"\n"), "20 digits"));
   CHECK(says(problems_of("[[camera]]\nid = \"a\"\nsource = \"file:/x\"\ndrawn_on = [1280]\n"), "drawn_on"));
 }
@@ -99,6 +109,25 @@ TEST_CASE("zones need three corners inside a picture, and an id of their own") {
   CHECK(says(problems_of(camera + "[[camera.zone]]\nid = \"z\"\npolygon = [[0, 0], [1, 1], [-1, 5]]\n"),
              "outside any picture"));
   CHECK(says(problems_of(camera + camera), "another camera"));
+}
+
+TEST_CASE("a polygon that cannot be what was meant is told of") {
+  const auto camera = std::string{"[[camera]]\nid = \"a\"\nsource = \"file:/x\"\n"};
+  const auto mask = [&](const std::string& corners) { return problems_of(camera + "[[camera.mask]]\npolygon = " + corners + "\n"); };
+  CHECK(mask("[[0, 0], [1, 0], [1, 1], [0, 1]]").empty());
+  CHECK(mask("[[0, 0], [1, 0], [640, 480], [0, 480]]").empty());
+  CHECK(mask("[[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.3, 0.1]]").empty());  // touches itself
+  CHECK(says(mask("[[0.1, 0.1], [0.9, 0.1], [1.2, 0.9]]"), "mixed"));
+  CHECK(says(mask("[[0, 0], [1, 1], [1, 0], [0, 1]]"), "cross one another"));
+  CHECK(says(mask("[[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]]"), "next to nothing"));
+  CHECK(says(mask("[[0, 0], [2, 0], [2, 2]]"), "next to nothing"));
+  const auto line = [&](const std::string& ends) { return problems_of(camera + "[[camera.zone]]\nid = \"z\"\nrule = \"crossing\"\npolygon = " + ends + "\n"); };
+  CHECK(line("[[0.5, 0], [0.5, 1]]").empty());
+  CHECK(says(line("[[0.5, 0.5], [0.5, 0.5]]"), "two points"));
+  CHECK(says(line("[[0.5, 0], [0.5, 300]]"), "mixed"));
+  const auto drawn = std::string{"[[camera]]\nid = \"a\"\nsource = \"file:/x\"\ndrawn_on = [640, 360]\n"};
+  CHECK(problems_of(drawn + "[[camera.mask]]\npolygon = [[0, 0], [640, 0], [640, 360]]\n").empty());
+  CHECK(says(problems_of(drawn + "[[camera.mask]]\npolygon = [[0, 0], [1920, 0], [1920, 1080]]\n"), "beyond the picture of drawn_on"));
 }
 
 TEST_CASE("a zone's rule, hours, classes and masks are read, and what is wrong with them is said") {
@@ -130,6 +159,7 @@ hours = ["22:00-06:30"]
   CHECK(says(problems_of(zone + "rule = \"crossing\"\npolygon = [[0, 0], [1, 0], [1, 1]]\n"), "two points"));
   CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nhours = [\"22-6\"]\n"), "22:00-06:30"));
   CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nhours = [\"22:61-06:00\"]\n"), "span of hours"));
+  CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nhours = [\"22:00-22:00\"]\n"), "span of hours"));
   CHECK(says(problems_of(zone + "polygon = [[0, 0], [1, 0], [1, 1]]\nclasses = [\"cow\"]\n"), "there is no class"));
   CHECK(says(problems_of(camera + "[[camera.mask]]\npolygon = [[0, 0], [1, 1]]\n"), "corners"));
 }

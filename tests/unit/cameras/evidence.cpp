@@ -88,3 +88,14 @@ TEST_CASE("a JPEG is one, and as small as was asked for") {
   CHECK(small->size() <= 64u << 10);
   CHECK(encode_jpeg(noise, 100).error().code == Errc::full);
 }
+
+TEST_CASE("a thumbnail fits however much there is to see, and whatever the picture's shape") {
+  for (const cv::Size size : {cv::Size{640, 360}, cv::Size{352, 640}, cv::Size{64, 360}, cv::Size{640, 32}}) {
+    CAPTURE(size.width);
+    cv::Mat noise(size.height / 3, size.width / 3, CV_8UC3);
+    cv::randu(noise, cv::Scalar::all(0), cv::Scalar::all(256));
+    cv::resize(noise, noise, size, 0, 0, cv::INTER_NEAREST);
+    CHECK(encode_thumbnail(noise, 4 << 10));
+    CHECK(encode_jpeg(noise, 64 << 10));
+  }
+}

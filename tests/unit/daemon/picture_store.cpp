@@ -89,6 +89,23 @@ TEST_CASE("a picture is kept with what it shows, where nobody but the daemon may
   CHECK((folder.st_mode & 0777U) == 0700U);
 }
 
+TEST_CASE("that pictures cannot be stored is known until one is, and a folder that somebody has deleted is made anew") {
+  Shelf shelf;
+  shelf.keep(1);
+  CHECK(shelf.list());
+  CHECK_FALSE(shelf.store->failing());
+  fs::remove_all(shelf.dir.path() / "full");
+  std::ofstream{shelf.dir.path() / "full"} << "in the way";
+  shelf.keep(2);
+  CHECK(shelf.list());
+  CHECK(shelf.store->failing());
+  fs::remove(shelf.dir.path() / "full");
+  shelf.keep(3);
+  CHECK(shelf.list());
+  CHECK_FALSE(shelf.store->failing());
+  CHECK(shelf.read(3));
+}
+
 TEST_CASE("the oldest pictures give way to the budget, held ones never") {
   Shelf shelf;
   for (const int number : {1, 2}) shelf.keep(number);
