@@ -147,7 +147,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   upset_ = new_scene || restless_ || foreground_.relit() || scene_.in_doubt() || moving > kSceneChange;
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_, known,
-                  foreground_.shift());
+                  foreground_.shift(), foreground_.scene());
   for (auto& zone : zones_) {
     if (zone.pixels == 0) continue;
     zone.watched = watched(zone.config, minute);
@@ -317,7 +317,7 @@ Analysis::Sight Analysis::look_at(Zone& zone, const Picture& picture, MonoTime a
     for (const auto& track : tracker_.tracks()) {
       const cv::Rect box = cv::Rect{track.box} & cv::Rect{{}, zone.mask.size()};
       if (enough && !box.empty() && cv::countNonZero(inside(box)) > 0) first_sight(zone, track, sight);
-      if (!open && !track.confirmed() && (track.sudden || track.doubtful)) continue;
+      if (!open && !track.confirmed() && (track.sudden || track.doubtful || track.before_the_lens())) continue;
       cv::rectangle(going, place_of(track) + foreground_.shift(), {255}, cv::FILLED);
     }
     inside &= going;

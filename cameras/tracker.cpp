@@ -29,8 +29,10 @@ constexpr double kManyBirths = 4;
 constexpr double kRestlessFor = 30'000;  // ms
 constexpr double kOftenBorn = 1.5;
 constexpr int kCell = 8;  // pixels
-constexpr double kFlies = 5;  // of its own sizes a second
+constexpr double kFlies = 5;      // of its own sizes a second
+constexpr double kFliesPast = 10;  // what came in from beside the picture: a car that passes close by is as fast as half of that
 constexpr Millis kFlight{1'000};
+constexpr double kOutOfFocus = 0.4;
 constexpr Millis kSwings{1'000};
 
 template <class T>
@@ -67,14 +69,60 @@ double strayed(const cv::Rect2f& from, const cv::Rect2f& to, cv::Rect picture) {
   return length({both(from.x, to.x, from.br().x, to.br().x, picture.x, picture.br().x), both(from.y, to.y, from.br().y, to.br().y, picture.y, picture.br().y)});
 }
 
+double middle_of(std::vector<float>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return double{*middle};
+}
+
+// How wide the outline of what is 255 in `its` is, where luma goes over from the scene's to its own, as a fraction of its size. It is a
+// few pixels for what the camera is sharp for, however small; a fly on the lens is all outline.
+double softness_of(const cv::Mat& its, const cv::Mat& luma, const cv::Mat& scene) {
+  const auto steepness = [](const cv::Mat& of) {
+    cv::Mat across;
+    cv::Mat down;
+    cv::Mat out;
+    cv::Sobel(of, across, CV_32F, 1, 0, 3, 0.125);
+    cv::Sobel(of, down, CV_32F, 0, 1, 3, 0.125);
+    cv::magnitude(across, down, out);
+    return out;
+  };
+  static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
+  static const cv::Mat nine = cv::Mat::ones(9, 9, CV_8UC1);
+  cv::Mat steep = steepness(luma) - steepness(scene);  // an edge of its own
+  cv::dilate(steep, steep, five);
+  cv::Mat now;
+  cv::Mat off;
+  cv::blur(luma, now, {3, 3});
+  cv::blur(scene, off, {3, 3});
+  cv::absdiff(now, off, off);
+  cv::dilate(off, off, nine);
+  cv::Mat inner;
+  cv::erode(its, inner, cv::Mat());
+  std::vector<float> slopes;
+  std::vector<float> heights;
+  for (int row = 0; row < its.rows; ++row) {
+    for (int column = 0; column < its.cols; ++column) {
+      if (its.at<std::uint8_t>(row, column) == inner.at<std::uint8_t>(row, column)) continue;
+      slopes.push_back(steep.at<float>(row, column));
+      heights.push_back(static_cast<float>(off.at<std::uint8_t>(row, column)));
+    }
+  }
+  if (slopes.empty()) return 0;
+  return std::min(1.0, middle_of(heights) / std::max(0.25, middle_of(slopes)) / std::sqrt(cv::countNonZero(its)));
+}
+
 }  // namespace
+
+bool Track::before_the_lens() const {
+  const bool flies = length(velocity) > (sudden || doubtful ? kFlies : kFliesPast) * double{std::max(box.width, box.height)} && seen - born < kFlight;
+  return flies || softness > kOutOfFocus;
+}
 
 bool Track::confirmed() const {
   const double size = std::min(std::max(box.width, box.height), std::max(birthplace.width, birthplace.height));  // what comes near grows
   const double far = doubtful ? size : (sudden ? 0.5 : 0.2) * double{std::min(box.width, box.height)};
-  // What comes up in the midst of the picture and is faster than a car is an insect close to the lens: it is soon gone.
-  const bool flies = sudden && length(velocity) > kFlies * double{std::max(box.width, box.height)};
-  return sights >= 3 && strayed >= std::max(1.5, far) && (!flies || seen - born >= kFlight);
+  return sights >= 3 && strayed >= std::max(1.5, far) && !before_the_lens();
 }
 
 ThingClass Track::kind() const {
@@ -85,14 +133,14 @@ ThingClass Track::kind() const {
 Tracker::Tracker(cv::Size size)
     : size_{size}, restless_{cv::Mat::zeros(cells_of({{}, size}).size(), CV_32F)} {}
 
-const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known, cv::Point shift) {
+const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful, bool known, cv::Point shift, const cv::Mat& scene) {
   visible_ = (cv::Rect{{}, size_} - shift) & cv::Rect{{}, size_};
   find_blobs(mask);
   assign(time);
   part();
   for (auto& blob : blobs_) {
     leave_out_parts(blob, time);
-    if (blob.tracks.size() == 1) update_alone(blob, luma, time);
+    if (blob.tracks.size() == 1) update_alone(blob, luma, scene, time);
   }
   for (auto& blob : blobs_) {
     if (blob.tracks.size() > 1) update_merged(blob, luma, time);
@@ -103,9 +151,10 @@ const std::vector<Track>& Tracker::follow(const cv::Mat& mask, const cv::Mat& lu
   for (const auto& blob : blobs_) {
     if (blob.tracks.empty() && blob.area >= kSmallestBlob) begin(blob, luma, time, doubtful, known);
   }
-  for (auto& track : tracks_) {  // not it alone, or it does not go away
+  const bool flurry = births_ > kManyBirths;  // leaves, water, snow: whatever comes up among them, it has to go its own way
+  for (auto& track : tracks_) {
     const auto age = time - track.born;
-    if (!track.confirmed() && (age > (track.sudden ? 1 : 2) * kSwings || (track.sudden && age < kYoung && births_ > kManyBirths))) track.doubtful = true;
+    if ((flurry && age < kYoung) || (!track.confirmed() && age > (track.sudden ? 1 : 2) * kSwings)) track.doubtful = true;
   }
   drop_lost(time);
   last_ = time;
@@ -241,7 +290,7 @@ void Tracker::leave_out_parts(Blob& blob, Millis time) {
   if (outgrown || time - tracks_[main].born < kYoung) tracks_[main].alone = 0;  // it may grow at once
 }
 
-void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
+void Tracker::update_alone(Blob& blob, const cv::Mat& luma, const cv::Mat& scene, Millis time) {
   Track& track = tracks_[blob.tracks.front()];
   const cv::Rect2f expected = predicted(track, time);
   gather_parts(blob, track, expected);
@@ -258,6 +307,11 @@ void Tracker::update_alone(Blob& blob, const cv::Mat& luma, Millis time) {
   ++track.alone;
   track.misfit = 0;
   track.clear = time;
+  if (!scene.empty()) {
+    constexpr int kBeside = 5;  // pixels, that an outline needs
+    const cv::Rect around = cv::Rect{blob.box.tl() - cv::Point{kBeside, kBeside}, blob.box.br() + cv::Point{kBeside, kBeside}} & cv::Rect{{}, size_};
+    track.softness += (softness_of(labels_(around) == blob.label, luma(around), scene(around)) - track.softness) / std::min(track.sights - 1, 10);
+  }
   const cv::Rect inside = as_pixels(track.box) & cv::Rect{{}, size_};
   if (!inside.empty()) luma(inside).copyTo(track.looks);
 }
@@ -411,9 +465,9 @@ void Tracker::begin(const Blob& blob, const cv::Mat& luma, Millis time, bool dou
   cv::minMaxLoc(restless_(cells), nullptr, &most);
   track.sudden = !at_edge(blob.box);
   track.doubtful = track.sudden && (doubtful || most > kOftenBorn);
-  if (track.sudden && !doubtful && known) {
+  if (track.sudden && known) {
     ++births_;
-    restless_(cells) += 1;
+    if (!doubtful) restless_(cells) += 1;
   }
   track.birthplace = track.box;
   track.stood_at = track.middle();

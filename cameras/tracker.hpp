@@ -29,10 +29,13 @@ struct Track {
   double strayed = 0;      ///< the farthest that both its sides were from its birthplace
   Millis moved{};          ///< when it last left the place it stood at
   cv::Point2f stood_at{};
+  double softness = 0;     ///< how wide its outline is, as a fraction of its size
 
   /// Where it touches the ground.
   [[nodiscard]] cv::Point2f foot() const { return {box.x + box.width / 2, box.y + box.height}; }
   [[nodiscard]] cv::Point2f middle() const { return {box.x + box.width / 2, box.y + box.height / 2}; }
+  /// It is faster than anything on the ground, or out of focus: an insect, a flake or a drop close to the lens.
+  [[nodiscard]] bool before_the_lens() const;
   /// It has been there for long enough, and has gone far enough, to be neither a flicker nor a leaf.
   [[nodiscard]] bool confirmed() const;
   [[nodiscard]] ThingClass kind() const;
@@ -52,9 +55,10 @@ class Tracker {
   explicit Tracker(cv::Size size);
 
   /// `mask` and `luma` of one picture; `doubtful`: what comes up now in the midst of it is; `known`: the scene is, or what comes up says
-  /// nothing about a place; `shift`: how far the picture lies beside the scene. Tracks that ended are gone after the call.
+  /// nothing about a place; `shift`: how far the picture lies beside the scene; `scene`: as
+  /// it is without things, where it is known. Tracks that ended are gone after the call.
   const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false,
-                                   bool known = true, cv::Point shift = {});
+                                   bool known = true, cv::Point shift = {}, const cv::Mat& scene = {});
   [[nodiscard]] const std::vector<Track>& tracks() const { return tracks_; }
   /// Bounds of all that the last mask showed, specks left out.
   [[nodiscard]] const std::vector<cv::Rect>& blobs() const { return boxes_; }
@@ -75,7 +79,7 @@ class Tracker {
   void assign(Millis time);
   void part();
   void leave_out_parts(Blob& blob, Millis time);
-  void update_alone(Blob& blob, const cv::Mat& luma, Millis time);
+  void update_alone(Blob& blob, const cv::Mat& luma, const cv::Mat& scene, Millis time);
   void update_merged(Blob& blob, const cv::Mat& luma, Millis time);
   void place(Track& track, cv::Rect2f box, double area, Millis time, float trust = 1);
   void begin(const Blob& blob, const cv::Mat& luma, Millis time, bool doubtful, bool known);

@@ -363,7 +363,7 @@ class Run {
   void keep(std::vector<Message> messages, int frame) {
     for (const auto& message : messages) {
       const auto* seen = std::get_if<Observation>(&message.body);
-      if (seen == nullptr || seen->zone.empty()) continue;
+      if (seen == nullptr || seen->zone == kWholePicture) continue;  // its faults are no events of a zone
       const int at = seen->detail.at("frame");
       if (seen->phase == Phase::once) {
         const auto ago = (seen->detail.at("media_ms").get<double>() - static_cast<double>(media_.count())) / 1000;

@@ -248,6 +248,58 @@ TEST_CASE("rain and insects are nobody in the zone") {
   CHECK(stage.told().empty());
 }
 
+TEST_CASE("what is out of focus close to the lens is nobody, whose outline is sharp is somebody, on the same way") {
+  for (const auto rule : {ZoneRule::motion, ZoneRule::intrusion}) {
+    CAPTURE(to_string(rule));
+    Stage stage{with_zone(rule)};
+    stage.empty(kLearned);
+    bool sharp = false;
+    const auto crawls = [&sharp](cv::Mat& bgr, int i) {
+      cv::Mat over = cv::Mat::zeros(bgr.size(), CV_8UC1);
+      cv::ellipse(over, {40 + 3 * i, 100}, {20, 12}, 0, 0, 360, {230}, cv::FILLED);
+      if (!sharp) cv::GaussianBlur(over, over, {0, 0}, 6);
+      cv::cvtColor(over, over, cv::COLOR_GRAY2BGR);
+      cv::multiply(bgr, cv::Scalar::all(255) - over, bgr, 1 / 255.0);
+    };
+    stage.play(80, crawls);
+    CHECK(stage.told().empty());
+    stage.empty(30);
+    sharp = true;
+    stage.play(80, crawls);
+    CHECK(stage.told() == std::string{to_string(rule)} + " start");
+  }
+}
+
+TEST_CASE("a flake that falls past the lens is no thing, a car that passes as fast is") {
+  for (const int length : {10, 30}) {
+    CAPTURE(length);
+    Tracker tracker{{160, 120}};
+    const cv::Mat luma(120, 160, CV_8UC1, cv::Scalar{90});
+    bool confirmed = false;
+    for (int i = 0; i < 10; ++i) {
+      cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+      mask(cv::Rect{80, 8 * i, 8, length}).setTo(255);
+      for (const auto& track : tracker.follow(mask, luma, Millis{40 * i})) confirmed = confirmed || track.confirmed();
+    }
+    CHECK(confirmed == (length == 30));
+  }
+}
+
+TEST_CASE("what comes in among leaves or snow has to go as far as it is large") {
+  Tracker tracker{{160, 120}};
+  const cv::Mat luma(120, 160, CV_8UC1, cv::Scalar{90});
+  int confirmed = 0;
+  for (int i = 0; i < 25; ++i) {
+    cv::Mat mask = cv::Mat::zeros(120, 160, CV_8UC1);
+    for (int leaf = 0; leaf < 3; ++leaf) mask(cv::Rect{40 + (i * 37 + leaf * 50) % 110, 10 + (i * 13 + leaf * 7) % 30, 4, 4}).setTo(255);
+    if (i >= 8) mask(cv::Rect{(i - 8) * 3, 60, 8, 30}).setTo(255);
+    for (const auto& track : tracker.follow(mask, luma, Millis{80 * i})) {
+      if (track.box.height > 20 && track.confirmed() && confirmed == 0) confirmed = i;
+    }
+  }
+  CHECK(confirmed > 15);  // alone it would be in its fourth
+}
+
 TEST_CASE("a picture in which somebody is missed breaks no track, however few pictures a second there are") {
   for (const int interval : {40, 250, 1'000}) {
     CAPTURE(interval);
