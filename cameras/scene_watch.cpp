@@ -17,6 +17,8 @@ constexpr double kLittleDetail = 0.4;   // of what is usual: covered or blurred
 constexpr double kLittleFineness = 0.25;  // of what is usual: blurred, though its edges add up to as much as before
 constexpr double kLessFineness = 0.6;     // of what is usual: blurred, where there is little detail as well
 constexpr Millis kLooksAtOnce{100};
+constexpr double kSameMost = 10;        // shades: the same picture, coded again and again; a live one has noise, and something that moves
+constexpr double kSameMean = 0.16;
 constexpr double kOtherView = 0.35;     // correlation of where the detail is
 constexpr double kMostHidden = 0.3;     // of the view, by things that stand before it
 constexpr Millis kLearns{3'000};  // before that there is nothing usual
@@ -112,7 +114,7 @@ std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time
   last_ = time;
   const View now = view_of(luma);
   const auto fault = judge(now, things, luma.size());
-  if (before_.empty() || cv::norm(luma, before_, cv::NORM_INF) > 0) {
+  if (before_.empty() || cv::norm(luma, before_, cv::NORM_INF) > kSameMost || cv::norm(luma, before_, cv::NORM_L1) > kSameMean * static_cast<double>(luma.total())) {
     changed_ = time;
     luma.copyTo(before_);
   }

@@ -4,12 +4,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include <doctest/doctest.h>
 #include <opencv2/imgproc.hpp>
 
 #include "cameras/analysis.hpp"
 #include "cameras/capture.hpp"
+#include "tests/support/clip.hpp"
+#include "tests/support/process.hpp"
 
 using namespace hamlet;
 using namespace hamlet::cameras;
@@ -253,4 +256,27 @@ TEST_CASE("on a real road where nothing passes nobody is told of, whatever becom
   CHECK(told_of([](cv::Mat& bgr, int) { cv::GaussianBlur(bgr, bgr, {0, 0}, 9.0 * bgr.cols / 1280); }) == "blurred");
   CHECK(told_of([](cv::Mat& bgr, int) { bgr.setTo(cv::Scalar{70, 70, 70}); }) == "covered");
   CHECK(told_of([](cv::Mat& bgr, int) { cv::flip(bgr, bgr, -1); }) == "turned");
+}
+
+// What a coder makes of the same picture differs a little from one to the next.
+TEST_CASE("a picture that stands still is frozen though it is coded anew, and a scene in which nothing happens is not") {
+  support::TempDir folder;
+  for (const bool live : {false, true}) {
+    CAPTURE(live);
+    CameraConfig camera = road_camera();
+    const auto clip = folder.path() / (live ? "live.mp4" : "stuck.mp4");
+    support::write_video(clip, 200, [live](int frame) { return support::scene({320, 240}, live ? frame : 0, 100, 1); }, {.fps = 5, .key_every = 10});
+    camera.source = "file:" + clip.string();
+    const std::atomic<bool> cancel{false};
+    auto capture = Capture::open(camera, cancel);
+    REQUIRE(capture);
+    std::optional<Analysis> analysis;
+    std::string told;
+    for (auto picture = capture->read(); picture && *picture; picture = capture->read()) {
+      if (!analysis) analysis.emplace(camera, (*picture)->size(), (*picture)->size());
+      const Millis media = (*picture)->media;
+      for (const auto& message : analysis->process(**std::move(picture), mono_from_ms(0) + media)) told += std::get<Observation>(message.body).kind;
+    }
+    CHECK(told == (live ? "" : "frozen"));
+  }
 }
