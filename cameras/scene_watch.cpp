@@ -114,7 +114,8 @@ std::vector<SceneWatch::Change> SceneWatch::see(const cv::Mat& luma, Millis time
   last_ = time;
   const View now = view_of(luma);
   const auto fault = judge(now, things, luma.size());
-  if (before_.empty() || cv::norm(luma, before_, cv::NORM_INF) > kSameMost || cv::norm(luma, before_, cv::NORM_L1) > kSameMean * static_cast<double>(luma.total())) {
+  const bool same = !before_.empty() && cv::norm(luma, before_, cv::NORM_INF) <= kSameMost && cv::norm(luma, before_, cv::NORM_L1) <= kSameMean * static_cast<double>(luma.total());
+  if (!same || fault) {  // a lens that is covered shows nothing that could change
     changed_ = time;
     luma.copyTo(before_);
   }
