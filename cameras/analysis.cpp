@@ -68,10 +68,7 @@ void Analysis::Zone::begin_anew() {
 
 Analysis::Analysis(const CameraConfig& camera, cv::Size source, cv::Size picture)
     : camera_{camera}, source_{source}, foreground_{picture}, tracker_{foreground_.size()} {
-  for (const auto& config : camera_.zones) {
-    zones_.push_back(make_zone(config));
-    if (zones_.back().pixels == 0) blind_zones_.push_back(config.id);
-  }
+  for (const auto& config : camera_.zones) zones_.push_back(make_zone(config));
   for (const auto& polygon : camera_.masks) {
     if (blanked_.empty()) blanked_ = cv::Mat::zeros(picture, CV_8UC1);
     blanked_ |= drawn(polygon, picture);

@@ -53,9 +53,6 @@ class Analysis {
   /// Nothing moves: the last picture had no foreground, and nothing is open.
   [[nodiscard]] bool quiet() const;
 
-  /// Ids of zones that have no pixel in the picture: nothing is ever seen there.
-  [[nodiscard]] const std::vector<std::string>& blind_zones() const { return blind_zones_; }
-
  private:
   // A thing: as one picture shows it, or the largest that any has.
   struct Thing {
@@ -132,7 +129,6 @@ class Analysis {
   cv::Mat blanked_;  // in the picture's size; empty: nothing is
   std::vector<Zone> zones_;
   std::array<std::string, kSceneFaultWords.size()> faults_{};  // ids of those that are told
-  std::vector<std::string> blind_zones_;
   Picture last_{};  // without its pixels
   MonoTime last_at_{};
   Millis doubtful_until_{};

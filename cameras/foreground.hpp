@@ -22,7 +22,8 @@ namespace hamlet::cameras {
 /// - what it has learned is relit where lights, clouds or the camera's exposure change all of it, also by a gain that changes
 ///   slowly over the picture, and its colours are learned anew where the camera turns to infra-red,
 /// - light in a part of it (headlights, a cloud's edge, a lamp) has no outline either: no thing, but what stands in it is,
-/// - a thing that leaves uncovers ground that has never been seen: no thing, for it has no outline (`ghost`),
+/// - a thing that leaves uncovers ground that has never been seen: no thing, for the picture has no contrast across its outline,
+///   and what stands there and has one is not worn away from it,
 /// - where what matches and what does not keep taking turns (leaves against the sky), specks are not joined to a thing,
 /// - where there are no colours, a match has to be nearer,
 /// - a thing that stands still stays a thing, for kStillBecomesScene.

@@ -280,13 +280,6 @@ TEST_CASE("zones follow the picture when they were drawn on another size") {
   CHECK(show.seen("edge").empty());
 }
 
-TEST_CASE("a zone outside the picture is named") {
-  auto camera = yard();
-  camera.zones.push_back({"away", {}, {{900, 900}, {1000, 900}, {1000, 1000}}, 0.1, Millis{0}, Millis{1000}});
-  const Analysis analysis{camera, kSize, kSize};
-  CHECK(analysis.blind_zones() == std::vector<std::string>{"away"});
-}
-
 TEST_CASE("a snapshot pixelates whoever moves, and everything while the scene is new") {
   Show show{yard()};
   const cv::Rect thing{180, 60, 40, 120};
