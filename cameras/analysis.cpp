@@ -78,10 +78,8 @@ Analysis::Analysis(const CameraConfig& camera, cv::Size source, cv::Size picture
 // ---- zones ---------------------------------------------------------------------------------------------------------
 
 std::vector<cv::Point2f> Analysis::points(const Polygon& polygon, cv::Size size) const {
-  const bool fractions =
-      std::all_of(polygon.begin(), polygon.end(), [](const auto& point) { return point.first <= 1 && point.second <= 1; });
   const auto drawn_on =
-      fractions ? std::pair{1.0, 1.0} : camera_.drawn_on.value_or(std::pair<double, double>{source_.width, source_.height});
+      is_fractions(polygon) ? std::pair{1.0, 1.0} : camera_.drawn_on.value_or(std::pair<double, double>{source_.width, source_.height});
   std::vector<cv::Point2f> out;
   for (const auto& [x, y] : polygon) {
     out.emplace_back(static_cast<float>(x / drawn_on.first * size.width), static_cast<float>(y / drawn_on.second * size.height));
@@ -140,7 +138,7 @@ std::vector<Message> Analysis::process(Picture picture, MonoTime at, std::option
   const bool known = foreground_.learned_for() >= Foreground::kWarmUp;
   const double moving = cv::countNonZero(mask) / static_cast<double>(mask.total());
   const bool new_scene = foreground_.learned_for() < kSettles;
-  restless_ = !known && (new_scene ? false : restless_ || moving > kMuchMoves);
+  restless_ = !known && !new_scene && (restless_ || moving > kMuchMoves);
   upset_ = new_scene || restless_ || foreground_.relit() || scene_.in_doubt() || moving > kSceneChange;
   if (foreground_.relit() || foreground_.lit() > kMuchLight || scene_.in_doubt()) doubtful_until_ = picture.media + kAfterglow;
   tracker_.follow(foreground_.placed_mask(), foreground_.luma(), picture.media, picture.media < doubtful_until_, known,

@@ -192,22 +192,24 @@ cv::Mat strongest_edges(const cv::Mat& luma) {
   return edges;
 }
 
+// Of so many pixels across, and down.
+cv::Mat mean_around(const cv::Mat& of, int width) {
+  cv::Mat out;
+  cv::blur(of, out, {width, width}, {-1, -1}, cv::BORDER_REPLICATE);
+  return out;
+}
+
 // Where the picture has an edge that the scene has not, or lacks one that it has: 255, looked for where `where` is not 0. What light
 // does to a scene is smooth, and keeps its edges in proportion; what a thing does is not. `noise`: shades by which two pictures of the
 // same differ.
 cv::Mat changed_edges(const cv::Mat& luma, const cv::Mat& scene, const cv::Mat& where, double noise) {
-  const auto mean = [](const cv::Mat& of, int around) {
-    cv::Mat out;
-    cv::blur(of, out, {around, around}, {-1, -1}, cv::BORDER_REPLICATE);
-    return out;
-  };
   constexpr int kAround = 9;
   constexpr int kWhite = 225;  // what is as bright has lost its edges
   constexpr float kDark = 4;   // shades, for below them a ratio says little
-  const cv::Mat fine = mean(luma, 3);
-  const cv::Mat coarse = mean(luma, kAround);
-  const cv::Mat scene_fine = mean(scene, 3);
-  const cv::Mat scene_coarse = mean(scene, kAround);
+  const cv::Mat fine = mean_around(luma, 3);
+  const cv::Mat coarse = mean_around(luma, kAround);
+  const cv::Mat scene_fine = mean_around(scene, 3);
+  const cv::Mat scene_coarse = mean_around(scene, kAround);
   cv::Mat out = cv::Mat::zeros(luma.size(), CV_8UC1);
   const auto least = static_cast<float>(3 + noise);
   for (int row = 0; row < luma.rows; ++row) {
@@ -709,7 +711,7 @@ void Foreground::Model::clean() {
   const cv::Rect some = cv::boundingRect(raw.inside());
   if (some.empty()) return;
   constexpr int kReach = 8;  // no pixel has a say any farther
-  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kReach, kReach}, some.br() + cv::Point{kReach, kReach}} & cv::Rect{{}, size};
+  const cv::Rect where = grown(some, kReach, size);
   const cv::Mat found = raw.inside()(where).clone();
   static const cv::Mat five = cv::Mat::ones(5, 5, CV_8UC1);
   cv::Mat closed;
@@ -732,7 +734,7 @@ void Foreground::Model::leave_out_light() {
   const cv::Rect some = cv::boundingRect(placed_mask);
   if (some.empty()) return;
   constexpr int kBeside = 6;  // pixels, that outlines and the means around them need
-  const cv::Rect where = cv::Rect{some.tl() - cv::Point{kBeside, kBeside}, some.br() + cv::Point{kBeside, kBeside}} & cv::Rect{{}, size};
+  const cv::Rect where = grown(some, kBeside, size);
   cv::Mat things = placed_mask(where);
   cv::Mat labels;
   const int count = cv::connectedComponents(things, labels, 8, CV_32S);
@@ -786,9 +788,8 @@ void Foreground::Model::leave_out_light() {
 // ---- learning ------------------------------------------------------------------------------------------------------
 
 // Where a thing has gone, the scene as remembered has a contrast across the outline that the picture has not. The scene soon forgets it:
-// what was uncovered stays so while it is still. What stands there has one
-// of its own, more than the scene's in more light: it is `solid`, and not worn away from its outline, which is of it and of the scene in
-// turns. Beside what has not gone nothing is a ghost.
+// what was uncovered stays so while it is still. What stands there has one of its own, more than the scene's in more light: it is `solid`,
+// and not worn away from its outline, which is of it and of the scene in turns. Beside what has not gone nothing is a ghost.
 void Foreground::Model::find_ghosts() {
   cv::Mat labels;
   const int count = cv::connectedComponents(placed_mask, labels, 8, CV_32S);
@@ -809,16 +810,11 @@ void Foreground::Model::find_ghosts() {
     [[nodiscard]] bool solid() const { return contrast * 3.0 > scene_contrast * 5.0 * std::max(1.0, shades / std::max(1.0, scene_shades)); }
   };
   std::vector<Piece> pieces(static_cast<std::size_t>(count));
-  const auto mean = [](const cv::Mat& of, int width) {
-    cv::Mat out;
-    cv::blur(of, out, {width, width}, {-1, -1}, cv::BORDER_REPLICATE);
-    return out;
-  };
   cv::Mat inner;
   cv::erode(placed_mask, inner, cv::Mat());
-  const cv::Mat slope = mean(placed_mask, 5);
-  const cv::Mat now = mean(y.inside(), 3);
-  const cv::Mat then = mean(scene_y, 3);
+  const cv::Mat slope = mean_around(placed_mask, 5);
+  const cv::Mat now = mean_around(y.inside(), 3);
+  const cv::Mat then = mean_around(scene_y, 3);
   const auto slope_at = [&slope](int row, int column) { return static_cast<double>(slope.at<std::uint8_t>(row, column)); };
   constexpr int kApart = 3;  // pixels inwards, and outwards
   const cv::Rect not_at_edge{kApart, kApart, size.width - 2 * kApart, size.height - 2 * kApart};

@@ -17,6 +17,11 @@ inline constexpr int kPictureStep = 32;
 /// The size that a frame of `source` is handed on in.
 [[nodiscard]] cv::Size picture_size(cv::Size source);
 
+/// With so many pixels more on each side, where the picture has them.
+[[nodiscard]] inline cv::Rect grown(cv::Rect box, int by, cv::Size picture) {
+  return cv::Rect{box.x - by, box.y - by, box.width + 2 * by, box.height + 2 * by} & cv::Rect{{}, picture};
+}
+
 /// One frame, ready to be looked at: Y, U and V, the colours at half the size, as nearly every camera sends them.
 struct Picture {
   cv::Mat yuv;               ///< I420, continuous: the rows of Y, then U, then V. Shared, written to by nobody

@@ -7,6 +7,8 @@
 
 #include <opencv2/imgproc.hpp>
 
+#include "cameras/picture.hpp"
+
 namespace hamlet::cameras {
 namespace {
 
@@ -309,7 +311,7 @@ void Tracker::update_alone(Blob& blob, const cv::Mat& luma, const cv::Mat& scene
   track.clear = time;
   if (!scene.empty()) {
     constexpr int kBeside = 5;  // pixels, that an outline needs
-    const cv::Rect around = cv::Rect{blob.box.tl() - cv::Point{kBeside, kBeside}, blob.box.br() + cv::Point{kBeside, kBeside}} & cv::Rect{{}, size_};
+    const cv::Rect around = grown(blob.box, kBeside, size_);
     track.softness += (softness_of(labels_(around) == blob.label, luma(around), scene(around)) - track.softness) / std::min(track.sights - 1, 10);
   }
   const cv::Rect inside = as_pixels(track.box) & cv::Rect{{}, size_};

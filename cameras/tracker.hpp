@@ -55,8 +55,8 @@ class Tracker {
   explicit Tracker(cv::Size size);
 
   /// `mask` and `luma` of one picture; `doubtful`: what comes up now in the midst of it is; `known`: the scene is, or what comes up says
-  /// nothing about a place; `shift`: how far the picture lies beside the scene; `scene`: as
-  /// it is without things, where it is known. Tracks that ended are gone after the call.
+  /// nothing about a place; `shift`: how far the picture lies beside the scene; `scene`: as it is without
+  /// things, where it is known. Tracks that ended are gone after the call.
   const std::vector<Track>& follow(const cv::Mat& mask, const cv::Mat& luma, Millis time, bool doubtful = false,
                                    bool known = true, cv::Point shift = {}, const cv::Mat& scene = {});
   [[nodiscard]] const std::vector<Track>& tracks() const { return tracks_; }

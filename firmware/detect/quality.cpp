@@ -172,7 +172,6 @@ void Extremes::add(std::int64_t position, double x, std::int64_t granule) {
   samples_.push_back({static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32), after});
 }
 
-
 Flag FlatLine::check(const FlatLineRule& rule, MonoTime at, std::optional<double> x) {
   const bool by_count = rule.every.has_value();
   const auto positions = [&](Millis time) { return by_count ? time / *rule.every : time.count(); };

@@ -89,7 +89,11 @@ class RawServer {
     tcp::socket{io}.connect(acceptor_.local_endpoint(), ignored);
     thread_.join();
   }
-  [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  [[nodiscard]] cameras::CameraConfig config(const std::string& id, std::string_view scheme = "http") const {
+    auto camera = file_camera(id, "", kSize.width, kSize.height);
+    camera.source = fmt::format("{}://127.0.0.1:{}/video", scheme, acceptor_.local_endpoint().port());
+    return camera;
+  }
 
  private:
   void run() {
@@ -111,6 +115,19 @@ class RawServer {
 
 void send(tcp::socket& client, const std::string& bytes) { boost::asio::write(client, boost::asio::buffer(bytes)); }
 
+// Closed with the request unread, the connection would be reset.
+void read_request(tcp::socket& client) {
+  std::array<char, 512> request{};
+  client.read_some(boost::asio::buffer(request));
+}
+
+auto answer(std::string bytes) {
+  return [bytes = std::move(bytes)](tcp::socket& client) {
+    read_request(client);
+    send(client, bytes);
+  };
+}
+
 constexpr const char* kMjpegHead = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=picture\r\n\r\n";
 
 std::string mjpeg_part(int frame) {
@@ -121,8 +138,7 @@ std::string mjpeg_part(int frame) {
 // Motion-JPEG as cameras send it by HTTP; of `pictures` no more than those, and then it hangs up.
 auto mjpeg(std::chrono::milliseconds interval, int pictures = -1) {
   return [interval, pictures](tcp::socket& client) {
-    std::array<char, 512> request{};
-    client.read_some(boost::asio::buffer(request));  // closed with that unread, the connection would be reset
+    read_request(client);
     send(client, kMjpegHead);
     for (int frame = 0; frame != pictures; ++frame) {
       send(client, mjpeg_part(frame));
@@ -160,10 +176,9 @@ TEST_CASE("every kind of source is watched by a process that has given up its ri
   Harness harness{Harness::With::eyes};
   std::vector<cameras::CameraConfig> cameras{file_camera("h264", video(), 320, 240), file_camera("h265", video(true), 320, 240),
                                              file_camera("pictures", folder.path() / "in%06d.jpg", 320, 240),
-                                             file_camera("rtsp", "", 320, 240), file_camera("http", "", 320, 240),
+                                             file_camera("rtsp", "", 320, 240), http.config("http"),
                                              gst264.config("gst264"), gst265.config("gst265")};
   cameras[3].source = rtsp.url();
-  cameras[4].source = fmt::format("http://127.0.0.1:{}/video", http.port());
   REQUIRE(harness.link.start(cameras));
   for (const auto* id : {"h264", "h265", "pictures"}) {
     CAPTURE(id);
@@ -215,8 +230,7 @@ TEST_CASE("pictures without time stamps are looked at at the camera's own pace, 
   for (const auto& [interval, pictures] : {std::pair{std::chrono::milliseconds{100}, 30}, std::pair{std::chrono::milliseconds{1'300}, 6}}) {
     CAPTURE(pictures);
     const RawServer server{mjpeg(interval, pictures)};
-    auto camera = file_camera("http", "", kSize.width, kSize.height);
-    camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+    const auto camera = server.config("http");
     const std::atomic<bool> cancel{false};
     auto capture = cameras::Capture::open(camera, cancel);
     REQUIRE_MESSAGE(capture, capture.error().message);
@@ -234,8 +248,7 @@ TEST_CASE("what a stall of the link kept back of pictures without time stamps is
     std::this_thread::sleep_for(std::chrono::seconds{3});
     send(client, kept_back);
   }};
-  auto camera = file_camera("http", "", kSize.width, kSize.height);
-  camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
+  auto camera = server.config("http");
   camera.max_fps = 60;
   const std::atomic<bool> cancel{false};
   auto capture = cameras::Capture::open(camera, cancel);
@@ -248,10 +261,8 @@ TEST_CASE("what a stall of the link kept back of pictures without time stamps is
 
 TEST_CASE("a camera that comes and goes is tried, and told of, more and more seldom") {
   const RawServer server{mjpeg(std::chrono::milliseconds{1}, 2)};
-  auto camera = file_camera("http", "", kSize.width, kSize.height);
-  camera.source = fmt::format("http://127.0.0.1:{}/video", server.port());
   Harness harness{Harness::With::eyes};
-  REQUIRE(harness.link.start({camera}));
+  REQUIRE(harness.link.start({server.config("http")}));
   const auto downs = [&] { return harness.events_of("http", "down", Phase::start); };
   REQUIRE(harness.until([&] { return downs().size() >= 4; }));
   CHECK(downs()[0].detail.at("why") == "closed");
@@ -259,22 +270,12 @@ TEST_CASE("a camera that comes and goes is tried, and told of, more and more sel
 }
 
 TEST_CASE("a host without an address is unreachable, a web page is no video, and a camera that has too many watchers says so") {
-  const RawServer busy{[](tcp::socket& client) {
-    std::array<char, 512> request{};
-    client.read_some(boost::asio::buffer(request));
-    send(client, "RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: 1\r\n\r\n");
-  }};
-  const RawServer server{[](tcp::socket& client) { send(client, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9000\r\n\r\n" + std::string(9'000, ' ')); }};
-  auto page = file_camera("page", "", kSize.width, kSize.height);
-  page.source = fmt::format("http://127.0.0.1:{}/", server.port());
-  auto nowhere = page;
-  nowhere.id = "nowhere";
+  const RawServer busy{answer("RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: 1\r\n\r\n")};
+  const RawServer page{answer("HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9000\r\n\r\n" + std::string(9'000, ' '))};
+  auto nowhere = page.config("nowhere");
   nowhere.source = "rtsp://camera.invalid/stream";
   Harness harness{Harness::With::eyes};
-  auto full = page;
-  full.id = "full";
-  full.source = fmt::format("rtsp://127.0.0.1:{}/", busy.port());
-  REQUIRE(harness.link.start({page, nowhere, full}));
+  REQUIRE(harness.link.start({page.config("page"), nowhere, busy.config("full", "rtsp")}));
   CHECK(harness.until([&] { return harness.state_of("full") == "down exception"; }));
   CHECK(harness.until([&] { return harness.state_of("page") == "down no-video"; }));
   CHECK(harness.until([&] { return harness.state_of("nowhere") == "down unreachable"; }));
@@ -350,13 +351,8 @@ TEST_CASE("rubbish in place of video hurts nobody: eyes survives, or comes back,
       "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=x\r\n\r\n--x\r\nContent-Length: 4294967295\r\n\r\n" + noise(9'000)};
   std::vector<std::unique_ptr<RawServer>> servers;
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    servers.push_back(std::make_unique<RawServer>([answer = answers[i]](tcp::socket& client) {
-      std::array<char, 512> request{};
-      client.read_some(boost::asio::buffer(request));
-      send(client, answer);
-    }));
-    auto camera = file_camera(fmt::format("rubbish-{}", i), "", 320, 240);
-    camera.source = fmt::format("{}://127.0.0.1:{}/x", i % 8 == 7 ? "http" : "rtsp", servers.back()->port());
+    servers.push_back(std::make_unique<RawServer>(answer(answers[i])));
+    auto camera = servers.back()->config(fmt::format("rubbish-{}", i), i % 8 == 7 ? "http" : "rtsp");
     camera.open_timeout = camera.read_timeout = Millis{2'000};
     cameras.push_back(camera);
   }
